@@ -1,0 +1,4 @@
+NAME="export"
+HELP=""
+def add_arguments(p): pass
+def run(a): pass

@@ -1,0 +1,4 @@
+NAME="plan"
+HELP=""
+def add_arguments(p): pass
+def run(a): pass

@@ -1,0 +1,51 @@
+"""``nnunetv2_dycon preprocess``: preprocess unlabeled scans ahead of training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+NAME = "preprocess"
+HELP = (
+    "Preprocess the scans of imagesUnlabeled ahead of training. Training does it by itself; this is for machines with "
+    "more CPU cores. Cases that are done are skipped, and a run that was killed is continued."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
+    parser.add_argument(
+        "-c", nargs="+", default=["3d_fullres"], metavar="CONFIGURATION", help="configurations (default: 3d_fullres)"
+    )
+    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
+    parser.add_argument("-np", type=int, default=4, metavar="N", help="cases to preprocess at once (default: 4)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Preprocess.
+
+    Args:
+        arguments: as declared.
+
+    Raises:
+        UserError: see prepare_unlabeled_data.
+    """
+    from nnunetv2_dycon.exceptions import UserError
+    from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
+    from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import prepare_unlabeled_data
+    from nnunetv2_dycon.training.dataloading.splits import off_limits_cases_of_all_folds
+
+    if arguments.np < 1:
+        raise UserError(f"-np must be at least 1, not {arguments.np}.")
+    dataset = read_planned_dataset(arguments.d, arguments.p)
+    off_limits = off_limits_cases_of_all_folds(Path(dataset.folder) / "splits_final.json")
+    for name in arguments.c:
+        data = prepare_unlabeled_data(
+            dataset.plans_manager,
+            dataset.configuration(name),
+            dataset.dataset_json,
+            off_limits,
+            arguments.np,
+        )
+        print(f"{name}: {len(data.identifiers)} unlabeled cases are ready in {data.folder}.")

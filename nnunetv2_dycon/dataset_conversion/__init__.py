@@ -1,0 +1,1 @@
+"""Making raw datasets in nnU-Net's layout."""

@@ -1,0 +1,93 @@
+"""Which cases are labeled, unlabeled and for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnunetv2_dycon.dataset_conversion.read_json import read_json
+from nnunetv2_dycon.exceptions import UserError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Names of the training cases in order, the first n of which are the labeled ones, and of the test cases."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def labeled(self, number: int) -> tuple[str, ...]:
+        """The first ``number`` training cases.
+
+        Raises:
+            UserError: if ``number`` is below 1 or above the number of training cases.
+        """
+        if not 1 <= number <= len(self.train):
+            raise UserError(
+                f"--labeled must lie between 1 and {len(self.train)}, the number of training cases, and is {number}"
+            )
+        return self.train[:number]
+
+    def unlabeled(self, number: int) -> tuple[str, ...]:
+        """The training cases that remain when the first ``number`` are labeled."""
+        return self.train[number:]
+
+
+def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
+    """Read a protocol from a JSON file with the lists ``train`` (ordered) and ``test``.
+
+    Args:
+        file: the file; a ``simulate.json`` of an earlier run serves as well.
+        names: cases that exist.
+
+    Returns:
+        The protocol. Existing cases that it does not name take no part.
+
+    Raises:
+        UserError: if the file is malformed, names a case twice (be it in one list or in both), or one that
+            does not exist.
+    """
+    content = read_json(file, ("train", "test"))
+    for key in ("train", "test"):
+        if not isinstance(content[key], list) or not all(isinstance(name, str) for name in content[key]):
+            raise UserError(f"'{key}' in {file} must be a list of case names")
+    train, test = tuple(content["train"]), tuple(content["test"])
+    if both := sorted(set(train) & set(test)):
+        raise UserError(f"{file} names {_list(both)} both in 'train' and in 'test': a test case must not be trained on")
+    for key, cases in (("train", train), ("test", test)):
+        if twice := sorted(name for name in set(cases) if cases.count(name) > 1):
+            raise UserError(f"'{key}' in {file} names {_list(twice)} more than once: remove the repetition")
+    if missing := sorted({*train, *test} - set(names)):
+        raise UserError(f"{file} names {_list(missing)}, but the dataset has no image of that name")
+    return Protocol(train, test)
+
+
+def random_protocol(names: Iterable[str], *, test_fraction: float, seed: int) -> Protocol:
+    """Shuffle the cases and set a part of them aside for testing.
+
+    Args:
+        names: the cases, in any order.
+        test_fraction: share of the cases to test on, rounded to whole cases, in [0, 1).
+        seed: seed of the shuffle; the same seed and names give the same protocol.
+
+    Returns:
+        The protocol.
+
+    Raises:
+        UserError: if the fraction is out of range or leaves no training case.
+    """
+    if not 0 <= test_fraction < 1:
+        raise UserError(f"--test-fraction must lie in [0, 1) and is {test_fraction}")
+    ordered = sorted(names)
+    shuffled = [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
+    number = round(test_fraction * len(shuffled))
+    if number == len(shuffled):
+        raise UserError(f"--test-fraction {test_fraction} leaves none of {len(shuffled)} cases to train on: lower it")
+    return Protocol(tuple(shuffled[number:]), tuple(sorted(shuffled[:number])))
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

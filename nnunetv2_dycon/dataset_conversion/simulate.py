@@ -1,0 +1,202 @@
+"""Make a dataset with few labels from a fully labeled one, for honest experiments."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from batchgenerators.utilities.file_and_folder_operations import save_json
+from nnunetv2.paths import nnUNet_preprocessed
+from tqdm import tqdm
+
+from nnunetv2_dycon.dataset_conversion.dataset_folder import new_dataset_name, raw_folder
+from nnunetv2_dycon.dataset_conversion.label_names import name_labels
+from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
+from nnunetv2_dycon.dataset_conversion.source_dataset import SourceDataset, read_source_dataset
+from nnunetv2_dycon.exceptions import UserError
+
+DEFAULT_TEST_FRACTION = 0.25
+RECORD = "simulate.json"
+
+
+def simulate(
+    source_folder: Path,
+    output: str,
+    labeled: int,
+    *,
+    protocol_file: Path | None = None,
+    test_fraction: float | None = None,
+    seed: int = 12345,
+    channel_name: str | None = None,
+    label_names: Sequence[str] | None = None,
+    link: bool = False,
+    overwrite: bool = False,
+    show_progress: bool = True,
+) -> Path:
+    """Make a raw dataset with ``labeled`` labeled cases; the rest of the training cases come without labels.
+
+    The labels of the unlabeled cases are not in the new dataset, so that neither nnU-Net's fingerprint and planning nor
+    training can see them. Here they are not opened either.
+
+    Args:
+        source_folder: a labeled dataset, see :func:`read_source_dataset`.
+        output: ID or name of the new dataset in nnUNet_raw.
+        labeled: number of labeled cases: the first ones of the protocol's ``train``.
+        protocol_file: JSON file with ``train`` and ``test``. ``None``: ``protocol.json`` in the source where there is
+            one and no ``test_fraction`` is given, else a random protocol.
+        test_fraction: share of the training cases that a random protocol sets aside for testing. ``None``: the source's
+            own labeled test set where there is one, else 0.25.
+        seed: seed of the random protocol.
+        channel_name: nnU-Net's channel name, such as MRI or CT; needed exactly where the source has no dataset.json.
+        label_names: names of the labels 1, 2, …; only where the source has no dataset.json.
+        link: make symbolic links instead of copies.
+        overwrite: replace a dataset of the same name that an earlier run made, with its preprocessed data.
+        show_progress: show a progress bar.
+
+    Returns:
+        Folder of the new dataset; ``simulate.json`` in it records source, seed and the cases' roles.
+
+    Raises:
+        UserError: if anything about the source, protocol, options or the place to write to is wrong. Nothing has been
+            changed then.
+    """
+    source = read_source_dataset(source_folder)
+    protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
+    labeled_names, unlabeled_names = protocol.labeled(labeled), protocol.unlabeled(labeled)
+    _check_files(source, labeled=(*labeled_names, *protocol.test), unlabeled=unlabeled_names)
+    description = re.sub(r"^Dataset\d{3}_", "", source_folder.resolve().name)
+    name = new_dataset_name(output, f"{description}_{labeled}labeled")
+    target = raw_folder() / name
+    stale = _folders_to_replace(target, source_folder, overwrite)
+    dataset_json = _dataset_json(source, labeled_names, channel_name, label_names) | {
+        "name": name,
+        "numTraining": labeled,
+    }
+    record = {
+        "source": str(source_folder.resolve()),
+        "protocol": protocol_origin,
+        "labeled": labeled_names,
+        "unlabeled": unlabeled_names,
+        "train": protocol.train,
+        "test": protocol.test,
+    }
+
+    # Built aside and renamed, so that an interrupted run leaves no half a dataset for nnU-Net to find.
+    partial = target.parent / f".partial_{name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    pairs = [
+        *_image_files(source, labeled_names, partial / "imagesTr"),
+        *_label_files(source, labeled_names, partial / "labelsTr"),
+        *_image_files(source, unlabeled_names, partial / "imagesUnlabeled"),
+        *_image_files(source, protocol.test, partial / "imagesTs"),
+        *_label_files(source, protocol.test, partial / "labelsTs"),
+    ]
+    for original, copy in tqdm(pairs, desc="link" if link else "copy", unit="file", disable=not show_progress):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            copy.symlink_to(original.resolve())
+        else:
+            shutil.copyfile(original, copy)
+    save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
+    save_json(record, str(partial / RECORD), sort_keys=False)
+    for folder in stale:
+        shutil.rmtree(folder)
+    partial.rename(target)
+    return target
+
+
+def _protocol(
+    source: SourceDataset, file: Path | None, test_fraction: float | None, seed: int
+) -> tuple[Protocol, dict[str, str | int | float]]:
+    """The protocol to follow, and where it comes from."""
+    if file is not None and test_fraction is not None:
+        raise UserError("--protocol and --test-fraction exclude each other: the protocol says which cases test")
+    own_file = source.folder / "protocol.json"
+    if file is None and test_fraction is None and own_file.is_file():
+        file = own_file
+    if file is not None:
+        return read_protocol(file, source.cases), {"file": str(file.resolve())}
+    if test_fraction is None and source.test:
+        training = random_protocol(source.training, test_fraction=0.0, seed=seed).train
+        return Protocol(training, tuple(source.test)), {"seed": seed, "test": "the labeled test set of the source"}
+    fraction = DEFAULT_TEST_FRACTION if test_fraction is None else test_fraction
+    protocol = random_protocol(source.training, test_fraction=fraction, seed=seed)
+    return protocol, {"seed": seed, "test_fraction": fraction}
+
+
+def _check_files(source: SourceDataset, *, labeled: Iterable[str], unlabeled: Iterable[str]) -> None:
+    """See that all images exist, and the labels that are needed."""
+    labeled = tuple(labeled)
+    needed = [image for name in (*labeled, *unlabeled) for image in source.cases[name].images]
+    needed += [source.cases[name].label for name in labeled]
+    missing = [file for file in needed if not file.is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(
+            f"the file {missing[0]}{more} is missing: add it, or leave its case out with --protocol FILE, a JSON file "
+            f"with the lists 'train' and 'test'"
+        )
+
+
+def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> list[Path]:
+    """Folders of an earlier run that have to go.
+
+    nnU-Net would take fingerprint and splits from preprocessed data of an earlier dataset of the name, so these count.
+    """
+    folders = [target]
+    if nnUNet_preprocessed.is_set():
+        folders.append(Path(nnUNet_preprocessed.require()) / target.name)
+    existing = [folder for folder in folders if folder.exists()]
+    if not existing:
+        return []
+    if source_folder.resolve() == target.resolve():
+        raise UserError(f"{target} is the source itself: choose another ID or name with -o")
+    if not (target / RECORD).is_file():
+        raise UserError(
+            f"{existing[0]} exists and was not made by this command: choose another ID or name with -o, or remove it "
+            f"yourself"
+        )
+    if not overwrite:
+        raise UserError(
+            f"{existing[0]} exists: choose another ID or name with -o, or give --overwrite to replace it together with "
+            f"its preprocessed data"
+        )
+    return existing
+
+
+def _dataset_json(
+    source: SourceDataset, labeled: Iterable[str], channel_name: str | None, label_names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Contents of dataset.json but for the dataset's name and number of cases."""
+    if source.dataset_json is not None:
+        if channel_name is not None or label_names is not None:
+            raise UserError(
+                f"--channel-name and --labels are for datasets without dataset.json: change "
+                f"{source.folder / 'dataset.json'} instead"
+            )
+        return {key: value for key, value in source.dataset_json.items() if key != "dataset"}
+    if channel_name is None:
+        raise UserError(
+            f"{source.folder} has no dataset.json that tells what the images are: give --channel-name, such as MRI or "
+            f"CT. nnU-Net normalises CT by its Hounsfield units, and everything else scan by scan"
+        )
+    label_files = [source.cases[name].label for name in labeled]
+    return {
+        "channel_names": {"0": channel_name},
+        "labels": name_labels(label_files, label_names),
+        "file_ending": source.file_ending,
+    }
+
+
+def _image_files(source: SourceDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
+    for name in names:
+        for channel, image in enumerate(source.cases[name].images):
+            yield image, folder / f"{name}_{channel:04d}{source.file_ending}"
+
+
+def _label_files(source: SourceDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
+    for name in names:
+        yield source.cases[name].label, folder / (name + source.file_ending)

@@ -1,0 +1,100 @@
+"""The demo's picture: test scans with ground truth, predictions and entropy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from nnunetv2_dycon.demo.results_table import TrainerResult
+
+# Distinguishable with every common colour vision deficiency.
+LABEL_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7")
+FONT_SIZE = 11
+
+
+def draw_picture(
+    file: Path,
+    *,
+    images: Path,
+    ground_truth: Path,
+    results: Sequence[TrainerResult],
+    labels: Mapping[str, int],
+    cases: Sequence[str],
+) -> None:
+    """Draw one row a case: scan, ground truth, each trainer's prediction and the last trainer's entropy.
+
+    The slice shown is the one with the most voxels of the label of the highest value in the ground truth.
+
+    Args:
+        file: the PNG file to write.
+        images: folder of the test scans, ``CASE_0000.nii.gz``.
+        ground_truth: folder of their labels.
+        results: one a trainer; their predictions need ``CASE.npz`` for the last one (``--save_probabilities``).
+        labels: name to value of the labels to show, without the background.
+        cases: names of the cases.
+    """
+    columns = 3 + len(results)
+    figure = Figure(figsize=(2.6 * columns + 0.9, 3.05 * len(cases) + 0.75), layout="constrained")
+    axes = figure.subplots(len(cases), columns, squeeze=False)
+    entropy_range = Normalize(0, np.log(len(labels) + 1))
+    titles = ("Test scan", "Ground truth", *(result.title for result in results), f"Entropy of {results[-1].title}")
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=FONT_SIZE + 1)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for row, case in zip(axes, cases, strict=True):
+        truth = _read(ground_truth / f"{case}.nii.gz")
+        z = int(np.argmax((truth == max(labels.values())).sum((1, 2))))
+        scan = _read(images / f"{case}_0000.nii.gz")[z]
+        for axis in row[:-1]:
+            axis.imshow(scan, cmap="gray", interpolation="nearest")
+        row[0].set_xlabel(case, fontsize=FONT_SIZE - 1)
+        row[1].imshow(_coloured(truth[z], labels), interpolation="nearest")
+        for axis, result in zip(row[2:-1], results, strict=True):
+            prediction = _read(result.predictions / f"{case}.nii.gz")[z]
+            axis.imshow(_coloured(prediction, labels), interpolation="nearest")
+            axis.set_xlabel(_dice(result.predictions / "summary.json", case, labels), fontsize=FONT_SIZE - 1)
+        probabilities = np.load(results[-1].predictions / f"{case}.npz")["probabilities"][:, z]
+        row[-1].imshow(_entropy(probabilities), cmap="magma", norm=entropy_range, interpolation="nearest")
+    bar = figure.colorbar(ScalarMappable(entropy_range, "magma"), ax=axes[:, -1].tolist(), shrink=0.8, aspect=25)
+    bar.set_label("nats", fontsize=FONT_SIZE - 1)
+    patches = [Patch(color=colour, label=name) for name, colour in zip(labels, LABEL_COLOURS, strict=False)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=FONT_SIZE)
+    figure.savefig(file, dpi=110)
+
+
+def _read(file: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+
+
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Shannon entropy in nats over the first axis."""
+    return -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(0)
+
+
+def _coloured(segmentation: np.ndarray, labels: Mapping[str, int]) -> np.ndarray:
+    """RGBA picture of a segmentation, transparent where there is background."""
+    picture = np.zeros((*segmentation.shape, 4))
+    for value, colour in zip(labels.values(), LABEL_COLOURS, strict=False):
+        picture[segmentation == value] = to_rgba(colour, 0.6)
+    return picture
+
+
+def _dice(summary_file: Path, case: str, labels: Mapping[str, int]) -> str:
+    """Dice of each label of one case, as in ``Dice: organ 0.91, lesion 0.40``."""
+    summary = json.loads(summary_file.read_text(encoding="utf-8"))
+    for entry in summary["metric_per_case"]:
+        if Path(entry["prediction_file"]).name == f"{case}.nii.gz":
+            return "Dice: " + ", ".join(
+                f"{name} {entry['metrics'][str(value)]['Dice']:.2f}" for name, value in labels.items()
+            )
+    raise ValueError(f"{summary_file} has no case {case}")

@@ -1,0 +1,144 @@
+"""The demo: nnU-Net's whole chain with and without unlabeled scans, on generated data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from nnunetv2_dycon.demo.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.demo.picture import draw_picture
+from nnunetv2_dycon.demo.results_table import TrainerResult, write_results_table
+from nnunetv2_dycon.demo.short_trainers import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers
+from nnunetv2_dycon.demo.small_plans import write_small_plans
+from nnunetv2_dycon.exceptions import UserError
+
+DATASET_ID, DATASET, CONFIGURATION, PLANS = "501", "Dataset501_Demo", "3d_fullres", "nnUNetPlansDemo"
+# nnU-Net cannot make its five folds of four labeled cases: fold all trains on every one of them.
+FOLD = "all"
+MARKER = "demo.json"
+VALIDATION_STEPS = 4
+CASES_IN_PICTURE = 2
+
+
+def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> str:
+    """Generate data, plan, preprocess, train plain nnU-Net and DyCON, predict the test scans and evaluate.
+
+    Args:
+        folder: folder for everything, made by this function. In the end it holds ``results.md``, ``results.csv`` and
+            ``demo.png``.
+        epochs: epochs of each training, at least 1.
+        steps: training steps an epoch, at least 1.
+        device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+        overwrite: remove the folder of an earlier demo first.
+
+    Returns:
+        The table of results in Markdown.
+
+    Raises:
+        UserError: if a number is out of range, the folder is in use, or one of nnU-Net's commands fails.
+    """
+    if epochs < 1 or steps < 1:
+        raise UserError(f"--epochs and --steps must be at least 1, and are {epochs} and {steps}")
+    _prepare_folder(folder, overwrite)
+    device = _choose_device(device)
+    environment = _environment(folder)
+    raw, preprocessed = folder / "nnUNet_raw" / DATASET, folder / "nnUNet_preprocessed" / DATASET
+
+    _heading("1/6  Generated data set: 4 labeled, 12 unlabeled and 4 test scans")
+    write_demo_dataset(raw)
+    write_short_trainers(folder / "trainers", epochs=epochs, steps=steps, validation_steps=VALIDATION_STEPS)
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer"):
+        print(f"export {name}={environment[name]}")
+
+    _heading("2/6  nnU-Net plans and preprocesses")
+    processes = environment["nnUNet_def_n_proc"]
+    arguments = ("-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", processes, "-np", processes)
+    run_nnunet_command("nnUNetv2_plan_and_preprocess", *arguments, environment=environment)
+    write_small_plans(preprocessed, CONFIGURATION, PLANS)
+    print(f"{PLANS}: nnU-Net's plans with a smaller network, for a CPU")
+
+    results = []
+    trainers = ((PLAIN_TRAINER, "nnU-Net"), (DYCON_TRAINER, "DyCON"))
+    for number, (trainer, title) in enumerate(trainers, start=3):
+        _heading(f"{number}/6  {title}: train, predict the test scans, evaluate")
+        results.append(_train_and_evaluate(folder, trainer, title, device, environment))
+
+    _heading("5/6  Table")
+    dataset_json = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    labels = {name: value for name, value in dataset_json["labels"].items() if value != 0}
+    table = write_results_table(results, labels, folder)
+    print(table)
+
+    _heading("6/6  Picture")
+    cases = sorted(file.name.removesuffix(".nii.gz") for file in (raw / "labelsTs").iterdir())[:CASES_IN_PICTURE]
+    draw_picture(
+        folder / "demo.png",
+        images=raw / "imagesTs",
+        ground_truth=raw / "labelsTs",
+        results=results,
+        labels=labels,
+        cases=cases,
+    )
+    print(folder / "demo.png")
+    return table
+
+
+def _heading(text: str) -> None:
+    print(f"\n=== {text}", flush=True)
+
+
+def _prepare_folder(folder: Path, overwrite: bool) -> None:
+    """Make the folder; a marker file in it tells that a demo made it and may remove it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not (folder / MARKER).is_file():
+            raise UserError(f"{folder} is in use and was not made by the demo: choose another folder with --output")
+        if not overwrite:
+            raise UserError(f"{folder} holds an earlier demo: choose another folder with --output, or give --overwrite")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).write_text("{}\n", encoding="utf-8")
+
+
+def _choose_device(device: str) -> str:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA GPU: give --device cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's environment with nnU-Net's folders in the demo's; settings of the user's own stay."""
+    environment = dict(os.environ)
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (folder / name).mkdir()
+        environment[name] = str((folder / name).resolve())
+    external = [str((folder / "trainers").resolve()), environment.get("nnUNet_extTrainer", "")]
+    environment["nnUNet_extTrainer"] = os.pathsep.join(filter(None, external))
+    cores = os.cpu_count() or 1
+    environment.setdefault("nnUNet_def_n_proc", str(min(4, cores)))
+    environment.setdefault("nnUNet_n_proc_DA", str(max(1, min(6, cores // 2))))
+    # Compiling the network takes longer than the demo's few steps.
+    environment.setdefault("nnUNet_compile", "false")
+    return environment
+
+
+def _train_and_evaluate(
+    folder: Path, trainer: str, title: str, device: str, environment: dict[str, str]
+) -> TrainerResult:
+    raw, predictions = folder / "nnUNet_raw" / DATASET, folder / "predictions" / trainer
+    model = folder / "nnUNet_results" / DATASET / f"{trainer}__{PLANS}__{CONFIGURATION}"
+    chosen = ("-tr", trainer, "-p", PLANS, "-device", device)
+    started = time.monotonic()
+    run_nnunet_command("nnUNetv2_train", DATASET_ID, CONFIGURATION, FOLD, *chosen, environment=environment)
+    seconds = time.monotonic() - started
+    files = ("-i", raw / "imagesTs", "-o", predictions, "--save_probabilities", "-npp", "1", "-nps", "1")
+    arguments = ("-d", DATASET_ID, "-c", CONFIGURATION, "-f", FOLD, *chosen, *files)
+    run_nnunet_command("nnUNetv2_predict", *arguments, environment=environment)
+    arguments = ("-djfile", model / "dataset.json", "-pfile", model / "plans.json", "-np", "2")
+    run_nnunet_command("nnUNetv2_evaluate_folder", raw / "labelsTs", predictions, *arguments, environment=environment)
+    return TrainerResult(title, predictions, seconds)

@@ -1,0 +1,121 @@
+"""Stamps: what an unlabeled case was preprocessed from, so that it is redone when that changes and only then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
+
+_PLANS_KEYS = ("image_reader_writer", "transpose_forward", "foreground_intensity_properties_per_channel")
+_CONFIGURATION_KEYS = (
+    "preprocessor_name",
+    "spacing",
+    "normalization_schemes",
+    "use_mask_for_norm",
+    "resampling_fn_data",
+    "resampling_fn_data_kwargs",
+)
+
+
+def hash_plans(plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> str:
+    """Hash what in the plans decides how an image is preprocessed.
+
+    Plans that differ elsewhere only (network, batch size, settings of a method) share preprocessed data, as they do
+    in nnU-Net through ``data_identifier``.
+
+    Args:
+        plans_manager: the plans.
+        configuration_manager: the configuration.
+
+    Returns:
+        A hexadecimal SHA-256.
+    """
+    relevant = {key: plans_manager.plans.get(key) for key in _PLANS_KEYS}
+    relevant |= {key: configuration_manager.configuration.get(key) for key in _CONFIGURATION_KEYS}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def stamp_file(folder: Path, identifier: str) -> Path:
+    """Where the stamp of a case lies; it is written last, so a case without one is not done."""
+    return folder / f"{identifier}.json"
+
+
+def make_stamp(case: UnlabeledCase, plans_hash: str) -> dict:
+    """Describe what a case is preprocessed from: its raw files and the plans.
+
+    Args:
+        case: the raw case.
+        plans_hash: from :func:`hash_plans`.
+
+    Returns:
+        The stamp, ready for JSON.
+    """
+    files = []
+    for image in case.images:
+        status = image.stat()
+        files.append(
+            {"name": image.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": _hash_file(image)}
+        )
+    return {"source": case.source, "plans": plans_hash, "files": files}
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_stamp(folder: Path, identifier: str, stamp: dict) -> None:
+    """Write a stamp atomically.
+
+    Args:
+        folder: the folder of the preprocessed unlabeled cases.
+        identifier: the case.
+        stamp: from :func:`make_stamp`.
+    """
+    target = stamp_file(folder, identifier)
+    temporary = target.with_suffix(".json.partial")
+    temporary.write_text(json.dumps(stamp, indent=1))
+    os.replace(temporary, target)
+
+
+def read_stamp(folder: Path, identifier: str) -> dict | None:
+    """Read a case's stamp; None where the case is not done."""
+    file = stamp_file(folder, identifier)
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def is_current(folder: Path, case: UnlabeledCase, plans_hash: str) -> bool:
+    """Whether a case was preprocessed from the raw files and plans as they are now.
+
+    Sizes and modification times decide; where only the time differs (a copied dataset), the contents do, and the new
+    time is noted.
+
+    Args:
+        folder: the folder of the preprocessed unlabeled cases.
+        case: the raw case.
+        plans_hash: from :func:`hash_plans`.
+
+    Returns:
+        True when nothing has to be done for this case.
+    """
+    stamp = read_stamp(folder, case.identifier)
+    if stamp is None or stamp["plans"] != plans_hash or stamp["source"] != case.source:
+        return False
+    now = [(image.name, image.stat().st_size) for image in case.images]
+    if now != [(file["name"], file["size"]) for file in stamp["files"]]:
+        return False
+    if [image.stat().st_mtime_ns for image in case.images] == [file["mtime_ns"] for file in stamp["files"]]:
+        return True
+    renewed = make_stamp(case, plans_hash)
+    if [file["sha256"] for file in renewed["files"]] != [file["sha256"] for file in stamp["files"]]:
+        return False
+    write_stamp(folder, case.identifier, renewed)
+    return True

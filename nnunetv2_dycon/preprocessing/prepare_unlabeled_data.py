@@ -1,0 +1,131 @@
+"""Making the unlabeled data of a training ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamp
+from nnunetv2_dycon.preprocessing.unlabeled_cases import (
+    LABELED_FOLDER_NAME,
+    UNLABELED_FOLDER_NAME,
+    find_off_limits_cases,
+    find_unlabeled_cases,
+    labeled_images,
+)
+from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import preprocess_unlabeled_cases
+from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
+
+
+@dataclass(frozen=True)
+class UnlabeledData:
+    """Preprocessed unlabeled cases, ready for training.
+
+    Attributes:
+        folder: where they lie.
+        identifiers: the cases to use, sorted.
+    """
+
+    folder: Path
+    identifiers: list[str]
+
+
+def unlabeled_data_folder(dataset_name: str, configuration_manager: ConfigurationManager) -> Path:
+    """``nnUNet_preprocessed/DatasetXXX_NAME/<data_identifier>_unlabeled``."""
+    return Path(nnUNet_preprocessed) / dataset_name / f"{configuration_manager.data_identifier}_unlabeled"
+
+
+def prepare_unlabeled_data(
+    plans_manager: PlansManager,
+    configuration_manager: ConfigurationManager,
+    dataset_json: dict,
+    off_limits: Iterable[str],
+    num_processes: int,
+    report: Callable[[str], None] = print,
+) -> UnlabeledData:
+    """Preprocess what is not ready and say which unlabeled cases a training uses.
+
+    Where the raw dataset is there, it decides: all scans of ``imagesUnlabeled`` and the off-limits cases. Where it is
+    not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
+
+    Args:
+        plans_manager: the plans.
+        configuration_manager: the configuration.
+        dataset_json: the dataset's dataset.json.
+        off_limits: cases of ``imagesTr`` that are used without their labels (``"unlabeled"`` of splits_final.json).
+        num_processes: how many cases to preprocess at once.
+        report: takes a line of text for the log.
+
+    Returns:
+        The data, at least one case.
+
+    Raises:
+        UserError: when there are no unlabeled cases, when a case is both labeled and unlabeled, when a scan cannot be
+            used, and when something has to be preprocessed but the raw data are not there.
+    """
+    dataset_name = plans_manager.dataset_name
+    folder = unlabeled_data_folder(dataset_name, configuration_manager)
+    off_limits = sorted(set(off_limits))
+    raw_dataset_folder = Path(nnUNet_raw) / dataset_name if nnUNet_raw.is_set() else None
+    if raw_dataset_folder is not None and raw_dataset_folder.is_dir():
+        cases = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
+        labeled = {*labeled_images(raw_dataset_folder, dataset_json), *_labeled_cases(dataset_name, configuration_manager)}
+        _refuse_labeled([case.identifier for case in cases], labeled)
+        cases += find_off_limits_cases(raw_dataset_folder, dataset_json, off_limits)
+        identifiers = sorted(case.identifier for case in cases)
+        done = preprocess_unlabeled_cases(
+            cases, folder, plans_manager, configuration_manager, dataset_json, num_processes
+        )
+        if done:
+            report(f"Preprocessed {done} unlabeled cases into {folder}.")
+        place = f"{raw_dataset_folder / UNLABELED_FOLDER_NAME}"
+    else:
+        identifiers = _identifiers_without_raw_data(
+            folder, hash_plans(plans_manager, configuration_manager), off_limits
+        )
+        labeled = _labeled_cases(dataset_name, configuration_manager)
+        _refuse_labeled([i for i in identifiers if i not in off_limits], labeled)
+        place = f"{folder} (there are no raw data of {dataset_name} here)"
+    if not identifiers:
+        raise UserError(
+            f"{dataset_name} has no unlabeled scans: {place} is empty or not there. Put scans named like those of "
+            f'{LABELED_FOLDER_NAME} (CASE_0000{dataset_json["file_ending"]}) into nnUNet_raw/{dataset_name}/'
+            f'{UNLABELED_FOLDER_NAME}, or name cases under "unlabeled" in splits_final.json.'
+        )
+    return UnlabeledData(folder, identifiers)
+
+
+def _labeled_cases(dataset_name: str, configuration_manager: ConfigurationManager) -> list[str]:
+    """The cases that nnU-Net has preprocessed with their labels."""
+    folder = Path(nnUNet_preprocessed) / dataset_name / configuration_manager.data_identifier
+    return infer_dataset_class(str(folder)).get_identifiers(str(folder)) if folder.is_dir() else []
+
+
+def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str]) -> None:
+    both = sorted(set(unlabeled) & set(labeled))
+    if both:
+        raise UserError(
+            f"{', '.join(both)}: in {UNLABELED_FOLDER_NAME} and, with a label, in {LABELED_FOLDER_NAME}. A scan is "
+            "either labeled (for training or validation) or unlabeled: remove it from one of the two folders."
+        )
+
+
+def _identifiers_without_raw_data(folder: Path, plans_hash: str, off_limits: list[str]) -> list[str]:
+    done = nnUNetUnlabeledDataset.get_identifiers(str(folder)) if folder.is_dir() else []
+    stamps = {identifier: read_stamp(folder, identifier) for identifier in done}
+    identifiers = [i for i, stamp in stamps.items() if stamp["source"] == UNLABELED_FOLDER_NAME]
+    missing = [i for i in off_limits if i not in stamps]
+    outdated = [i for i in (*identifiers, *off_limits) if i in stamps and stamps[i]["plans"] != plans_hash]
+    if missing or outdated:
+        raise UserError(
+            f"{folder}: {len(missing)} unlabeled cases are not preprocessed and {len(outdated)} were preprocessed from "
+            "other plans, and the raw data are not here. Set nnUNet_raw to where they are, or run "
+            '"nnunetv2_dycon preprocess" on the machine that has them and copy the folder.'
+        )
+    return sorted({*identifiers, *off_limits})

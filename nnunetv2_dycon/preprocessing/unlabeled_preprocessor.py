@@ -1,0 +1,155 @@
+"""Preprocessing of unlabeled scans by nnU-Net's own preprocessor, without labels."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from tqdm import tqdm
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, stamp_file, write_stamp
+from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
+
+# What the readers that nnU-Net registers raise on broken files, and what resampling raises on what they then return.
+_READING_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, EOFError, zlib.error, ImageFileError)
+_MAX_LISTED_ERRORS = 10
+
+
+def preprocess_unlabeled_cases(
+    cases: Sequence[UnlabeledCase],
+    folder: Path,
+    plans_manager: PlansManager,
+    configuration_manager: ConfigurationManager,
+    dataset_json: dict,
+    num_processes: int,
+) -> int:
+    """Preprocess the cases that are not done or whose raw files or plans have changed.
+
+    Each case is written under another name and renamed when it is whole, so that a killed run is continued by the
+    next. Files per case: ``CASE.b2nd`` (image), ``CASE_nonzero.b2nd`` (0 inside, -1 outside the image's nonzero mask;
+    derived from the image alone), ``CASE.pkl`` (nnU-Net's properties), ``CASE.json`` (stamp).
+
+    Args:
+        cases: the raw cases.
+        folder: where the preprocessed cases go.
+        plans_manager: the plans.
+        configuration_manager: the configuration.
+        dataset_json: the dataset's dataset.json.
+        num_processes: how many cases at once.
+
+    Returns:
+        How many cases had to be preprocessed.
+
+    Raises:
+        UserError: naming every scan that cannot be used; the good ones are done then.
+    """
+    plans_hash = hash_plans(plans_manager, configuration_manager)
+    pending = [case for case in cases if not is_current(folder, case, plans_hash)]
+    if not pending:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = (folder, plans_manager, configuration_manager, dataset_json, plans_hash)
+    problems = []
+    with tqdm(total=len(pending), desc="Preprocessing unlabeled cases") as progress:
+        if num_processes == 1:
+            for case in pending:
+                problems.append(_preprocess_case(case, *arguments))
+                progress.update()
+        else:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(num_processes, len(pending)), mp_context=context) as pool:
+                futures = [pool.submit(_preprocess_case, case, *arguments) for case in pending]
+                try:
+                    for future in as_completed(futures):
+                        problems.append(future.result())
+                        progress.update()
+                except BrokenProcessPool as error:
+                    raise UserError(
+                        "A preprocessing process was killed, most likely because the memory was full. Run "
+                        '"nnunetv2_dycon preprocess" with a smaller -np; the cases that are done are kept.'
+                    ) from error
+    problems = sorted(problem for problem in problems if problem is not None)
+    if problems:
+        listed = "\n  ".join(problems[:_MAX_LISTED_ERRORS])
+        more = f"\n  and {len(problems) - _MAX_LISTED_ERRORS} more" if len(problems) > _MAX_LISTED_ERRORS else ""
+        raise UserError(
+            f"{len(problems)} unlabeled cases cannot be used:\n  {listed}{more}\nRepair these files or remove them, "
+            "then start again; the other cases are done."
+        )
+    return len(pending)
+
+
+def check_image(image: np.ndarray, num_channels: int) -> None:
+    """Check that a scan can be used.
+
+    Args:
+        image: (C, X, Y, Z) as nnU-Net's reader returns it.
+        num_channels: how many channels dataset.json declares.
+
+    Raises:
+        UserError: for another number of channels, values that are not finite, and a channel that is constant.
+    """
+    if image.shape[0] != num_channels:
+        raise UserError(f"has {image.shape[0]} channels where dataset.json declares {num_channels}")
+    for channel, values in enumerate(image):
+        if not np.isfinite(values).all():
+            raise UserError(f"channel {channel:04d} holds values that are NaN or infinite")
+        if values.size == 0 or values.min() == values.max():
+            raise UserError(f"channel {channel:04d} is empty: all its voxels are the same")
+
+
+def _checked(preprocessor_class: type[DefaultPreprocessor], num_channels: int) -> type[DefaultPreprocessor]:
+    class CheckedPreprocessor(preprocessor_class):
+        def run_case_npy(self, data: np.ndarray, *args: object, **kwargs: object) -> tuple:
+            check_image(data, num_channels)
+            return super().run_case_npy(data, *args, **kwargs)
+
+    return CheckedPreprocessor
+
+
+def _preprocess_case(
+    case: UnlabeledCase,
+    folder: Path,
+    plans_manager: PlansManager,
+    configuration_manager: ConfigurationManager,
+    dataset_json: dict,
+    plans_hash: str,
+) -> str | None:
+    """Preprocess one case; returns what is wrong with it, or None."""
+    stamp_file(folder, case.identifier).unlink(missing_ok=True)
+    partial = folder / f".partial_{case.identifier}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    num_channels = len(dataset_json.get("channel_names", dataset_json.get("modality")))
+    preprocessor = _checked(configuration_manager.preprocessor_class, num_channels)(verbose=False)
+    try:
+        stamp = make_stamp(case, plans_hash)
+        preprocessor.run_case_save(
+            str(partial / case.identifier),
+            [str(image) for image in case.images],
+            None,
+            plans_manager,
+            configuration_manager,
+            dataset_json,
+        )
+    except _READING_ERRORS as error:
+        shutil.rmtree(partial)
+        reason = error if isinstance(error, UserError) else f"cannot be read: {' '.join(str(error).split())}"
+        return f"{case.images[0]} {reason}"
+    os.replace(partial / f"{case.identifier}_seg.b2nd", partial / f"{case.identifier}_nonzero.b2nd")
+    for file in partial.iterdir():
+        os.replace(file, folder / file.name)
+    partial.rmdir()
+    write_stamp(folder, case.identifier, stamp)
+    return None

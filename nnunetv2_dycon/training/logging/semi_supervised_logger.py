@@ -1,0 +1,55 @@
+"""nnU-Net's local logger with further values and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+
+class SemiSupervisedLogger(LocalLogger):
+    """Keeps one value per epoch of further keys and draws them beside nnU-Net's own panels in ``progress.png``.
+
+    Args:
+        panels: for each further panel its title and the keys drawn in it; these keys are registered.
+        verbose: see ``LocalLogger``.
+    """
+
+    def __init__(self, panels: dict[str, Sequence[str]], verbose: bool = False) -> None:
+        super().__init__(verbose)
+        self.panels = panels
+        for keys in panels.values():
+            for key in keys:
+                self.my_fantastic_logging[key] = []
+
+    def plot_progress_png(self, output_folder: str) -> None:
+        """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger.
+
+        Args:
+            output_folder: where the picture goes.
+        """
+        super().plot_progress_png(output_folder)
+        file = Path(output_folder) / "progress.png"
+        theirs = plt.imread(file)
+        ours = self._draw_panels(height=theirs.shape[0])
+        plt.imsave(file, np.concatenate([theirs[..., :3], ours], axis=1))
+
+    def _draw_panels(self, height: int) -> np.ndarray:
+        """Draw our panels as an image (height, width, 3) with values in [0, 1]."""
+        dpi = 100
+        figure, axes = plt.subplots(len(self.panels), 1, figsize=(30, height / dpi), dpi=dpi, squeeze=False)
+        for axis, (title, keys) in zip(axes[:, 0], self.panels.items(), strict=True):
+            for key in keys:
+                values = self.my_fantastic_logging[key]
+                axis.plot(range(len(values)), values, label=key, linewidth=4, marker="o" if len(values) == 1 else None)
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(title)
+            axis.legend(loc=(0, 1), ncol=2)
+        figure.tight_layout()
+        figure.canvas.draw()
+        image = np.asarray(figure.canvas.buffer_rgba())[..., :3] / 255
+        plt.close(figure)
+        return image

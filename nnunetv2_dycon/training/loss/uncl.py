@@ -1,0 +1,202 @@
+"""UnCL, the uncertainty-aware consistency loss of DyCON (arXiv:2504.04566)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length, without_autocast
+
+
+class UnCLTerms(NamedTuple):
+    """The two terms of UnCL and what is worth logging beside them; all scalars.
+
+    Attributes:
+        distance: mean over voxels of ``sum_c (ps - pt)^2 / (exp(beta Hs) + exp(beta Ht))``; differentiable.
+        entropy: mean over voxels of ``Hs + Ht`` in nats; differentiable.
+        student_entropy: mean over voxels of ``Hs`` in nats; detached.
+        teacher_entropy: mean over voxels of ``Ht`` in nats; detached.
+    """
+
+    distance: Tensor
+    entropy: Tensor
+    student_entropy: Tensor
+    teacher_entropy: Tensor
+
+
+def uncl_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    beta: float,
+    *,
+    regions: bool = False,
+    mask: Tensor | None = None,
+    entropy_weight: float = 1.0,
+) -> Tensor:
+    """UnCL: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`.
+
+    Args:
+        student_logits: see :func:`uncl_terms`.
+        teacher_logits: see :func:`uncl_terms`.
+        beta: see :func:`uncl_terms`.
+        regions: see :func:`uncl_terms`.
+        mask: see :func:`uncl_terms`.
+        entropy_weight: factor of the entropy term; 1 is the loss of the paper.
+
+    Returns:
+        The loss, a scalar.
+    """
+    terms = uncl_terms(student_logits, teacher_logits, beta, regions=regions, mask=mask)
+    return terms.distance + entropy_weight * beta * terms.entropy
+
+
+def uncl_terms(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    beta: float,
+    *,
+    regions: bool = False,
+    mask: Tensor | None = None,
+) -> UnCLTerms:
+    """The terms of UnCL, equation 2 of the paper, for every voxel of a batch.
+
+    The distribution of a voxel is the softmax over classes, or, for region-based training, one Bernoulli distribution
+    per region (sigmoid) with the entropies summed. Everything is computed in float32 (float64 for float64 logits)
+    whatever the logits' type and autocast. Nothing but the arguments is kept for backward, which recomputes, and both
+    passes work on a small part of the voxels at a time.
+
+    Args:
+        student_logits: (B, C, X, Y) or (B, C, X, Y, Z), any floating point type.
+        teacher_logits: as `student_logits`; receives no gradient.
+        beta: strength of the uncertainty weighting, >= 0.
+        regions: the C channels are regions (sigmoid) and not classes (softmax).
+        mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0: means are taken over these voxels. If it is
+            zero everywhere, all terms and their gradients are exactly zero.
+
+    Returns:
+        The terms; gradients flow to `student_logits` from `distance` and `entropy`.
+
+    Raises:
+        ValueError: if shapes do not match or `beta` is negative.
+    """
+    if student_logits.shape != teacher_logits.shape or student_logits.ndim < 3:
+        raise ValueError(
+            f"logits must both be (B, C, *spatial), not {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
+        )
+    if beta < 0:
+        raise ValueError(f"beta must not be negative, but is {beta}")
+    if mask is not None:
+        mask = _flat_mask(mask, student_logits)
+    return UnCLTerms(*_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), regions))
+
+
+def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
+    batch, spatial = logits.shape[0], logits.shape[2:]
+    if mask.shape not in ((batch, *spatial), (batch, 1, *spatial)):
+        raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(logits.shape)}")
+    return mask.detach().reshape(batch, -1)
+
+
+class _Distribution(NamedTuple):
+    probability: Tensor  # (B, C, V)
+    information: Tensor  # (B, C, V): what the slope of the entropy is made of, log p (classes) or the logit (regions)
+    entropy: Tensor  # (B, V), nats
+
+
+def _distribution(logits: Tensor, regions: bool) -> _Distribution:
+    if regions:
+        probability = logits.sigmoid()
+        size = logits.abs()
+        # Bernoulli entropy as log(1 + exp(-|x|)) + |x| sigmoid(-|x|), in which nothing cancels for large |x|.
+        entropy = (functional.softplus(-size) + size * size.neg().sigmoid()).sum(1)
+        return _Distribution(probability, logits, entropy)
+    information = logits.log_softmax(1)
+    probability = information.exp()
+    # Zero times minus infinity would be NaN where a logit is minus infinity.
+    information = information.clamp_min(torch.finfo(information.dtype).min)
+    return _Distribution(probability, information, -(probability * information).sum(1))
+
+
+def _voxels_per_tile(logits: Tensor) -> int:
+    batch, channels = logits.shape[:2]
+    temporary_tensors = 7
+    bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(logits).itemsize
+    return tile_length(bytes_per_voxel, default_byte_budget(logits))
+
+
+class _UnCL(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None, beta: float, regions: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        dtype = compute_dtype(student_logits)
+        student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
+        length = _voxels_per_tile(student_logits)
+        sums = student_flat.new_zeros(4, dtype=dtype)
+        with without_autocast(student_logits):
+            for start in range(0, student_flat.shape[2], length):
+                tile = slice(start, start + length)
+                student = _distribution(student_flat[:, :, tile].to(dtype), regions)
+                teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+                scale = -torch.logaddexp(beta * student.entropy, beta * teacher.entropy)
+                distance = (student.probability - teacher.probability).square_().sum(1) * scale.exp_()
+                values = torch.stack((distance, student.entropy, teacher.entropy)).flatten(1)
+                if mask is None:
+                    sums[:3] += values.sum(1)
+                    sums[3] += values.shape[1]
+                else:
+                    voxel_weights = mask[:, tile].to(dtype).flatten()
+                    sums[:3] += values @ voxel_weights
+                    sums[3] += voxel_weights.sum()
+        total_weight = sums[3]
+        inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
+        distance, student_entropy, teacher_entropy = (sums[:3] * inverse_weight).unbind()
+        ctx.save_for_backward(student_logits, teacher_logits, mask, inverse_weight)
+        ctx.beta, ctx.regions = beta, regions
+        outputs = distance.clone(), student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
+        ctx.mark_non_differentiable(*outputs[2:])
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, None, None, None, None]:
+        student_logits, teacher_logits, mask, inverse_weight = ctx.saved_tensors
+        dtype, beta, regions = compute_dtype(student_logits), ctx.beta, ctx.regions
+        student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
+        length = _voxels_per_tile(student_logits)
+        gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
+        distance_gradient = distance_gradient * inverse_weight
+        entropy_gradient = entropy_gradient * inverse_weight
+        with without_autocast(student_logits):
+            for start in range(0, student_flat.shape[2], length):
+                tile = slice(start, start + length)
+                student = _distribution(student_flat[:, :, tile].to(dtype), regions)
+                teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+                difference = student.probability - teacher.probability
+                scale = (-torch.logaddexp(beta * student.entropy, beta * teacher.entropy)).exp_()
+                # d distance / d Hs = -beta * exp(beta Hs) * scale^2 * |ps - pt|^2, and exp(beta Hs) * scale is a sigmoid.
+                share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
+                by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
+                by_entropy += entropy_gradient
+                by_probability = scale.mul_(2 * distance_gradient)
+                if mask is not None:
+                    voxel_weights = mask[:, tile].to(dtype)
+                    by_entropy *= voxel_weights
+                    by_probability *= voxel_weights
+                by_entropy, by_probability = by_entropy.unsqueeze(1), by_probability.unsqueeze(1)
+                if regions:
+                    slope = student.probability * (1 - student.probability)
+                    tile_gradient = difference.mul_(by_probability).sub_(student.information * by_entropy).mul_(slope)
+                else:
+                    difference -= (student.probability * difference).sum(1, keepdim=True)
+                    surprise = student.information + student.entropy.unsqueeze(1)
+                    tile_gradient = difference.mul_(by_probability).sub_(surprise.mul_(by_entropy))
+                    tile_gradient *= student.probability
+                gradient[:, :, tile] = tile_gradient
+        return gradient.view(student_logits.shape), None, None, None, None

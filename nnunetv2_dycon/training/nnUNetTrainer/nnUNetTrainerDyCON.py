@@ -1,0 +1,146 @@
+"""DyCON inside nnU-Net: UnCL and FeCL on a mean teacher."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_dycon.training.dycon_settings import DyCONSettings
+from nnunetv2_dycon.training.loss.cell_labels import (
+    CellLabels,
+    cell_labels_from_probabilities,
+    cell_labels_from_region_probabilities,
+    cell_labels_from_regions,
+    cell_labels_from_segmentation,
+    mean_over_cells,
+)
+from nnunetv2_dycon.training.loss.entropy import voxel_entropy
+from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.training.loss.uncl import uncl_terms
+from nnunetv2_dycon.training.network.bottleneck import bottleneck_channels
+from nnunetv2_dycon.training.network.network_output import NetworkOutput
+from nnunetv2_dycon.training.network.projection_head import ProjectionHead
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.training.schedules import adaptive_beta, sigmoid_rampup
+
+# The released code's ramp of the threshold above which a teacher's negative is hard.
+_HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
+
+
+class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
+    """DyCON (CVPR 2025, arXiv:2504.04566) on nnU-Net.
+
+    UnCL draws student and teacher together on unlabeled patches, less where either is uncertain. FeCL contrasts the
+    cells of the bottleneck: labeled cells take their class from the segmentation, unlabeled ones from the teacher, with
+    its confidence. No label of an unlabeled case is read. Settings: :class:`DyCONSettings`, section ``"dycon"``.
+    """
+
+    settings_section = "dycon"
+    settings_class = DyCONSettings
+    terms = ("uncl", "fecl")
+    statistics_panels: ClassVar = {
+        "entropy [nats]": ("student_entropy", "teacher_entropy"),
+        "beta": ("beta",),
+        "pseudo-label foreground fraction": ("pseudo_foreground_fraction",),
+    }
+
+    def term_weights(self) -> dict[str, float]:
+        """See nnUNetTrainerSemiSupervised."""
+        return {"uncl": self.settings.uncl_weight, "fecl": self.settings.fecl_weight}
+
+    @property
+    def reads_bottleneck(self) -> bool:
+        """FeCL does."""
+        return self.settings.fecl_weight > 0
+
+    @property
+    def beta(self) -> float:
+        """UnCL's beta at this point of the training."""
+        return adaptive_beta(self.progress, self.settings.beta_max, self.settings.beta_min)
+
+    def build_auxiliary(self) -> nn.ModuleDict:
+        """FeCL's projection head."""
+        if not self.reads_bottleneck:
+            return nn.ModuleDict()
+        total_stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0)
+        channels = bottleneck_channels(self.student_network)
+        head = ProjectionHead(channels, self.settings.fecl_embedding_channels, total_stride.tolist())
+        return nn.ModuleDict({"projection_head": head})
+
+    def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
+        """UnCL and FeCL's unlabeled half. See nnUNetTrainerSemiSupervised."""
+        beta = self.beta
+        uncl = uncl_terms(student.logits, teacher.logits, beta, regions=self._has_regions)
+        probabilities = self._probabilities(teacher.logits)
+        self.statistics.add("beta", beta)
+        self.statistics.add("student_entropy", uncl.student_entropy)
+        self.statistics.add("teacher_entropy", uncl.teacher_entropy)
+        self.statistics.add("pseudo_foreground_fraction", self._foreground_fraction(probabilities))
+        losses = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
+        if self.reads_bottleneck:
+            embeddings = self.auxiliary["projection_head"](student.bottleneck)
+            with torch.no_grad():
+                teacher_embeddings = self.teacher.module["auxiliary"]["projection_head"](teacher.bottleneck)
+            label_cells = cell_labels_from_region_probabilities if self._has_regions else cell_labels_from_probabilities
+            cell_labels = label_cells(probabilities, embeddings.shape[2:])
+            losses["fecl"] = 0.5 * self._fecl(embeddings, cell_labels, student.logits, teacher_embeddings)
+        return losses
+
+    def labeled_losses(self, student: NetworkOutput, target: Tensor) -> dict[str, Tensor]:
+        """FeCL's labeled half; without hard negatives, since the teacher sees unlabeled scans only."""
+        if not self.reads_bottleneck:
+            return {}
+        embeddings = self.auxiliary["projection_head"](student.bottleneck)
+        cells = embeddings.shape[2:]
+        ignore_label = self.label_manager.ignore_label
+        if self._has_regions:
+            # nnU-Net appends the ignore label as a last region.
+            regions, ignored = (target, None) if ignore_label is None else (target[:, :-1], target[:, -1])
+            cell_labels = cell_labels_from_regions(regions, cells, ignored)
+        else:
+            num_labels = self.label_manager.num_segmentation_heads
+            cell_labels = cell_labels_from_segmentation(target, cells, num_labels, ignore_label)
+        return {"fecl": 0.5 * self._fecl(embeddings, cell_labels, student.logits, None)}
+
+    def _fecl(
+        self, embeddings: Tensor, cell_labels: CellLabels, logits: Tensor, teacher_embeddings: Tensor | None
+    ) -> Tensor:
+        settings = self.settings
+        entropy = None
+        if settings.fecl_entropy_weighting:
+            entropy = mean_over_cells(voxel_entropy(logits.detach(), self._has_regions), embeddings.shape[2:])
+        return fecl_loss(
+            _as_list_of_cells(embeddings),
+            cell_labels.labels,
+            teacher_embeddings=None if teacher_embeddings is None else _as_list_of_cells(teacher_embeddings),
+            entropy=entropy,
+            weights=cell_labels.weights,
+            variant=settings.fecl_variant,
+            temperature=settings.fecl_temperature,
+            gamma=settings.fecl_gamma,
+            focal_positives=settings.fecl_focal_positives,
+            focal_negatives=settings.fecl_focal_negatives,
+            hard_negatives=settings.fecl_hard_negatives,
+            num_hard_negatives=settings.fecl_num_hard_negatives,
+            hard_negative_threshold=sigmoid_rampup(self.progress, *_HARD_NEGATIVE_THRESHOLDS),
+        )
+
+    @property
+    def _has_regions(self) -> bool:
+        return self.label_manager.has_regions
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        logits = logits.float()
+        return logits.sigmoid() if self._has_regions else logits.softmax(1)
+
+    def _foreground_fraction(self, probabilities: Tensor) -> Tensor:
+        foreground = (probabilities > 0.5).any(1) if self._has_regions else probabilities.argmax(1) > 0
+        return foreground.float().mean()
+
+
+def _as_list_of_cells(embeddings: Tensor) -> Tensor:
+    """(B, D, *cells) -> (B, N, D)."""
+    return embeddings.flatten(2).transpose(1, 2)

@@ -1,0 +1,177 @@
+"""Settings of a method, read from an optional section of a configuration in nnU-Net's plans.
+
+nnU-Net's trainers take no options and its results folder is named after trainer, plans and configuration, so settings
+belong in the plans. Each method has one frozen dataclass whose fields are made with :func:`setting`, which holds the
+default, the range and the text of the documentation in one place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nnunetv2_dycon.exceptions import UserError
+
+Value = bool | int | float | str | None
+SettingsType = TypeVar("SettingsType", bound="SemiSupervisedSettings")
+
+
+def setting(
+    default: Value,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    optional: bool = False,
+) -> Any:  # noqa: ANN401 (dataclasses.field is typed so)
+    """Declare one setting.
+
+    Args:
+        default: the value where the plans say nothing; its type is the type that plans must give (a float setting
+            also takes an int).
+        description: what it does, with its unit, for the documentation.
+        minimum: the smallest allowed value.
+        maximum: the largest allowed value.
+        choices: the allowed values of a text setting.
+        optional: whether ``null`` is allowed; such a setting is an int.
+
+    Returns:
+        A dataclass field.
+    """
+    metadata = {
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "optional": optional,
+        "kind": int if optional else type(default),
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe_range(field: dataclasses.Field) -> str:
+    """The allowed values of a setting in words, for documentation and error messages."""
+    metadata = field.metadata
+    if metadata["kind"] is bool:
+        return "true or false"
+    if metadata["choices"] is not None:
+        return " or ".join(f'"{choice}"' for choice in metadata["choices"])
+    kind = "an integer" if metadata["kind"] is int else "a number"
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    if minimum is not None and maximum is not None:
+        text = f"{kind} from {minimum:g} to {maximum:g}"
+    else:
+        text = f"{kind} of at least {minimum:g}"
+    return f"{text}, or null" if metadata["optional"] else text
+
+
+def _is_valid(field: dataclasses.Field, value: object) -> bool:
+    metadata = field.metadata
+    if value is None:
+        return metadata["optional"]
+    kind = metadata["kind"]
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is str:
+        return value in metadata["choices"]
+    allowed = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed) or not math.isfinite(value):
+        return False
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+@dataclass(frozen=True)
+class SemiSupervisedSettings:
+    """What every semi-supervised method has: the unlabeled stream, the teacher, the ramp.
+
+    Fractions are fractions of the whole training (``num_epochs`` times the steps of an epoch), so that they mean the
+    same for every training length.
+    """
+
+    unlabeled_batch_size: int | None = setting(
+        None, "patches in an unlabeled batch; null: the batch size of the plans", minimum=1, optional=True
+    )
+    ema_decay: float = setting(
+        0.99,
+        "decay of the teacher's exponential moving average per step; in step t it is min(1 - 1/(t+1), ema_decay)",
+        minimum=0,
+        maximum=0.99999,
+    )
+    warmup_fraction: float = setting(
+        0.1, "fraction of training at the start with the supervised loss alone", minimum=0, maximum=1
+    )
+    rampup_fraction: float = setting(
+        0.3,
+        "fraction of training, after the warm-up, over which the unsupervised weights rise from 0 to their values as "
+        "exp(-5(1-x)^2)",
+        minimum=0,
+        maximum=1,
+    )
+    strong_view_probability: float = setting(
+        0.5,
+        "least probability with which each of nnU-Net's intensity transforms is applied to the student's view of an "
+        "unlabeled patch; the teacher's view has none",
+        minimum=0,
+        maximum=1,
+    )
+    deployed_network: str = setting(
+        "teacher",
+        "whose weights checkpoints hold for prediction and whose pseudo-Dice chooses checkpoint_best",
+        choices=("teacher", "student"),
+    )
+
+    @classmethod
+    def from_configuration(cls: type[SettingsType], section: object, where: str) -> SettingsType:
+        """Read and check the section of a configuration.
+
+        Args:
+            section: what the plans hold under the method's key; None where the key is absent.
+            where: the section's place, for error messages, e.g. ``configurations/3d_fullres/dycon of plans ...``.
+
+        Returns:
+            The settings, defaults filled in.
+
+        Raises:
+            UserError: for a section that is no dictionary, unknown keys and values out of range, each by name.
+        """
+        if section is None:
+            return cls()
+        if not isinstance(section, dict):
+            raise UserError(f"{where} must be a dictionary of settings, not {section!r}.")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        problems = []
+        for name, value in section.items():
+            if name not in fields:
+                close = difflib.get_close_matches(str(name), fields, n=1)
+                hint = f' Did you mean "{close[0]}"?' if close else f" Known settings: {', '.join(sorted(fields))}."
+                problems.append(f'"{name}" is not a setting.{hint}')
+            elif not _is_valid(fields[name], value):
+                problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')
+        if problems:
+            raise UserError(f"{where}: " + " ".join(problems) + ' Change it with "nnunetv2_dycon plan".')
+        return cls(**section)
+
+    def describe(self) -> str:
+        """All settings in force, one a line."""
+        return "\n".join(f"  {name}: {value}" for name, value in dataclasses.asdict(self).items())
+
+    def differences(self, other: dict[str, Value]) -> list[str]:
+        """Name the settings in which another run differs from this one.
+
+        Args:
+            other: the other run's settings, as ``dataclasses.asdict`` gives them.
+
+        Returns:
+            One text per setting that differs or that only one of the two has; empty when they agree.
+        """
+        mine = dataclasses.asdict(self)
+        return [
+            f"{name}: {other.get(name, 'not set')} there, {mine.get(name, 'not set')} now"
+            for name in sorted(mine.keys() | other.keys())
+            if mine.get(name, None) != other.get(name, None) or (name in mine) != (name in other)
+        ]
