@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-DEMO_FLAGS ?=
+DEMO_FLAGS ?= --overwrite
 PYTEST_FLAGS ?=
 
 ENVIRONMENT := $(VENV)/.installed
@@ -13,7 +13,7 @@ SOURCES := nnunetv2_dycon tests benchmarks setup.py
 .PHONY: help environment demo test lint format clean
 
 help: ## Show this help
-	@echo "Usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [DEMO_FLAGS=...] [PYTEST_FLAGS=...]"
+	@echo 'Usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [DEMO_FLAGS="$(DEMO_FLAGS)"] [PYTEST_FLAGS=...]'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 environment: $(ENVIRONMENT) ## Make the environment and install the package and its test tools (first run: minutes)

@@ -71,10 +71,8 @@ def simulate(
     name = new_dataset_name(output, f"{description}_{labeled}labeled")
     target = raw_folder() / name
     stale = _folders_to_replace(target, source_folder, overwrite)
-    dataset_json = _dataset_json(source, labeled_names, channel_name, label_names) | {
-        "name": name,
-        "numTraining": labeled,
-    }
+    dataset_json = _dataset_json(source, labeled_names, channel_name, label_names)
+    dataset_json |= {"name": name, "numTraining": labeled}
     record = {
         "source": str(source_folder.resolve()),
         "protocol": protocol_origin,

@@ -112,12 +112,12 @@ def _vessels(rng: np.random.Generator, coordinates: np.ndarray) -> np.ndarray:
 def _lesions(rng: np.random.Generator, coordinates: np.ndarray, organ: np.ndarray) -> np.ndarray:
     """Mask of one to three small ellipsoids inside the organ, each of at least one voxel."""
     depth = distance_transform_edt(organ)
-    candidates = np.argwhere(depth >= min(2.0, depth.max()))
+    candidates = np.argwhere(depth >= min(3.0, depth.max()))
     mask = np.zeros(organ.shape, bool)
     for _ in range(rng.integers(1, 4)):
         voxel = candidates[rng.integers(len(candidates))]
         centre = coordinates[(slice(None), *voxel)]
-        mask |= _ellipsoid(coordinates, centre, rng.uniform(0.05, 0.095, 3)) < 1
+        mask |= _ellipsoid(coordinates, centre, rng.uniform(0.06, 0.11, 3)) < 1
     return mask & organ
 
 
@@ -129,10 +129,10 @@ def _image(rng: np.random.Generator, size: tuple[int, ...], tissues: tuple[np.nd
     image[neighbour] = organ_intensity + rng.uniform(-0.05, 0.05)
     image[organ] = organ_intensity
     image[vessels] = rng.uniform(0.68, 0.78)
-    image[lesions] = organ_intensity - rng.uniform(0.09, 0.14)
+    image[lesions] = organ_intensity - rng.uniform(0.17, 0.23)
     image = gaussian_filter(image + 0.02 * _smooth_field(rng, size, 10), 0.6)
     image = image * np.exp(rng.uniform(0.08, 0.18) * _smooth_field(rng, size, 3))
     # Magnitude images have Rician noise: both parts of the signal are noisy.
-    sigma = rng.uniform(0.035, 0.06)
+    sigma = rng.uniform(0.03, 0.045)
     real, imaginary = image + rng.normal(0, sigma, size), rng.normal(0, sigma, size)
     return np.round(1000 * np.hypot(real, imaginary)).astype(np.int16)

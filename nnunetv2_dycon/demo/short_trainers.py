@@ -27,6 +27,9 @@ class {name}({base}):
         self.num_epochs = {epochs}
         self.num_iterations_per_epoch = {steps}
         self.num_val_iterations_per_epoch = {validation_steps}
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Skip the validation after training: fold all would predict the cases that were trained on."""
 '''
 
 

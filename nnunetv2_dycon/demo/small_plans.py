@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
@@ -10,10 +11,11 @@ FIRST_FEATURES, MOST_FEATURES, BATCH_SIZE = 16, 128, 2
 
 
 def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, identifier: str) -> None:
-    """Write plans with fewer feature channels beside nnU-Net's own ones.
+    """Write plans with a smaller patch and fewer feature channels beside nnU-Net's own ones.
 
-    The patch size, the depth of the network and the preprocessed data stay as nnU-Net planned them: with
-    ``data_identifier`` unchanged nothing is preprocessed again.
+    The depth of the network and the preprocessed data stay as nnU-Net planned them: with ``data_identifier`` unchanged
+    nothing is preprocessed again. The patch shrinks by one cell of the network's coarsest stage per axis, which keeps
+    it divisible by the strides.
 
     Args:
         preprocessed_dataset_folder: ``…/nnUNet_preprocessed/DatasetXXX_NAME`` with ``nnUNetPlans.json``.
@@ -25,6 +27,8 @@ def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, ide
     settings = plans["configurations"][configuration]
     settings["batch_size"] = BATCH_SIZE
     network = settings["architecture"]["arch_kwargs"]
+    cell = [math.prod(strides) for strides in zip(*network["strides"], strict=True)]
+    settings["patch_size"] = [max(size - step, step) for size, step in zip(settings["patch_size"], cell, strict=True)]
     network["features_per_stage"] = [
         min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(network["n_stages"])
     ]

@@ -19,6 +19,8 @@ _CONFIGURATION_KEYS = (
     "use_mask_for_norm",
     "resampling_fn_data",
     "resampling_fn_data_kwargs",
+    "resampling_fn_seg",
+    "resampling_fn_seg_kwargs",
 )
 
 
@@ -56,7 +58,7 @@ def make_stamp(case: UnlabeledCase, plans_hash: str) -> dict:
         The stamp, ready for JSON.
     """
     files = []
-    for image in case.images:
+    for image in case.files:
         status = image.stat()
         files.append(
             {"name": image.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": _hash_file(image)}
@@ -92,16 +94,16 @@ def read_stamp(folder: Path, identifier: str) -> dict | None:
     return json.loads(file.read_text()) if file.is_file() else None
 
 
-def is_current(folder: Path, case: UnlabeledCase, plans_hash: str) -> bool:
+def is_current(folder: Path, case: UnlabeledCase, plans_hash: str, note_times: bool = True) -> bool:
     """Whether a case was preprocessed from the raw files and plans as they are now.
 
-    Sizes and modification times decide; where only the time differs (a copied dataset), the contents do, and the new
-    time is noted.
+    Sizes and modification times decide; where only the time differs (a copied dataset), the contents do.
 
     Args:
         folder: the folder of the preprocessed unlabeled cases.
         case: the raw case.
         plans_hash: from :func:`hash_plans`.
+        note_times: whether times that differ are noted in the stamp, so that the contents are read once only.
 
     Returns:
         True when nothing has to be done for this case.
@@ -109,13 +111,14 @@ def is_current(folder: Path, case: UnlabeledCase, plans_hash: str) -> bool:
     stamp = read_stamp(folder, case.identifier)
     if stamp is None or stamp["plans"] != plans_hash or stamp["source"] != case.source:
         return False
-    now = [(image.name, image.stat().st_size) for image in case.images]
+    now = [(file.name, file.stat().st_size) for file in case.files]
     if now != [(file["name"], file["size"]) for file in stamp["files"]]:
         return False
-    if [image.stat().st_mtime_ns for image in case.images] == [file["mtime_ns"] for file in stamp["files"]]:
+    if [file.stat().st_mtime_ns for file in case.files] == [file["mtime_ns"] for file in stamp["files"]]:
         return True
     renewed = make_stamp(case, plans_hash)
     if [file["sha256"] for file in renewed["files"]] != [file["sha256"] for file in stamp["files"]]:
         return False
-    write_stamp(folder, case.identifier, renewed)
+    if note_times:
+        write_stamp(folder, case.identifier, renewed)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,12 @@ def dataset_name_of(name_or_id: str) -> str:
         UserError: when there is none, or more than one, or the folders are not set.
     """
     try:
-        return str(maybe_convert_to_dataset_name(name_or_id))
+        name = str(maybe_convert_to_dataset_name(name_or_id))
     except (RuntimeError, ValueError) as error:
         raise UserError(f"Dataset {name_or_id}: {error}") from error
+    if re.match(r"Dataset\d{3}_", name) is None:
+        raise UserError(f"{name} is not the name of a dataset: nnU-Net's are DatasetXXX_NAME with three digits.")
+    return name
 
 
 def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:

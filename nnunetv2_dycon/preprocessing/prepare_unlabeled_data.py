@@ -75,8 +75,10 @@ def prepare_unlabeled_data(
     raw_dataset_folder = Path(nnUNet_raw) / dataset_name if nnUNet_raw.is_set() else None
     if raw_dataset_folder is not None and raw_dataset_folder.is_dir():
         cases = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
-        labeled = {*labeled_images(raw_dataset_folder, dataset_json), *_labeled_cases(dataset_name, configuration_manager)}
-        _refuse_labeled([case.identifier for case in cases], labeled)
+        identifiers = [case.identifier for case in cases]
+        labeled = labeled_images(raw_dataset_folder, dataset_json)
+        _refuse_labeled(identifiers, labeled, raw_dataset_folder / LABELED_FOLDER_NAME)
+        _refuse_labeled(identifiers, *_preprocessed_labeled_cases(dataset_name, configuration_manager))
         cases += find_off_limits_cases(raw_dataset_folder, dataset_json, off_limits)
         identifiers = sorted(case.identifier for case in cases)
         done = preprocess_unlabeled_cases(
@@ -89,30 +91,36 @@ def prepare_unlabeled_data(
         identifiers = _identifiers_without_raw_data(
             folder, hash_plans(plans_manager, configuration_manager), off_limits
         )
-        labeled = _labeled_cases(dataset_name, configuration_manager)
-        _refuse_labeled([i for i in identifiers if i not in off_limits], labeled)
+        _refuse_labeled(
+            [i for i in identifiers if i not in off_limits],
+            *_preprocessed_labeled_cases(dataset_name, configuration_manager),
+        )
         place = f"{folder} (there are no raw data of {dataset_name} here)"
     if not identifiers:
         raise UserError(
             f"{dataset_name} has no unlabeled scans: {place} is empty or not there. Put scans named like those of "
-            f'{LABELED_FOLDER_NAME} (CASE_0000{dataset_json["file_ending"]}) into nnUNet_raw/{dataset_name}/'
+            f"{LABELED_FOLDER_NAME} (CASE_0000{dataset_json['file_ending']}) into nnUNet_raw/{dataset_name}/"
             f'{UNLABELED_FOLDER_NAME}, or name cases under "unlabeled" in splits_final.json.'
         )
     return UnlabeledData(folder, identifiers)
 
 
-def _labeled_cases(dataset_name: str, configuration_manager: ConfigurationManager) -> list[str]:
-    """The cases that nnU-Net has preprocessed with their labels."""
+def _preprocessed_labeled_cases(
+    dataset_name: str, configuration_manager: ConfigurationManager
+) -> tuple[list[str], Path]:
+    """The cases that nnU-Net has preprocessed with their labels, and where they lie."""
     folder = Path(nnUNet_preprocessed) / dataset_name / configuration_manager.data_identifier
-    return infer_dataset_class(str(folder)).get_identifiers(str(folder)) if folder.is_dir() else []
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return [], folder
+    return infer_dataset_class(str(folder)).get_identifiers(str(folder)), folder
 
 
-def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str]) -> None:
+def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Path) -> None:
     both = sorted(set(unlabeled) & set(labeled))
     if both:
         raise UserError(
-            f"{', '.join(both)}: in {UNLABELED_FOLDER_NAME} and, with a label, in {LABELED_FOLDER_NAME}. A scan is "
-            "either labeled (for training or validation) or unlabeled: remove it from one of the two folders."
+            f"{', '.join(both)}: in {UNLABELED_FOLDER_NAME} and, with a label, in {folder}. A scan is either "
+            "labeled (for training or validation) or unlabeled: remove it from one of the two folders."
         )
 
 

@@ -30,6 +30,12 @@ class UnlabeledCase:
     images: tuple[Path, ...]
     source: str
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All raw files: the images, and ``CASE.json`` beside them where nnU-Net reads a TIFF's spacing from it."""
+        spacing = self.images[0].with_name(f"{self.identifier}.json")
+        return (*self.images, spacing) if spacing.is_file() else self.images
+
 
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
     """List the cases of ``imagesUnlabeled``.
@@ -39,7 +45,8 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
         file_ending: of dataset.json, e.g. ``.nii.gz``.
 
     Returns:
-        The cases, sorted by identifier; an empty list where there is no such folder. Hidden files are not scans.
+        The cases, sorted by identifier; an empty list where there is no such folder. Hidden files, and a file
+        ``CASE.json`` with the spacing of a TIFF, are not scans.
 
     Raises:
         UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, and for a gap in a case's channels.
@@ -48,10 +55,11 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     if not folder.is_dir():
         return []
     images, others = _images_by_case(folder, file_ending)
+    others = [file for file in others if file.suffix != ".json" or file.stem not in images]
     if others:
         raise UserError(
-            f"{others[0]} is not named like a scan of this dataset. Name it CASE_0000{file_ending} (one file a channel, "
-            f"as in {LABELED_FOLDER_NAME}), or move it out of {UNLABELED_FOLDER_NAME}."
+            f"{others[0]} is not named like a scan of this dataset. Name it CASE_0000{file_ending} (one file a "
+            f"channel, as in {LABELED_FOLDER_NAME}), or move it out of {UNLABELED_FOLDER_NAME}."
         )
     for identifier, files in images.items():
         if sorted(files) != list(range(len(files))):

@@ -16,7 +16,7 @@ class DyCONSettings(SemiSupervisedSettings):
     uncl_entropy_weight: float = setting(
         0.02, "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper", minimum=0
     )
-    beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0, maximum=10)
+    beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
     beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
     fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0)
     fecl_variant: str = setting(

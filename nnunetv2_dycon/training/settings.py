@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import json
+import sys
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
     optional: bool = False,
-) -> Any:  # noqa: ANN401 (dataclasses.field is typed so)
+) -> Any:
     """Declare one setting.
 
     Args:
@@ -60,12 +61,14 @@ def describe_range(field: dataclasses.Field) -> str:
         return "true or false"
     if metadata["choices"] is not None:
         return " or ".join(f'"{choice}"' for choice in metadata["choices"])
-    kind = "an integer" if metadata["kind"] is int else "a number"
+    text = "an integer" if metadata["kind"] is int else "a number"
     minimum, maximum = metadata["minimum"], metadata["maximum"]
     if minimum is not None and maximum is not None:
-        text = f"{kind} from {minimum:g} to {maximum:g}"
-    else:
-        text = f"{kind} of at least {minimum:g}"
+        text += f" from {minimum:g} to {maximum:g}"
+    elif minimum is not None:
+        text += f" of at least {minimum:g}"
+    elif maximum is not None:
+        text += f" of at most {maximum:g}"
     return f"{text}, or null" if metadata["optional"] else text
 
 
@@ -79,7 +82,10 @@ def _is_valid(field: dataclasses.Field, value: object) -> bool:
     if kind is str:
         return value in metadata["choices"]
     allowed = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        return False
+    # False for NaN, and for an integer that no float can hold.
+    if not abs(value) <= sys.float_info.max:
         return False
     minimum, maximum = metadata["minimum"], metadata["maximum"]
     return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
@@ -154,7 +160,10 @@ class SemiSupervisedSettings:
                 problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')
         if problems:
             raise UserError(f"{where}: " + " ".join(problems) + ' Change it with "nnunetv2_dycon plan".')
-        return cls(**section)
+        try:
+            return cls(**section)
+        except UserError as error:
+            raise UserError(f'{where}: {error} Change it with "nnunetv2_dycon plan".') from error
 
     def describe(self) -> str:
         """All settings in force, one a line."""
@@ -173,5 +182,18 @@ class SemiSupervisedSettings:
         return [
             f"{name}: {other.get(name, 'not set')} there, {mine.get(name, 'not set')} now"
             for name in sorted(mine.keys() | other.keys())
-            if mine.get(name, None) != other.get(name, None) or (name in mine) != (name in other)
+            if mine.get(name) != other.get(name) or (name in mine) != (name in other)
         ]
+
+
+def settings_table(settings_class: type[SemiSupervisedSettings]) -> str:
+    """All settings of a method as a Markdown table: name, default, range, meaning.
+
+    Args:
+        settings_class: the dataclass.
+    """
+    rows = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(settings_class):
+        default = json.dumps(field.default)
+        rows.append(f"| `{field.name}` | `{default}` | {describe_range(field)} | {field.metadata['description']} |")
+    return "\n".join(rows)

@@ -29,8 +29,8 @@ def off_limits_cases_of_all_folds(splits_file: Path) -> list[str]:
 def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
     """The cases of the labeled folder that a fold may use without their labels only.
 
-    nnU-Net ignores the key, so a fold that nnU-Net would make up itself (``all``, or a fold beyond the file) would train
-    on the labels of such cases: that is refused.
+    nnU-Net ignores the key, so a fold that nnU-Net would make up itself (``all``, or a fold beyond the file) would
+    train on the labels of such cases: that is refused.
 
     Args:
         splits_file: ``splits_final.json``; may be absent.

@@ -37,9 +37,11 @@ class EpochStatistics:
 
     def pop_means(self) -> dict[str, float]:
         """Read all means and start again. The mean of nothing is NaN, e.g. in an epoch of supervised warm-up."""
-        present = [name for name, count in self._counts.items() if count > 0]
-        values = torch.stack([torch.as_tensor(self._sums[name]) for name in present]).tolist() if present else []
-        means = dict.fromkeys(self._sums, math.nan)
-        means |= {name: value / self._counts[name] for name, value in zip(present, values, strict=True)}
-        self.__init__(self._sums)
+        sums = dict(self._sums)
+        tensors = {name: total for name, total in sums.items() if isinstance(total, Tensor)}
+        if tensors:
+            # Stacked, so that the GPU is waited for once.
+            sums |= zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)
+        means = {name: math.nan if total is None else total / self._counts[name] for name, total in sums.items()}
+        self.__init__(sums)
         return means

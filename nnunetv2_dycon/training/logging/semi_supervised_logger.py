@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
+from PIL import Image
 
 
 class SemiSupervisedLogger(LocalLogger):
@@ -33,12 +34,16 @@ class SemiSupervisedLogger(LocalLogger):
         """
         super().plot_progress_png(output_folder)
         file = Path(output_folder) / "progress.png"
-        theirs = plt.imread(file)
-        ours = self._draw_panels(height=theirs.shape[0])
-        plt.imsave(file, np.concatenate([theirs[..., :3], ours], axis=1))
+        with Image.open(file) as opened:
+            theirs = opened.convert("RGB")
+        ours = self._draw_panels(height=theirs.height)
+        both = Image.new("RGB", (theirs.width + ours.width, theirs.height))
+        both.paste(theirs, (0, 0))
+        both.paste(ours, (theirs.width, 0))
+        # The picture is large and drawn each epoch, so it is compressed quickly rather than well.
+        both.save(file, compress_level=1)
 
-    def _draw_panels(self, height: int) -> np.ndarray:
-        """Draw our panels as an image (height, width, 3) with values in [0, 1]."""
+    def _draw_panels(self, height: int) -> Image.Image:
         dpi = 100
         figure, axes = plt.subplots(len(self.panels), 1, figsize=(30, height / dpi), dpi=dpi, squeeze=False)
         for axis, (title, keys) in zip(axes[:, 0], self.panels.items(), strict=True):
@@ -50,6 +55,6 @@ class SemiSupervisedLogger(LocalLogger):
             axis.legend(loc=(0, 1), ncol=2)
         figure.tight_layout()
         figure.canvas.draw()
-        image = np.asarray(figure.canvas.buffer_rgba())[..., :3] / 255
+        image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
         plt.close(figure)
         return image

@@ -73,7 +73,7 @@ def fecl_loss(
             it is the anchor's weight (confidence of a pseudo-label) in the weighted mean over anchors. None is 1.
         variant: ``paper`` or ``official``.
         temperature: > 0; at least 0.02 in the paper variant, which keeps float32 from overflowing.
-        gamma: focal exponent, 0 (off) or >= 1: between, its slope is infinite where pairs are perfect.
+        gamma: focal exponent, >= 0; 0 switches the focal weights off.
         focal_positives: weight positives by their dissimilarity.
         focal_negatives: weight negatives by their similarity (``paper`` only).
         entropy_weighting: use `entropy`.
@@ -93,8 +93,8 @@ def fecl_loss(
         raise ValueError(f"variant must be 'paper' or 'official', not {variant!r}")
     if temperature <= 0 or (variant == "paper" and temperature < SMALLEST_TEMPERATURE):
         raise ValueError(f"temperature {temperature} is too small")
-    if gamma != 0 and gamma < 1:
-        raise ValueError(f"gamma must be 0 or at least 1, not {gamma}")
+    if gamma < 0:
+        raise ValueError(f"gamma must not be negative, but is {gamma}")
     if num_hard_negatives < 1:
         raise ValueError(f"num_hard_negatives must be at least 1, not {num_hard_negatives}")
 
@@ -113,8 +113,8 @@ def fecl_loss(
                 cells,
                 temperature=temperature,
                 gamma=gamma,
-                focal_positives=focal_positives and gamma > 0,
-                focal_negatives=focal_negatives and gamma > 0,
+                focal_positives=focal_positives,
+                focal_negatives=focal_negatives,
                 num_hard_negatives=num_hard_negatives,
                 byte_budget=budget,
                 with_gradient=with_gradient,
@@ -124,7 +124,7 @@ def fecl_loss(
                 cells,
                 temperature=temperature,
                 gamma=gamma,
-                focal_positives=focal_positives and gamma > 0,
+                focal_positives=focal_positives,
                 hard_negative_threshold=hard_negative_threshold,
                 lambda_cross=lambda_cross,
                 byte_budget=budget,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 AUTOCAST_DEVICES = ("cpu", "cuda", "xpu")
-CPU_TILE_BYTES = 2 * 1024**2
+CPU_TILE_BYTES = 8 * 1024**2
 DEVICE_TILE_BYTES = 64 * 1024**2
 
 

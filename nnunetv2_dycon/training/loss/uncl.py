@@ -102,28 +102,45 @@ def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
 
 
 class _Distribution(NamedTuple):
-    probability: Tensor  # (B, C, V)
-    information: Tensor  # (B, C, V): what the slope of the entropy is made of, log p (classes) or the logit (regions)
-    entropy: Tensor  # (B, V), nats
+    """The distribution of each voxel.
+
+    Attributes:
+        probability: p, (B, C, V).
+        surplus: by how much a logit exceeds its mean under p (classes) or zero (regions), (B, C, V). For classes this
+            is ``log p + H``: the entropy's slope is ``-p * surplus``, or ``-p (1 - p) * surplus`` for regions.
+        entropy: H in nats, (B, V).
+    """
+
+    probability: Tensor
+    surplus: Tensor
+    entropy: Tensor
 
 
 def _distribution(logits: Tensor, regions: bool) -> _Distribution:
     if regions:
-        probability = logits.sigmoid()
         size = logits.abs()
         # Bernoulli entropy as log(1 + exp(-|x|)) + |x| sigmoid(-|x|), in which nothing cancels for large |x|.
         entropy = (functional.softplus(-size) + size * size.neg().sigmoid()).sum(1)
-        return _Distribution(probability, logits, entropy)
-    information = logits.log_softmax(1)
-    probability = information.exp()
-    # Zero times minus infinity would be NaN where a logit is minus infinity.
-    information = information.clamp_min(torch.finfo(information.dtype).min)
-    return _Distribution(probability, information, -(probability * information).sum(1))
+        return _Distribution(logits.sigmoid(), logits, entropy)
+    shifted = logits - logits.amax(1, keepdim=True)
+    probability = shifted.exp()
+    partition = probability.sum(1, keepdim=True)
+    probability /= partition
+    mean = (probability * shifted).sum(1, keepdim=True)
+    return _Distribution(probability, shifted.sub_(mean), partition.log_().sub_(mean).squeeze(1))
+
+
+def _scale(student: _Distribution, teacher: _Distribution, beta: float) -> Tensor:
+    """``1 / (exp(beta Hs) + exp(beta Ht))``, (B, V).
+
+    The entropies of many regions may overflow an exponential; the quotient is then zero, which is its value in float32.
+    """
+    return torch.exp(beta * student.entropy).add_(torch.exp(beta * teacher.entropy)).reciprocal_()
 
 
 def _voxels_per_tile(logits: Tensor) -> int:
     batch, channels = logits.shape[:2]
-    temporary_tensors = 7
+    temporary_tensors = 6
     bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(logits).itemsize
     return tile_length(bytes_per_voxel, default_byte_budget(logits))
 
@@ -136,26 +153,22 @@ class _UnCL(torch.autograd.Function):
         dtype = compute_dtype(student_logits)
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
-        sums = student_flat.new_zeros(4, dtype=dtype)
+        sums = student_flat.new_zeros(3, dtype=dtype)
         with without_autocast(student_logits):
             for start in range(0, student_flat.shape[2], length):
                 tile = slice(start, start + length)
                 student = _distribution(student_flat[:, :, tile].to(dtype), regions)
                 teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
-                scale = -torch.logaddexp(beta * student.entropy, beta * teacher.entropy)
-                distance = (student.probability - teacher.probability).square_().sum(1) * scale.exp_()
-                values = torch.stack((distance, student.entropy, teacher.entropy)).flatten(1)
-                if mask is None:
-                    sums[:3] += values.sum(1)
-                    sums[3] += values.shape[1]
-                else:
-                    voxel_weights = mask[:, tile].to(dtype).flatten()
-                    sums[:3] += values @ voxel_weights
-                    sums[3] += voxel_weights.sum()
-        total_weight = sums[3]
+                scale = _scale(student, teacher, beta)
+                distance = (student.probability - teacher.probability).square_().sum(1) * scale
+                for index, values in enumerate((distance, student.entropy, teacher.entropy)):
+                    sums[index] += values.sum() if mask is None else (values * mask[:, tile]).sum()
+        total_weight = mask.sum(dtype=dtype) if mask is not None else sums.new_full((), student_flat[:, 0].numel())
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
-        distance, student_entropy, teacher_entropy = (sums[:3] * inverse_weight).unbind()
-        ctx.save_for_backward(student_logits, teacher_logits, mask, inverse_weight)
+        distance, student_entropy, teacher_entropy = (sums * inverse_weight).unbind()
+        ctx.save_for_backward(student_logits, mask, inverse_weight)
+        # Tensors made in inference mode cannot be saved in the usual way, and a teacher is run in inference mode.
+        ctx.teacher_logits = teacher_logits
         ctx.beta, ctx.regions = beta, regions
         outputs = distance.clone(), student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
         ctx.mark_non_differentiable(*outputs[2:])
@@ -166,9 +179,9 @@ class _UnCL(torch.autograd.Function):
     def backward(
         ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, None, None, None, None]:
-        student_logits, teacher_logits, mask, inverse_weight = ctx.saved_tensors
+        student_logits, mask, inverse_weight = ctx.saved_tensors
         dtype, beta, regions = compute_dtype(student_logits), ctx.beta, ctx.regions
-        student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
+        student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
         gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
         distance_gradient = distance_gradient * inverse_weight
@@ -179,24 +192,22 @@ class _UnCL(torch.autograd.Function):
                 student = _distribution(student_flat[:, :, tile].to(dtype), regions)
                 teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
                 difference = student.probability - teacher.probability
-                scale = (-torch.logaddexp(beta * student.entropy, beta * teacher.entropy)).exp_()
+                scale = _scale(student, teacher, beta)
                 # d distance / d Hs = -beta * exp(beta Hs) * scale^2 * |ps - pt|^2, and exp(beta Hs) * scale is a sigmoid.
                 share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
                 by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
                 by_entropy += entropy_gradient
                 by_probability = scale.mul_(2 * distance_gradient)
                 if mask is not None:
-                    voxel_weights = mask[:, tile].to(dtype)
-                    by_entropy *= voxel_weights
-                    by_probability *= voxel_weights
+                    by_entropy *= mask[:, tile]
+                    by_probability *= mask[:, tile]
                 by_entropy, by_probability = by_entropy.unsqueeze(1), by_probability.unsqueeze(1)
                 if regions:
                     slope = student.probability * (1 - student.probability)
-                    tile_gradient = difference.mul_(by_probability).sub_(student.information * by_entropy).mul_(slope)
                 else:
-                    difference -= (student.probability * difference).sum(1, keepdim=True)
-                    surprise = student.information + student.entropy.unsqueeze(1)
-                    tile_gradient = difference.mul_(by_probability).sub_(surprise.mul_(by_entropy))
-                    tile_gradient *= student.probability
-                gradient[:, :, tile] = tile_gradient
+                    slope = student.probability
+                    difference -= (slope * difference).sum(1, keepdim=True)
+                difference *= by_probability
+                difference -= student.surplus * by_entropy
+                torch.mul(difference, slope, out=gradient[:, :, tile])
         return gradient.view(student_logits.shape), None, None, None, None

@@ -23,8 +23,8 @@ def bottleneck_channels(network: nn.Module) -> int:
     encoder = getattr(network, "encoder", None)
     if encoder is None or not hasattr(encoder, "output_channels"):
         raise UnsupportedFeatureError(
-            f"{type(network).__name__} has no encoder with skip connections, which this method's contrastive loss needs. "
-            "Use a U-Net configuration, or set the weight of that loss to 0 in the plans."
+            f"{type(network).__name__} has no encoder with skip connections, which this method's contrastive loss "
+            "needs. Use a U-Net configuration, or set the weight of that loss to 0 in the plans."
         )
     return encoder.output_channels[-1]
 

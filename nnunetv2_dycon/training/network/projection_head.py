@@ -11,10 +11,10 @@ from torch.nn import functional
 
 
 class ProjectionHead(nn.Module):
-    """Embeddings of bottleneck features: linear upsampling, 1x1 convolution - norm - ReLU - 1x1 convolution, unit length.
+    """Embeddings of bottleneck features: linear upsampling, 1x1 convolution - norm - ReLU - 1x1 convolution.
 
-    Follows DyCON (arXiv:2504.04566), whose V-Net bottleneck is upsampled by 2. An axis that the encoder does not pool
-    is not upsampled: cells finer than a voxel have no label.
+    They have unit length. Follows DyCON (arXiv:2504.04566), whose V-Net bottleneck is upsampled by 2. An axis that the
+    encoder does not pool is not upsampled: cells finer than a voxel have no label.
 
     Args:
         in_channels: channels of the bottleneck.

@@ -197,7 +197,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         if self.grad_scaler is not None:
             self.grad_scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
-        torch.nn.utils.clip_grad_norm_(self.auxiliary.parameters(), _MAX_GRADIENT_NORM)
+        torch.nn.utils.clip_grad_norm_(list(self.auxiliary.parameters()), _MAX_GRADIENT_NORM)
         if self.grad_scaler is not None:
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()

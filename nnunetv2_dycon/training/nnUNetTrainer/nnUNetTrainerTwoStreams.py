@@ -10,7 +10,7 @@ import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, print_user_errors_without_traceback
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 from nnunetv2_dycon.training.dataloading.splits import off_limits_cases
@@ -41,6 +41,8 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
     ) -> None:
+        # Not where nnU-Net looks the trainer up: it may find it, or a subclass of it, in a folder of the user's.
+        print_user_errors_without_traceback()
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = self.settings_class.from_configuration(
             self.configuration_manager.configuration.get(self.settings_section),

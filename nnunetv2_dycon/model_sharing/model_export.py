@@ -1,0 +1,95 @@
+"""Export of a model that a stock nnU-Net runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from tqdm import tqdm
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, without_training_state
+from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
+
+STOCK_TRAINER = "nnUNetTrainer"
+_SHARED_FILES = ("plans.json", "dataset.json", "dataset_fingerprint.json")
+
+
+def export_model(
+    model_folder: Path, output: Path, folds: Sequence[str], checkpoint_name: str = "checkpoint_final.pth"
+) -> None:
+    """Write a trained model for machines without this package.
+
+    Weights and mirroring axes stay as they are; the trainer's name becomes nnU-Net's own, and the state of student,
+    teacher and optimizer is left out. Predictions are identical.
+
+    Args:
+        model_folder: ``nnUNet_results/DatasetXXX_NAME/TRAINER__PLANS__CONFIGURATION``.
+        output: a file that ends in ``.zip``, for ``nnUNetv2_install_pretrained_model_from_zip``, or a folder, for
+            ``nnUNetv2_predict_from_modelfolder -m``. It must not be there yet.
+        folds: the folds to export; all that have the checkpoint where empty.
+        checkpoint_name: the checkpoint to export.
+
+    Raises:
+        UserError: for a missing folder or fold, an output that is there, and a trainer with a network of its own.
+    """
+    if output.exists():
+        raise UserError(f"{output} is there already: remove it or choose another name.")
+    if not (model_folder / "plans.json").is_file():
+        raise UserError(f"{model_folder} is not a trained model: there is no plans.json. Check -d, -c, -p and -tr.")
+    trainer, plans, configuration = model_folder.name.split("__")
+    trainer_class = find_semi_supervised_trainer(trainer)
+    if trainer_class.build_network_architecture is not nnUNetTrainer.build_network_architecture:
+        raise UserError(f"{trainer} builds a network of its own, which a stock nnU-Net cannot build.")
+    checkpoints = _find_checkpoints(model_folder, folds, checkpoint_name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export_") as scratch:
+        root = Path(scratch) / "results"
+        exported = root / model_folder.parent.name / f"{STOCK_TRAINER}__{plans}__{configuration}"
+        exported.mkdir(parents=True)
+        for name in _SHARED_FILES:
+            if (model_folder / name).is_file():
+                shutil.copyfile(model_folder / name, exported / name)
+        for file in tqdm(checkpoints, desc="Exporting folds"):
+            _export_fold(file, exported / file.parent.name)
+        if output.suffix == ".zip":
+            archive = shutil.make_archive(str(Path(scratch) / "model"), "zip", root)
+            os.replace(archive, output)
+        else:
+            os.replace(exported, output)
+
+
+def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name: str) -> list[Path]:
+    if folds:
+        files = [model_folder / f"fold_{fold}" / checkpoint_name for fold in folds]
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            raise UserError(f"{', '.join(missing)}: not there. Train these folds, or name others with -f.")
+        return files
+    files = sorted(model_folder.glob(f"fold_*/{checkpoint_name}"))
+    if not files:
+        raise UserError(f"No fold of {model_folder} has a {checkpoint_name}. Train to the end, or name one with -chk.")
+    return files
+
+
+def _export_fold(checkpoint_file: Path, folder: Path) -> None:
+    checkpoint = torch.load(checkpoint_file, map_location="cpu", weights_only=False)
+    if STATE_KEY not in checkpoint:
+        raise UserError(f"{checkpoint_file} was not written by a semi-supervised trainer; nnU-Net exports it itself.")
+    folder.mkdir()
+    torch.save(without_training_state(checkpoint, STOCK_TRAINER), folder / checkpoint_file.name)
+    origin = {"trainer": checkpoint["trainer_name"], "settings": checkpoint[STATE_KEY]["settings"]}
+    (folder / "trained_with.json").write_text(json.dumps(origin, indent=1))
+    # nnU-Net's own tools expect these two in a fold.
+    if (checkpoint_file.parent / "progress.png").is_file():
+        shutil.copyfile(checkpoint_file.parent / "progress.png", folder / "progress.png")
+    summary = checkpoint_file.parent / "validation" / "summary.json"
+    if summary.is_file():
+        (folder / "validation").mkdir()
+        shutil.copyfile(summary, folder / "validation" / "summary.json")

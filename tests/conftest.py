@@ -1,0 +1,227 @@
+"""Fixtures: the shared reference data, and a tiny planned dataset with trainers on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# nnU-Net reads these when it is imported. No worker processes: batches are then reproducible within a process.
+os.environ.update(
+    {
+        "nnUNet_n_proc_DA": "0",
+        "nnUNet_def_n_proc": "1",
+        "nnUNet_compile": "f",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+)
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from tests.scratch_environment import link_dependencies
+
+torch.set_num_threads(1)
+
+DATASET_NAME = "Dataset501_Tiny"
+SMALL_PLANS = "nnUNetPlansSmall"
+PATCH_SIZE = {"3d_fullres": (16, 24, 16), "2d": (32, 32)}
+
+SHORT_TRAINERS = """
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+
+
+def short(base, name, num_epochs):
+    class Trainer(base):
+        def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
+            super().__init__(plans, configuration, fold, dataset_json, device)
+            self.num_epochs = num_epochs
+            self.num_iterations_per_epoch = 3
+            self.num_val_iterations_per_epoch = 1
+            self.save_every = 1
+
+    Trainer.__name__ = Trainer.__qualname__ = name
+    return Trainer
+
+
+nnUNetTrainerShort = short(nnUNetTrainer, "nnUNetTrainerShort", 2)
+nnUNetTrainerDyCONShort = short(nnUNetTrainerDyCON, "nnUNetTrainerDyCONShort", 2)
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """The folder with reference values and real data sets, which is not part of the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("NNUNETV2_DYCON_SHARED", default))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no reference data in {folder}; name their folder in NNUNETV2_DYCON_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the test environment has installed, except this package."""
+    folder = tmp_path_factory.mktemp("dependencies")
+    link_dependencies(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """nnU-Net's three folders with one tiny dataset, planned and preprocessed."""
+
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "nnUNet_raw" / DATASET_NAME
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.root / "nnUNet_preprocessed" / DATASET_NAME
+
+    @property
+    def results(self) -> Path:
+        return self.root / "nnUNet_results" / DATASET_NAME
+
+    @property
+    def environment(self) -> dict[str, str]:
+        folders = {name: str(self.root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+        registered = os.environ.get("nnUNet_extTrainer", "")
+        trainers = os.pathsep.join(filter(None, [str(self.root / "trainers"), registered]))
+        return {**os.environ, **folders, "nnUNet_extTrainer": trainers, "nnUNet_n_proc_DA": "1"}
+
+    def read_plans(self, identifier: str = SMALL_PLANS) -> dict:
+        return json.loads((self.preprocessed / f"{identifier}.json").read_text())
+
+    def write_plans(self, plans: dict, identifier: str) -> None:
+        plans["plans_name"] = identifier
+        (self.preprocessed / f"{identifier}.json").write_text(json.dumps(plans))
+
+    def write_settings(self, identifier: str, configuration: str = "3d_fullres", **settings: object) -> None:
+        """Small plans with settings of DyCON."""
+        plans = self.read_plans()
+        plans["configurations"][configuration]["dycon"] = settings
+        self.write_plans(plans, identifier)
+
+    def read_dataset_json(self) -> dict:
+        return json.loads((self.preprocessed / "dataset.json").read_text())
+
+    def write_dataset_json(self, dataset_json: dict) -> None:
+        for folder in (self.raw, self.preprocessed):
+            (folder / "dataset.json").write_text(json.dumps(dataset_json))
+
+    def write_splits(self, *splits: dict[str, list[str]]) -> None:
+        (self.preprocessed / "splits_final.json").write_text(json.dumps(splits))
+
+    def run(self, command: str, *arguments: object, expect: int = 0) -> str:
+        """Run a command of the environment, as a user would; returns its output."""
+        executable = shutil.which(command, path=str(Path(sys.executable).parent))
+        assert executable is not None, f"{command} is not installed"
+        finished = subprocess.run(
+            [executable, *map(str, arguments)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == expect, finished.stdout
+        return finished.stdout
+
+
+def _write_small_plans(workspace: Workspace) -> None:
+    plans = workspace.read_plans("nnUNetPlans")
+    for name, patch_size in PATCH_SIZE.items():
+        configuration = plans["configurations"][name]
+        configuration["patch_size"] = list(patch_size)
+        configuration["batch_size"] = 2
+        network = configuration["architecture"]["arch_kwargs"]
+        dim = len(patch_size)
+        network.update(
+            n_stages=3,
+            features_per_stage=[4, 8, 16],
+            kernel_sizes=[[3] * dim] * 3,
+            strides=[[1] * dim, [2] * dim, [2] * dim],
+            n_conv_per_stage=[1, 1, 1],
+            n_conv_per_stage_decoder=[1, 1],
+        )
+    workspace.write_plans(plans, SMALL_PLANS)
+
+
+@pytest.fixture(scope="session")
+def _planned_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("planned"))
+    write_demo_dataset(workspace.raw, labeled=6, unlabeled=4, test=2, shape=(20, 28, 24))
+    for folder in ("nnUNet_preprocessed", "nnUNet_results", "trainers"):
+        (workspace.root / folder).mkdir()
+    (workspace.root / "trainers" / "short_trainers.py").write_text(SHORT_TRAINERS)
+    workspace.run("nnUNetv2_plan_and_preprocess", "-d", 501, "-c", "3d_fullres", "2d", "-np", 1, 1, "-npfp", 1)
+    _write_small_plans(workspace)
+    return workspace
+
+
+@pytest.fixture
+def workspace(_planned_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the planned dataset that the test may change; nnU-Net's variables point to it.
+
+    ``demo_000`` to ``demo_005`` are labeled, ``demo_006`` to ``demo_009`` unlabeled, ``demo_010`` and ``demo_011`` for
+    testing. Fold 0 trains on four cases and validates on two.
+    """
+    shutil.copytree(_planned_workspace.root, tmp_path / "nnunet")
+    copy = Workspace(tmp_path / "nnunet")
+    copy.write_splits({"train": [f"demo_{i:03d}" for i in range(4)], "val": ["demo_004", "demo_005"]})
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer"):
+        monkeypatch.setenv(name, copy.environment[name])
+    return copy
+
+
+@pytest.fixture
+def make_trainer(workspace: Workspace) -> Callable[..., nnUNetTrainer]:
+    """A function that builds a trainer on the workspace as ``nnUNetv2_train`` does, short and on the CPU."""
+
+    def make(
+        trainer_class: type[nnUNetTrainer],
+        plans: str = SMALL_PLANS,
+        configuration: str = "3d_fullres",
+        fold: int | str = 0,
+        *,
+        seed: int = 0,
+        num_epochs: int = 2,
+        continue_training: bool = False,
+    ) -> nnUNetTrainer:
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        plans_dict = {**workspace.read_plans(plans), "continue_training": continue_training}
+        trainer = trainer_class(plans_dict, configuration, fold, workspace.read_dataset_json(), torch.device("cpu"))
+        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = num_epochs, 3, 1
+        return trainer
+
+    return make
+
+
+@pytest.fixture
+def prepare_unlabeled(workspace: Workspace) -> Callable[..., UnlabeledData]:
+    """A function that makes the unlabeled data of the workspace ready, as a training does at its start."""
+
+    def prepare(plans: str = SMALL_PLANS, *, off_limits: Sequence[str] = ()) -> UnlabeledData:
+        dataset = read_planned_dataset(workspace.raw.name, plans)
+        configuration = dataset.configuration("3d_fullres")
+        return prepare_unlabeled_data(dataset.plans_manager, configuration, dataset.dataset_json, off_limits, 1)
+
+    return prepare

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nnunetv2_dycon.demo.small_plans import write_small_plans
+
+STRIDES = [[1, 1, 1], [1, 2, 2], [2, 2, 2]]
+
+
+def test_plans_shrink_and_keep_the_preprocessed_data(tmp_path: Path) -> None:
+    network = {"n_stages": 3, "features_per_stage": [32, 64, 128], "strides": STRIDES}
+    configuration = {
+        "data_identifier": "nnUNetPlans_3d_fullres",
+        "batch_size": 8,
+        "patch_size": [20, 40, 48],
+        "architecture": {"arch_kwargs": network},
+    }
+    plans = {"plans_name": "nnUNetPlans", "configurations": {"3d_fullres": configuration, "2d": {"batch_size": 12}}}
+    (tmp_path / "nnUNetPlans.json").write_text(json.dumps(plans))
+    write_small_plans(tmp_path, "3d_fullres", "Small")
+    small = json.loads((tmp_path / "Small.json").read_text())
+    assert small["plans_name"] == "Small"
+    assert small["configurations"]["2d"] == {"batch_size": 12}
+    changed = small["configurations"]["3d_fullres"]
+    assert changed["data_identifier"] == "nnUNetPlans_3d_fullres"
+    assert changed["batch_size"] == 2
+    assert changed["patch_size"] == [18, 36, 44]
+    assert changed["architecture"]["arch_kwargs"] == {**network, "features_per_stage": [16, 32, 64]}
+    assert json.loads((tmp_path / "nnUNetPlans.json").read_text()) == plans

@@ -1,0 +1,134 @@
+"""Cases are redone when what they were made from has changed, and only then."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, read_stamp, stamp_file, write_stamp
+from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
+
+CONFIGURATION = {
+    "preprocessor_name": "DefaultPreprocessor",
+    "batch_size": 2,
+    "patch_size": [16, 16, 16],
+    "spacing": [1.0, 1.0, 1.0],
+    "normalization_schemes": ["ZScoreNormalization"],
+    "use_mask_for_norm": [False],
+    "resampling_fn_data": "resample_data_or_seg_to_shape",
+    "resampling_fn_data_kwargs": {"order": 3},
+    "resampling_fn_seg": "resample_data_or_seg_to_shape",
+    "resampling_fn_seg_kwargs": {"order": 1},
+    "architecture": {"arch_kwargs": {"n_stages": 3}},
+}
+PLANS = {
+    "plans_name": "nnUNetPlans",
+    "image_reader_writer": "SimpleITKIO",
+    "transpose_forward": [0, 1, 2],
+    "foreground_intensity_properties_per_channel": {"0": {"mean": 1.0, "std": 2.0}},
+}
+
+
+def hash_of(plans: dict | None = None, configuration: dict | None = None) -> str:
+    configurations = {"3d_fullres": {**CONFIGURATION, **(configuration or {})}}
+    manager = PlansManager({**PLANS, **(plans or {}), "configurations": configurations})
+    return hash_plans(manager, manager.get_configuration("3d_fullres"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocessor_name": "Other"},
+        {"spacing": [1.0, 1.0, 2.0]},
+        {"normalization_schemes": ["CTNormalization"]},
+        {"use_mask_for_norm": [True]},
+        {"resampling_fn_data": "other"},
+        {"resampling_fn_data_kwargs": {"order": 1}},
+        {"resampling_fn_seg": "other"},
+        {"resampling_fn_seg_kwargs": {"order": 0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_decides_on_preprocessing_in_a_configuration_changes_the_hash(change: dict) -> None:
+    assert hash_of(configuration=change) != hash_of()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_reader_writer": "NibabelIO"},
+        {"transpose_forward": [2, 0, 1]},
+        {"foreground_intensity_properties_per_channel": {"0": {"mean": 1.5, "std": 2.0}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_decides_on_preprocessing_in_the_plans_changes_the_hash(change: dict) -> None:
+    assert hash_of(plans=change) != hash_of()
+
+
+def test_all_else_does_not_change_the_hash() -> None:
+    network = {"arch_kwargs": {"n_stages": 5}}
+    configuration = {"batch_size": 9, "patch_size": [8, 8, 8], "dycon": {"uncl_weight": 2}, "architecture": network}
+    assert hash_of({"plans_name": "other"}, configuration) == hash_of()
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> UnlabeledCase:
+    images = tuple(tmp_path / f"a_{channel:04d}.nii.gz" for channel in range(2))
+    for image in images:
+        image.write_text("scan")
+    return UnlabeledCase("a", images, "imagesUnlabeled")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, case: UnlabeledCase) -> Path:
+    """A folder in which the case is done."""
+    folder = tmp_path / "done"
+    folder.mkdir()
+    write_stamp(folder, "a", make_stamp(case, "plans"))
+    return folder
+
+
+def test_a_case_without_a_stamp_is_not_done(folder: Path, case: UnlabeledCase) -> None:
+    assert is_current(folder, case, "plans")
+    stamp_file(folder, "a").unlink()
+    assert read_stamp(folder, "a") is None
+    assert not is_current(folder, case, "plans")
+
+
+def test_a_stamp_is_written_whole_or_not_at_all(folder: Path, case: UnlabeledCase) -> None:
+    assert read_stamp(folder, "a") == make_stamp(case, "plans")
+    assert list(folder.iterdir()) == [stamp_file(folder, "a")]
+
+
+def test_other_plans_are_noticed(folder: Path, case: UnlabeledCase) -> None:
+    assert not is_current(folder, case, "other plans")
+
+
+def test_another_source_is_noticed(folder: Path, case: UnlabeledCase) -> None:
+    assert not is_current(folder, UnlabeledCase("a", case.images, "imagesTr"), "plans")
+
+
+@pytest.mark.parametrize("text", ["scan that is longer", "nacs"], ids=["other size", "same size"])
+def test_another_scan_is_noticed(folder: Path, case: UnlabeledCase, text: str) -> None:
+    case.images[1].write_text(text)
+    os.utime(case.images[1], ns=(1, 1))
+    assert not is_current(folder, case, "plans")
+
+
+def test_a_further_file_is_noticed(folder: Path, case: UnlabeledCase) -> None:
+    case.images[0].with_name("a.json").write_text('{"spacing": [1, 1, 1]}')
+    assert not is_current(folder, case, "plans")
+
+
+@pytest.mark.parametrize("note_times", [True, False])
+def test_another_time_alone_changes_nothing_and_is_noted_on_request(
+    folder: Path, case: UnlabeledCase, note_times: bool
+) -> None:
+    os.utime(case.images[0], ns=(1, 1))
+    before = read_stamp(folder, "a")
+    assert is_current(folder, case, "plans", note_times)
+    assert read_stamp(folder, "a") == (make_stamp(case, "plans") if note_times else before)

@@ -1,0 +1,53 @@
+"""Reading what nnU-Net planned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing.plans_files import dataset_name_of, read_planned_dataset
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+
+@pytest.mark.parametrize("name", ["501", "Dataset501_Tiny"])
+def test_a_dataset_is_known_by_id_and_name(workspace: Workspace, name: str) -> None:
+    dataset = read_planned_dataset(name, "nnUNetPlansSmall")
+    assert dataset.folder == workspace.preprocessed
+    assert dataset.plans_file == workspace.preprocessed / "nnUNetPlansSmall.json"
+    assert dataset.plans == workspace.read_plans()
+    assert dataset.dataset_json == workspace.read_dataset_json()
+    assert dataset.plans_manager.plans_name == "nnUNetPlansSmall"
+    assert dataset.configuration("2d").patch_size == [32, 32]
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(
+    ("name", "message"), [("77", "ID 77"), ("hippocampus", "hippocampus"), ("DatasetTiny", "three digits")]
+)
+def test_an_unknown_dataset_is_refused_by_name(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        dataset_name_of(name)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(("name", "number"), [("501", 501), ("Dataset012_Other", 12)])
+def test_plans_that_are_not_there_are_named_with_the_remedy(name: str, number: int) -> None:
+    with pytest.raises(UserError, match=rf"nnUNetPlansX.json is not there.*nnUNetv2_plan_and_preprocess -d {number},"):
+        read_planned_dataset(name, "nnUNetPlansX")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_unknown_configuration_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"nnUNetPlans.json has no configuration 4d. It has 2d, 3d_fullres"):
+        read_planned_dataset("501", "nnUNetPlans").configuration("4d")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_without_the_folder_of_preprocessed_data_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("nnUNet_preprocessed")
+    with pytest.raises(UserError, match="nnUNet_preprocessed is not set"):
+        read_planned_dataset("501", "nnUNetPlans")

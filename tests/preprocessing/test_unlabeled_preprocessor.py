@@ -1,0 +1,252 @@
+"""Unlabeled scans are preprocessed as nnU-Net preprocesses them, and what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import blosc2
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
+from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import check_image
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+Prepare = Callable[..., UnlabeledData]
+CASES = ["demo_006", "demo_007", "demo_008", "demo_009"]
+
+
+def scan_of(workspace: Workspace, case: str, channel: int = 0) -> Path:
+    return workspace.raw / "imagesUnlabeled" / f"{case}_{channel:04d}.nii.gz"
+
+
+def change_scan(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    image = sitk.ReadImage(str(path))
+    changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(image).astype(np.float32)))
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(path))
+
+
+def read(folder: Path, name: str) -> np.ndarray:
+    return blosc2.open(str(folder / f"{name}.b2nd"), mode="r")[:]
+
+
+def times(data: UnlabeledData) -> dict[str, int]:
+    """When each case's image was written."""
+    return {case: (data.folder / f"{case}.b2nd").stat().st_mtime_ns for case in CASES}
+
+
+def redone(before: dict[str, int], data: UnlabeledData) -> list[str]:
+    return [case for case, time in times(data).items() if time != before[case]]
+
+
+@pytest.mark.parametrize("use_mask", [False, True])
+def test_it_equals_nnunet_without_a_segmentation(
+    workspace: Workspace, prepare_unlabeled: Prepare, use_mask: bool
+) -> None:
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"].update(use_mask_for_norm=[use_mask], spacing=[1.1, 1.0, 0.8])
+    workspace.write_plans(plans, "nnUNetPlansSpacing")
+    scan = scan_of(workspace, "demo_007")
+    change_scan(scan, lambda image: np.pad(np.maximum(image[:, :, 4:], 350) - 350, ((0, 0), (0, 0), (4, 0))))
+    folder = prepare_unlabeled("nnUNetPlansSpacing").folder
+    dataset = read_planned_dataset("501", "nnUNetPlansSpacing")
+    image, mask, properties = DefaultPreprocessor(verbose=False).run_case(
+        [str(scan)], None, dataset.plans_manager, dataset.configuration("3d_fullres"), dataset.dataset_json
+    )
+    assert set(np.unique(mask)) == {-1, 0}
+    assert np.array_equal(read(folder, "demo_007"), image)
+    assert np.array_equal(read(folder, "demo_007_nonzero"), mask)
+    assert read(folder, "demo_007").dtype == np.float32
+    stored = pickle.loads((folder / "demo_007.pkl").read_bytes())
+    assert "class_locations" not in stored
+    assert str(stored) == str(properties)
+
+
+def test_it_equals_the_labeled_preprocessing_of_the_same_scan(
+    workspace: Workspace, prepare_unlabeled: Prepare
+) -> None:
+    shutil.copy(workspace.raw / "imagesTr" / "demo_000_0000.nii.gz", scan_of(workspace, "twin"))
+    folder = prepare_unlabeled(off_limits=["demo_001"]).folder
+    labeled = workspace.preprocessed / "nnUNetPlans_3d_fullres"
+    assert np.array_equal(read(folder, "twin"), read(labeled, "demo_000"))
+    assert np.array_equal(read(folder, "demo_001"), read(labeled, "demo_001"))
+    assert set(np.unique(read(folder, "demo_001_nonzero"))) <= {-1, 0}
+
+
+def test_the_folder_holds_the_files_of_each_case_and_nothing_else(prepare_unlabeled: Prepare) -> None:
+    data = prepare_unlabeled()
+    suffixes = (".b2nd", "_nonzero.b2nd", ".pkl", ".json")
+    assert sorted(file.name for file in data.folder.iterdir()) == sorted(c + s for c in CASES for s in suffixes)
+
+
+def test_what_is_done_is_not_done_again(prepare_unlabeled: Prepare) -> None:
+    before = times(prepare_unlabeled())
+    assert redone(before, prepare_unlabeled()) == []
+
+
+def test_a_killed_run_is_continued(prepare_unlabeled: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stamp = unlabeled_preprocessor.write_stamp
+    stamps = []
+
+    def write_stamp_until_killed(folder: Path, identifier: str, stamp: dict) -> None:
+        if len(stamps) == 2:
+            (folder / ".partial_demo_009").mkdir()
+            (folder / ".partial_demo_009" / "demo_009.b2nd").write_text("half a file")
+            raise KeyboardInterrupt
+        stamps.append(identifier)
+        write_stamp(folder, identifier, stamp)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(unlabeled_preprocessor, "write_stamp", write_stamp_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_unlabeled()
+    data_folder = next(Path(os.environ["nnUNet_preprocessed"]).glob("*/*_unlabeled"))
+    before = {file.name: file.stat().st_mtime_ns for file in data_folder.glob("*.b2nd")}
+    assert {"demo_006.b2nd", "demo_007.b2nd", "demo_008.b2nd"} <= before.keys()
+    data = prepare_unlabeled()
+    after = times(data)
+    assert [case for case in CASES if before.get(f"{case}.b2nd") != after[case]] == ["demo_008", "demo_009"]
+    assert not list(data.folder.glob(".partial*"))
+
+
+def test_a_case_that_is_being_redone_counts_as_not_done(
+    workspace: Workspace, prepare_unlabeled: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepare_unlabeled()
+    change_scan(scan_of(workspace, "demo_006"), lambda image: image + 1)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(unlabeled_preprocessor, "make_stamp", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_unlabeled()
+    assert not (data.folder / "demo_006.json").exists()
+
+
+def test_only_the_changed_scan_is_redone(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    before = times(prepare_unlabeled())
+    change_scan(scan_of(workspace, "demo_008"), lambda image: image[:, ::-1])
+    assert redone(before, prepare_unlabeled()) == ["demo_008"]
+
+
+def test_a_copied_scan_is_not_redone(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    before = times(prepare_unlabeled())
+    for case in CASES:
+        os.utime(scan_of(workspace, case), ns=(1, 1))
+    assert redone(before, prepare_unlabeled()) == []
+
+
+def test_other_preprocessing_in_the_plans_redoes_all(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    before = times(prepare_unlabeled())
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["NoNormalization"]
+    workspace.write_plans(plans, "nnUNetPlansOther")
+    assert redone(before, prepare_unlabeled("nnUNetPlansOther")) == CASES
+
+
+def test_other_plans_with_the_same_preprocessing_redo_nothing(
+    workspace: Workspace, prepare_unlabeled: Prepare
+) -> None:
+    before = times(prepare_unlabeled())
+    workspace.write_settings("nnUNetPlansSettings", uncl_weight=3)
+    assert redone(before, prepare_unlabeled("nnUNetPlansSettings")) == []
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def add_channel(path: Path) -> None:
+    shutil.copy(path, path.with_name(path.name.replace("_0000", "_0001")))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (truncate, "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: path.write_text("no scan"), "cannot be read"),
+        (lambda path: change_scan(path, np.zeros_like), "channel 0000 is empty"),
+        (lambda path: change_scan(path, lambda image: np.where(image > 600, np.nan, image)), "NaN or infinite"),
+        (lambda path: change_scan(path, lambda image: np.where(image > 600, np.inf, image)), "NaN or infinite"),
+        (add_channel, "has 2 channels where dataset.json declares 1"),
+    ],
+    ids=["truncated", "no bytes", "text", "all voxels the same", "NaN", "infinite", "further channel"],
+)
+def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
+    workspace: Workspace, prepare_unlabeled: Prepare, damage: Callable[[Path], None], reason: str
+) -> None:
+    scan = scan_of(workspace, "demo_007")
+    damage(scan)
+    with pytest.raises(UserError) as error:
+        prepare_unlabeled()
+    lines = str(error.value).splitlines()
+    assert lines[0] == "1 unlabeled cases cannot be used:"
+    assert lines[1].startswith(f"  {scan} ")
+    assert reason in lines[1]
+    assert lines[2] == "Repair these files or remove them, then start again; the other cases are done."
+    done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
+    assert done == set(CASES) - {"demo_007"}
+    assert not list((workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob(".partial*"))
+
+
+def test_many_bad_scans_are_counted_and_ten_are_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    for number in range(12):
+        scan_of(workspace, f"bad_{number:02d}").write_text("no scan")
+    with pytest.raises(UserError) as error:
+        prepare_unlabeled()
+    text = str(error.value)
+    assert text.startswith("12 unlabeled cases cannot be used")
+    assert text.count("cannot be read") == 10
+    assert "and 2 more" in text
+
+
+def test_a_scan_that_went_bad_is_no_longer_done(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    data = prepare_unlabeled()
+    truncate(scan_of(workspace, "demo_006"))
+    for _ in range(2):
+        with pytest.raises(UserError, match="demo_006"):
+            prepare_unlabeled()
+    assert not (data.folder / "demo_006.json").exists()
+
+
+def test_good_images_pass_the_check() -> None:
+    image = np.zeros((2, 2, 2, 2))
+    image[:, 0] = 1
+    check_image(image, 2)
+
+
+def test_the_bad_channel_is_named() -> None:
+    image = np.random.default_rng(0).random((3, 2, 2, 2))
+    image[1, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="channel 0001 holds"):
+        check_image(image, 3)
+    with pytest.raises(UserError, match="channel 0002 is empty"):
+        check_image(np.where([[[[False]]], [[[False]]], [[[True]]]], 5, np.nan_to_num(image)), 3)
+    with pytest.raises(UserError, match="has 3 channels"):
+        check_image(image, 1)
+
+
+def test_the_stamp_says_what_the_case_was_made_from(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    data = prepare_unlabeled(off_limits=["demo_000"])
+    assert json.loads((data.folder / "demo_000.json").read_text())["source"] == "imagesTr"
+    stamp = json.loads((data.folder / "demo_006.json").read_text())
+    assert stamp["source"] == "imagesUnlabeled"
+    assert [file["name"] for file in stamp["files"]] == ["demo_006_0000.nii.gz"]
+    assert stamp["files"][0]["size"] == scan_of(workspace, "demo_006").stat().st_size

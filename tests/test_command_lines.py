@@ -1,0 +1,131 @@
+"""nnU-Net's own command lines on models of nnUNetTrainerDyCON, in new processes, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tests.scratch_environment import Environment
+
+CASE = ("501", "3d_fullres", "0")
+PLANS = ("-p", "nnUNetPlansSmall")
+DYCON = ("-tr", "nnUNetTrainerDyCONShort")
+PLAIN = ("-tr", "nnUNetTrainerShort")
+CPU = ("-device", "cpu")
+MODEL = "nnUNetTrainerDyCONShort__nnUNetPlansSmall__3d_fullres"
+
+
+@pytest.fixture
+def predict(workspace, tmp_path):
+    def run(trainer: tuple[str, str], name: str) -> Path:
+        folder = tmp_path / name
+        data = ("-i", workspace.raw / "imagesTs", "-o", folder, "--save_probabilities", "-npp", 1, "-nps", 1)
+        workspace.run("nnUNetv2_predict", "-d", 501, "-c", "3d_fullres", "-f", 0, *trainer, *PLANS, *data, *CPU)
+        return folder
+
+    return run
+
+
+def _read(folder: Path, case: str) -> tuple[np.ndarray, np.ndarray]:
+    segmentation = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{case}.nii.gz")))
+    return segmentation, np.load(folder / f"{case}.npz")["probabilities"]
+
+
+def test_from_training_to_export(workspace, predict, tmp_path, dependencies):
+    output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--npz")
+    fold = workspace.results / MODEL / "fold_0"
+    assert "4 labeled and 4 unlabeled training cases, 2 validation cases" in output
+    assert (fold / "checkpoint_final.pth").is_file()
+    assert not list(fold.glob(".*.partial"))
+    assert len(list((fold / "validation").glob("*.npz"))) == 2
+
+    for flag in ("--val", "--val_best"):
+        shutil.rmtree(fold / "validation")
+        workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, *(["--val"] if flag == "--val" else ["--c", flag]))
+        assert (fold / "validation" / "summary.json").is_file(), flag
+
+    workspace.run("nnUNetv2_train", *CASE, *PLAIN, *PLANS, *CPU, "--npz", "-pretrained_weights", fold / "checkpoint_final.pth")
+    workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--val", "--npz")
+    predictions = [predict(DYCON, "dycon"), predict(PLAIN, "plain")]
+    workspace.run("nnUNetv2_ensemble", "-i", *predictions, "-o", tmp_path / "ensemble", "-np", 1)
+    assert len(list((tmp_path / "ensemble").glob("*.nii.gz"))) == 2
+    search = ("-c", "3d_fullres", "-tr", DYCON[1], PLAIN[1], "-f", "0", "-np", "1")
+    workspace.run("nnUNetv2_find_best_configuration", 501, *PLANS, *search)
+    assert (workspace.results / "inference_information.json").is_file()
+
+    _check_export(workspace, predictions[0], tmp_path, dependencies)
+
+
+def _check_export(workspace, expected: Path, tmp_path: Path, dependencies: Path) -> None:
+    """A stock nnU-Net gives the same probabilities and segmentations."""
+    model, archive = tmp_path / "model", tmp_path / "model.zip"
+    for output in (model, archive):
+        workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", output)
+    again = workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", model, expect=1)
+    assert "is there already" in again
+    origin = json.loads((model / "fold_0" / "trained_with.json").read_text())
+    assert (origin["trainer"], origin["settings"]["uncl_weight"]) == ("nnUNetTrainerDyCONShort", 5.0)
+    stock = Environment(tmp_path / "stock", dependencies)
+    gone = stock.python("import nnunetv2_dycon", check=False)
+    assert "ModuleNotFoundError" in gone.stderr
+    installing = "from nnunetv2.model_sharing.entry_points import install_from_zip_entry_point as run; run()"
+    predicting = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
+    environment = {**workspace.environment, "nnUNet_results": str(tmp_path / "installed")}
+    environment.pop("nnUNet_extTrainer")
+    (tmp_path / "installed").mkdir()
+    _run_stock(stock, installing, environment, archive)
+    installed = tmp_path / "installed" / workspace.results.name / MODEL.replace("DyCONShort", "")
+    assert (installed / "fold_0" / "checkpoint_final.pth").is_file()
+    for folder in (model, installed):
+        output = tmp_path / f"stock_{folder.name}"
+        data = ("-i", workspace.raw / "imagesTs", "-o", output, "--save_probabilities", "-npp", "1", "-nps", "1")
+        _run_stock(stock, predicting, environment, "-m", folder, "-f", "0", *data, *CPU)
+        for case in ("demo_010", "demo_011"):
+            for theirs, ours in zip(_read(output, case), _read(expected, case), strict=True):
+                assert np.array_equal(theirs, ours)
+
+
+def _run_stock(stock: Environment, code: str, environment: dict[str, str], *arguments: object) -> None:
+    main = f"if __name__ == '__main__':\n    {code}\n"
+    script = stock.folder / "command.py"
+    script.write_text(main)
+    command = [stock.scripts / "python", script, *map(str, arguments)]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_a_killed_training_goes_on(workspace):
+    latest = workspace.results / MODEL / "fold_0" / "checkpoint_latest.pth"
+    command = [str(Path(sys.executable).parent / "nnUNetv2_train"), *CASE, *DYCON, *PLANS, *CPU]
+    with subprocess.Popen(
+        command, env=workspace.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not latest.is_file():
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not latest.with_name("checkpoint_final.pth").exists()
+    output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--c")
+    assert "Epoch 1" in output
+    assert "Epoch 0" not in output
+    assert latest.with_name("checkpoint_final.pth").is_file()
+
+
+def test_an_error_is_one_sentence_and_no_traceback(workspace):
+    for file in (workspace.raw / "imagesUnlabeled").iterdir():
+        file.unlink()
+    output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, expect=1)
+    assert "Traceback" not in output
+    assert output.rstrip().splitlines()[-1].startswith("Error: Dataset501_Tiny has no unlabeled scans")

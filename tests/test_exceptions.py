@@ -1,0 +1,57 @@
+"""Errors of the user end a process with their message alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, print_user_errors_without_traceback
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+
+@pytest.fixture
+def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """The errors that reach the hook that was there before."""
+    errors: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda *arguments: errors.append(arguments[1]))
+    print_user_errors_without_traceback()
+    return errors
+
+
+@pytest.mark.parametrize("kind", [UserError, UnsupportedFeatureError])
+def test_user_errors_are_printed_alone(
+    handed_on: list[BaseException], capsys: pytest.CaptureFixture[str], kind: type[UserError]
+) -> None:
+    sys.excepthook(kind, kind("scan.nii.gz is empty"), None)
+    assert capsys.readouterr().err.strip() == "Error: scan.nii.gz is empty"
+    assert handed_on == []
+
+
+def test_other_errors_go_to_the_hook_that_was_there(handed_on: list[BaseException]) -> None:
+    error = RuntimeError("a bug")
+    sys.excepthook(RuntimeError, error, None)
+    assert handed_on == [error]
+
+
+@pytest.mark.usefixtures("handed_on")
+def test_hooking_twice_changes_nothing() -> None:
+    hook = sys.excepthook
+    print_user_errors_without_traceback()
+    assert sys.excepthook is hook
+
+
+def test_unsupported_features_can_be_caught_as_python_expects() -> None:
+    assert issubclass(UnsupportedFeatureError, NotImplementedError)
+
+
+def test_training_with_a_bad_setting_ends_with_one_sentence(workspace: Workspace) -> None:
+    workspace.write_settings("nnUNetPlansBad", uncl_wieght=1)
+    arguments = (501, "3d_fullres", 0, "-tr", "nnUNetTrainerDyCON", "-p", "nnUNetPlansBad", "-device", "cpu")
+    output = workspace.run("nnUNetv2_train", *arguments, expect=1)
+    assert "Traceback" not in output
+    assert 'configurations/3d_fullres/dycon of nnUNetPlansBad.json: "uncl_wieght" is not a setting.' in output
+    assert 'Did you mean "uncl_weight"?' in output

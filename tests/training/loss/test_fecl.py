@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from tests.training.loss.largest_tensor import LargestTensor
+
+VARIANTS = ["paper", "official"]
+
+
+def random_inputs(
+    batch: int = 2, num_cells: int = 24, channels: int = 8, num_labels: int = 3, seed: int = 0
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "embeddings": normalize(uniform(batch, num_cells, channels) - 0.25, dim=2),
+        "labels": torch.randint(0, num_labels, (batch, num_cells), generator=generator),
+        "teacher_embeddings": normalize(uniform(batch, num_cells, channels) - 0.25, dim=2),
+        "entropy": uniform(batch, num_cells),
+        "weights": uniform(batch, num_cells) * (uniform(batch, num_cells) > 0.2),
+    }
+
+
+def to(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: tensor if name == "labels" else tensor.to(dtype) for name, tensor in inputs.items()}
+
+
+def value_and_gradient(inputs: dict[str, Tensor], **options: Any) -> tuple[Tensor, Tensor]:
+    leaf = inputs["embeddings"].detach().clone().requires_grad_()
+    loss = fecl_loss(**{**inputs, "embeddings": leaf}, **options)
+    loss.backward()
+    return loss.detach(), leaf.grad
+
+
+def assert_zero(inputs: dict[str, Tensor], variant: str) -> None:
+    value, gradient = value_and_gradient(inputs, variant=variant)
+    assert value.item() == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_zero_when_all_cells_are_ignored(variant: str) -> None:
+    inputs = random_inputs()
+    inputs["weights"].zero_()
+    assert_zero(inputs, variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_zero_when_every_class_is_alone(variant: str) -> None:
+    inputs = random_inputs(num_cells=6)
+    inputs["labels"] = torch.arange(6).repeat(2, 1)
+    # The official variant still has its hard negatives then, which need no positives.
+    del inputs["teacher_embeddings"]
+    assert_zero(inputs, variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_zero_for_a_single_cell(variant: str) -> None:
+    assert_zero(random_inputs(num_cells=1), variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_zero_without_cells(variant: str) -> None:
+    assert_zero(random_inputs(num_cells=0), variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_one_class_only_is_finite(variant: str, gamma: float) -> None:
+    value, gradient = value_and_gradient(to(random_inputs(num_labels=1), torch.float32), variant=variant, gamma=gamma)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_identical_embeddings_are_finite(variant: str, gamma: float) -> None:
+    inputs = to(random_inputs(), torch.float32)
+    inputs["embeddings"] = inputs["embeddings"][:, :1].expand(-1, 24, -1).clone()
+    inputs["teacher_embeddings"] = inputs["embeddings"]
+    value, gradient = value_and_gradient(inputs, variant=variant, gamma=gamma)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ignored_cells_might_as_well_not_exist(variant: str) -> None:
+    inputs = random_inputs()
+    ignored = torch.tensor([0, 5, 23])
+    kept = torch.tensor([i for i in range(24) if i not in ignored])
+    inputs["weights"] = torch.rand(2, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.1
+    expected_value, expected_gradient = value_and_gradient(
+        {name: tensor[:, kept] for name, tensor in inputs.items()}, variant=variant
+    )
+    inputs["weights"][:, ignored] = 0
+    for name in ("embeddings", "teacher_embeddings", "entropy"):
+        inputs[name][:, ignored] = torch.nan
+    value, gradient = value_and_gradient(inputs, variant=variant)
+    torch.testing.assert_close(value, expected_value)
+    torch.testing.assert_close(gradient[:, kept], expected_gradient)
+    assert not gradient[:, ignored].any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_weights_are_weights_of_one(variant: str) -> None:
+    inputs = random_inputs()
+    inputs["weights"] = torch.ones(2, 24)
+    expected = fecl_loss(**inputs, variant=variant)
+    del inputs["weights"]
+    torch.testing.assert_close(fecl_loss(**inputs, variant=variant), expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_samples_are_not_contrasted_with_each_other(variant: str) -> None:
+    inputs = random_inputs()
+    inputs["weights"][1] = 0
+    _, gradient = value_and_gradient(inputs, variant=variant)
+    first, _ = value_and_gradient({name: tensor[:1] for name, tensor in inputs.items()}, variant=variant)
+    torch.testing.assert_close(fecl_loss(**inputs, variant=variant), first)
+    assert not gradient[1].any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_only_the_student_receives_a_gradient(variant: str) -> None:
+    inputs = random_inputs()
+    for name in ("embeddings", "teacher_embeddings", "entropy", "weights"):
+        inputs[name].requires_grad_()
+    fecl_loss(**inputs, variant=variant).backward()
+    assert inputs["embeddings"].grad is not None
+    assert all(inputs[name].grad is None for name in ("teacher_embeddings", "entropy", "weights"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_value_is_the_same_without_a_gradient(variant: str) -> None:
+    inputs = random_inputs()
+    expected, _ = value_and_gradient(inputs, variant=variant)
+    assert torch.equal(fecl_loss(**inputs, variant=variant), expected)
+    inputs["embeddings"].requires_grad_()
+    with torch.no_grad():
+        loss = fecl_loss(**inputs, variant=variant)
+    assert torch.equal(loss, expected)
+    assert not loss.requires_grad
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradient_scales_with_what_comes_from_above(variant: str) -> None:
+    inputs = to(random_inputs(), torch.float16)
+    _, gradient = value_and_gradient(inputs, variant=variant)
+    inputs["embeddings"].requires_grad_()
+    # A loss scaler's factor has to act before the cast to half precision, where small gradients would be lost.
+    (1e-6 * fecl_loss(**inputs, variant=variant) * 1e6).backward()
+    torch.testing.assert_close(inputs["embeddings"].grad, gradient)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_inputs_made_in_inference_mode(variant: str) -> None:
+    inputs = random_inputs()
+    expected_value, expected_gradient = value_and_gradient(inputs, variant=variant)
+    with torch.inference_mode():
+        others = {name: tensor.clone() for name, tensor in inputs.items() if name != "embeddings"}
+    value, gradient = value_and_gradient({**inputs, **others}, variant=variant)
+    assert torch.equal(value, expected_value)
+    assert torch.equal(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_embeddings_are_computed_in_float32(variant: str, dtype: torch.dtype) -> None:
+    exact = random_inputs(num_cells=64, channels=32)
+    rounded = to(exact, dtype)
+    value, gradient = value_and_gradient(rounded, variant=variant)
+    _, expected_gradient = value_and_gradient(to(rounded, torch.float64), variant=variant)
+    assert value.dtype == torch.float32
+    assert gradient.dtype == dtype
+    assert value.item() == pytest.approx(fecl_loss(**exact, variant=variant).item(), rel=1e-2)
+    assert (gradient - expected_gradient).norm() <= 1e-2 * expected_gradient.norm()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_autocast_changes_nothing(variant: str) -> None:
+    inputs = to(random_inputs(), torch.float32)
+    expected = value_and_gradient(inputs, variant=variant)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        results = value_and_gradient(inputs, variant=variant)
+    assert torch.equal(results[0], expected[0])
+    assert torch.equal(results[1], expected[1])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_codes_of_sixty_regions_are_told_apart(variant: str) -> None:
+    inputs = random_inputs(num_labels=2)
+    expected = fecl_loss(**inputs, variant=variant)
+    inputs["labels"] += 2**60
+    torch.testing.assert_close(fecl_loss(**inputs, variant=variant), expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_memory_grows_with_the_number_of_cells_and_not_with_its_square(variant: str) -> None:
+    inputs = to(random_inputs(num_cells=700, channels=4), torch.float32)
+    inputs["embeddings"].requires_grad_()
+    with LargestTensor() as largest:
+        fecl_loss(**inputs, variant=variant, byte_budget=500_000).backward()
+    assert largest.elements * 4 <= 500_000
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_waits_for_the_device(variant: str) -> None:
+    # A tensor on the meta device has no values: whatever asks for one raises.
+    inputs = {name: tensor.to("meta") for name, tensor in random_inputs().items()}
+    inputs["embeddings"].requires_grad_()
+    fecl_loss(**inputs, variant=variant).backward()
+
+
+@pytest.mark.parametrize("option", [{"variant": "other"}, {"temperature": 0}, {"gamma": -1}, {"num_hard_negatives": 0}])
+def test_options_out_of_range_are_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(option))):
+        fecl_loss(**random_inputs(), **option)
+
+
+@pytest.mark.parametrize("name", ["labels", "teacher_embeddings", "entropy", "weights"])
+def test_shapes_that_do_not_match_are_refused(name: str) -> None:
+    inputs = random_inputs()
+    inputs[name] = inputs[name][:, :-1]
+    with pytest.raises(ValueError, match=name):
+        fecl_loss(**inputs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_input_gives_finite_results_that_no_order_and_no_tiling_changes(data: st.DataObject) -> None:
+    inputs = random_inputs(
+        batch=data.draw(st.integers(1, 3)),
+        num_cells=data.draw(st.integers(1, 20)),
+        channels=data.draw(st.integers(1, 9)),
+        num_labels=data.draw(st.integers(1, 12)),
+        seed=data.draw(st.integers(0, 1000)),
+    )
+    dtype = data.draw(st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
+    inputs = to(inputs, dtype)
+    for name in ("teacher_embeddings", "entropy", "weights"):
+        if data.draw(st.booleans()):
+            del inputs[name]
+    options = {
+        "variant": data.draw(st.sampled_from(VARIANTS)),
+        "temperature": data.draw(st.sampled_from([0.05, 0.6, 2.0])),
+        "gamma": data.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.5])),
+        "num_hard_negatives": data.draw(st.integers(1, 5)),
+        "focal_positives": data.draw(st.booleans()),
+        "focal_negatives": data.draw(st.booleans()),
+    }
+    value, gradient = value_and_gradient(inputs, **options)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+    tolerance = {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, 2e-2)
+    scale = gradient.double().norm()
+    order = data.draw(st.permutations(range(inputs["labels"].shape[1])))
+    permuted = value_and_gradient({name: tensor[:, order] for name, tensor in inputs.items()}, **options)
+    tiled = value_and_gradient(inputs, **options, byte_budget=data.draw(st.sampled_from([1, 1000, 5000])))
+    for other_value, other_gradient in (permuted, (tiled[0], tiled[1][:, order])):
+        torch.testing.assert_close(other_value, value, rtol=tolerance, atol=1e-6)
+        assert (other_gradient - gradient[:, order]).double().norm() <= tolerance * scale + 1e-6

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nnunetv2_dycon.training.loss import uncl
+from nnunetv2_dycon.training.loss.uncl import UnCLTerms, uncl_loss, uncl_terms
+from tests.training.loss.largest_tensor import LargestTensor
+
+CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
+
+
+def logits(*shape: int, seed: int = 0, scale: float = 3.0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+def plain_terms(student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None) -> UnCLTerms:
+    """The formula, written down with torch's own distributions and left to autograd."""
+    if regions:
+        student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
+        teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
+        squared = (student.sigmoid() - teacher.sigmoid()) ** 2
+    else:
+        student_entropy = torch.distributions.Categorical(logits=student.movedim(1, -1)).entropy()
+        teacher_entropy = torch.distributions.Categorical(logits=teacher.movedim(1, -1)).entropy()
+        squared = (student.softmax(1) - teacher.softmax(1)) ** 2
+    distance = squared.sum(1) / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
+    weights = torch.ones_like(distance) if mask is None else mask.to(distance).reshape(distance.shape)
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * weights).sum() / weights.sum()
+
+    return UnCLTerms(
+        mean(distance), mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy)
+    )
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncl, "default_byte_budget", lambda _: 1000)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_the_released_code(shared_folder: Path, name: str) -> None:
+    cases = json.loads((shared_folder / "golden" / "dycon_reference_losses.json").read_text())
+    (case,) = [case for case in cases if case.get("name") == name]
+    with np.load(shared_folder / "golden" / "dycon_reference_losses.npz") as arrays:
+        student, teacher, expected = (
+            torch.from_numpy(arrays[f"uncl/{name}/{array}"])
+            for array in ("student_logits", "teacher_logits", "grad_student")
+        )
+    student.requires_grad_()
+    loss = uncl_loss(student, teacher, case["beta"])
+    loss.backward()
+    assert loss.item() == pytest.approx(case["value"], rel=1e-5)
+    assert (student.grad - expected).norm() <= 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4, 3), (1, 60, 3, 5), (3, 1, 4, 4), (2, 2, 7)])
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("mask_kind", ["none", "boolean", "weights"])
+@pytest.mark.usefixtures("small_tiles")
+def test_terms_and_gradients_equal_the_plain_formula(shape: tuple[int, ...], regions: bool, mask_kind: str) -> None:
+    student, teacher = logits(*shape, seed=1).requires_grad_(), logits(*shape, seed=2)
+    random = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    mask = {"none": None, "boolean": random > 0.4, "weights": random.unsqueeze(1)}[mask_kind]
+    terms = uncl_terms(student, teacher, 0.7, regions=regions, mask=mask)
+    expected = plain_terms(student, teacher, 0.7, regions, mask)
+    for value, expected_value in zip(terms, expected, strict=True):
+        torch.testing.assert_close(value, expected_value, rtol=1e-9, atol=1e-12)
+    for value, expected_value in zip(terms[:2], expected[:2], strict=True):
+        (gradient,) = torch.autograd.grad(value, student, retain_graph=True)
+        (expected_gradient,) = torch.autograd.grad(expected_value, student, retain_graph=True)
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.usefixtures("small_tiles")
+def test_gradcheck(regions: bool) -> None:
+    student, teacher = logits(2, 3, 4, 3, scale=1).requires_grad_(), logits(2, 3, 4, 3, seed=1, scale=1)
+    mask = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(2))
+
+    def terms(student: Tensor) -> tuple[Tensor, Tensor]:
+        return uncl_terms(student, teacher, 2.0, regions=regions, mask=mask)[:2]
+
+    assert torch.autograd.gradcheck(terms, student)
+
+
+def test_loss_is_the_weighted_sum_of_the_terms() -> None:
+    student, teacher = logits(2, 3, 4, 4), logits(2, 3, 4, 4, seed=1)
+    terms = uncl_terms(student, teacher, 2.0)
+    torch.testing.assert_close(uncl_loss(student, teacher, 2.0), terms.distance + 2.0 * terms.entropy)
+    loss = uncl_loss(student, teacher, 2.0, entropy_weight=0.02)
+    torch.testing.assert_close(loss, terms.distance + 0.04 * terms.entropy)
+
+
+def test_only_the_student_receives_a_gradient() -> None:
+    student, teacher = logits(1, 3, 4, 4).requires_grad_(), logits(1, 3, 4, 4, seed=1).requires_grad_()
+    terms = uncl_terms(student, teacher, 1.0)
+    (terms.distance + terms.entropy).backward()
+    assert student.grad is not None
+    assert teacher.grad is None
+    assert not terms.student_entropy.requires_grad
+    assert not terms.teacher_entropy.requires_grad
+
+
+def test_teacher_logits_made_in_inference_mode() -> None:
+    student = logits(1, 3, 4, 4).requires_grad_()
+    with torch.inference_mode():
+        teacher = logits(1, 3, 4, 4, seed=1)
+    uncl_loss(student, teacher, 1.0).backward()
+    (expected,) = torch.autograd.grad(uncl_loss(student, logits(1, 3, 4, 4, seed=1), 1.0), student)
+    assert torch.equal(student.grad, expected)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_a_perfect_student_has_zero_distance(regions: bool) -> None:
+    student = logits(2, 4, 3, 3, 3, dtype=torch.float32).requires_grad_()
+    distance = uncl_terms(student, student.detach().clone(), 1.0, regions=regions).distance
+    distance.backward()
+    assert distance.item() == 0
+    assert not student.grad.any()
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_an_empty_mask_gives_exact_zeros(regions: bool) -> None:
+    student, teacher = logits(2, 3, 4, 4).requires_grad_(), logits(2, 3, 4, 4, seed=1)
+    terms = uncl_terms(student, teacher, 1.0, regions=regions, mask=torch.zeros(2, 4, 4))
+    (terms.distance + terms.entropy).backward()
+    assert all(term.item() == 0 for term in terms)
+    assert not student.grad.any()
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(regions: bool) -> None:
+    student = torch.zeros(1, 60, 2, 2, dtype=torch.float16)
+    student[:, 0] = 0.1
+    student.requires_grad_()
+    terms = uncl_terms(student, torch.zeros(1, 60, 2, 2, dtype=torch.float16), 5.0, regions=regions)
+    (terms.distance + terms.entropy).backward()
+    assert all(term.isfinite() for term in terms)
+    assert student.grad.isfinite().all()
+    assert terms.entropy > 8
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("regions", [False, True])
+def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, regions: bool) -> None:
+    exact_student, exact_teacher = logits(2, 4, 16, 16), logits(2, 4, 16, 16, seed=1)
+    student, teacher = exact_student.to(dtype).requires_grad_(), exact_teacher.to(dtype)
+    rounded = student.detach().double().requires_grad_()
+    loss = uncl_loss(student, teacher, 2.0, regions=regions)
+    loss.backward()
+    uncl_loss(rounded, teacher.double(), 2.0, regions=regions).backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(
+        uncl_loss(exact_student, exact_teacher, 2.0, regions=regions).item(), rel=1e-2
+    )
+    assert student.grad.dtype == dtype
+    assert (student.grad - rounded.grad).norm() <= 1e-2 * rounded.grad.norm()
+
+
+def test_autocast_changes_nothing() -> None:
+    student, teacher = logits(2, 4, 6, 6, dtype=torch.float32), logits(2, 4, 6, 6, seed=1, dtype=torch.float32)
+    mask = torch.rand(2, 6, 6, generator=torch.Generator().manual_seed(2))
+    results = []
+    for enabled in (False, True):
+        leaf = student.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = uncl_loss(leaf, teacher, 1.0, mask=mask)
+            loss.backward()
+        results.append((loss.detach(), leaf.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_non_contiguous_logits() -> None:
+    student = logits(2, 5, 4, 3).movedim(4 - 1, 1)
+    teacher = logits(2, 3, 5, 4, seed=1)
+    expected = uncl_loss(student.contiguous(), teacher, 1.0)
+    leaf = student.requires_grad_()
+    loss = uncl_loss(leaf, teacher, 1.0)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    assert leaf.grad.shape == leaf.shape
+
+
+def test_nothing_waits_for_the_device() -> None:
+    # A tensor on the meta device has no values: whatever asks for one raises.
+    student = torch.empty(2, 3, 8, 8, 8, device="meta", requires_grad=True)
+    teacher, mask = torch.empty(2, 3, 8, 8, 8, device="meta"), torch.empty(2, 8, 8, 8, device="meta")
+    for regions in (False, True):
+        uncl_loss(student, teacher, 1.0, mask=mask, regions=regions).backward()
+
+
+def test_nothing_is_larger_than_the_logits() -> None:
+    student, teacher = logits(6, 2, 8, 8, 8).requires_grad_(), logits(6, 2, 8, 8, 8, seed=1)
+    with LargestTensor() as largest:
+        uncl_loss(student, teacher, 1.0).backward()
+    assert largest.elements == student.numel()
+
+
+def test_only_the_arguments_are_kept_for_backward() -> None:
+    student, teacher = logits(2, 3, 8, 8).requires_grad_(), logits(2, 3, 8, 8, seed=1)
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+        uncl_terms(student, teacher, 1.0)
+    own = [tensor for tensor in saved if tensor.data_ptr() not in (student.data_ptr(), teacher.data_ptr())]
+    assert sum(tensor.numel() for tensor in own) == 1
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "mask", "beta", "message"),
+    [
+        ((2, 3, 4), (2, 3, 5), None, 1.0, "logits"),
+        ((2, 3), (2, 3), None, 1.0, "logits"),
+        ((2, 3, 4), (2, 3, 4), (2, 5), 1.0, "mask"),
+        ((2, 3, 4), (2, 3, 4), (2, 3, 4), 1.0, "mask"),
+        ((2, 3, 4), (2, 3, 4), None, -1.0, "beta"),
+    ],
+)
+def test_bad_arguments_are_refused(
+    student: tuple[int, ...], teacher: tuple[int, ...], mask: tuple[int, ...] | None, beta: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        uncl_terms(
+            torch.zeros(student), torch.zeros(teacher), beta, mask=None if mask is None else torch.ones(mask)
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_values_and_gradients_are_finite_for_any_input(data: st.DataObject) -> None:
+    shape = (
+        data.draw(st.integers(1, 3)),
+        data.draw(st.integers(1, 6)),
+        *data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)),
+    )
+    dtype = data.draw(st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
+    scale = data.draw(st.sampled_from([0.0, 1.0, 50.0, 5000.0]))
+    seed = data.draw(st.integers(0, 1000))
+    student = logits(*shape, seed=seed, scale=scale, dtype=dtype).requires_grad_()
+    teacher = logits(*shape, seed=seed + 1, scale=scale, dtype=dtype)
+    mask_share = data.draw(st.sampled_from([None, 0.0, 0.5, 1.0]))
+    mask = None
+    if mask_share is not None:
+        mask = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(seed)) < mask_share
+    terms = uncl_terms(
+        student, teacher, data.draw(st.sampled_from([0.0, 0.5, 5.0])), regions=data.draw(st.booleans()), mask=mask
+    )
+    (terms.distance + terms.entropy).backward()
+    assert all(term.isfinite() for term in terms)
+    assert student.grad.isfinite().all()
+    assert 0 <= terms.distance <= shape[1]

@@ -1,0 +1,56 @@
+"""The projection head of FeCL."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nnunetv2_dycon.training.network.projection_head import ProjectionHead
+
+
+@pytest.mark.parametrize(
+    ("total_stride", "features", "cells"),
+    [
+        ((4, 8), (3, 5), (6, 10)),
+        ((8, 8, 8), (2, 3, 4), (4, 6, 8)),
+        ((1, 4, 2), (5, 3, 4), (5, 6, 8)),
+        ((1, 1), (3, 5), (3, 5)),
+    ],
+)
+def test_embeddings_have_unit_length_and_pooled_axes_are_upsampled_by_two(
+    total_stride: tuple[int, ...], features: tuple[int, ...], cells: tuple[int, ...]
+) -> None:
+    head = ProjectionHead(6, 7, total_stride)
+    embeddings = head(torch.randn(2, 6, *features))
+    assert embeddings.shape == (2, 7, *cells)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2, *cells))
+
+
+def test_upsampling_is_linear() -> None:
+    head = ProjectionHead(1, 2, (2, 2))
+    head.layers = torch.nn.Identity()
+    head.forward(torch.zeros(1, 1, 2, 2))
+    seen = []
+    head.layers.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
+    head(torch.tensor([[[[0.0, 4.0]]]]))
+    assert seen[0][0, 0, 0].tolist() == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_embeddings_are_float32_under_autocast(dtype: torch.dtype) -> None:
+    head = ProjectionHead(4, 8, (2, 2, 2))
+    features = torch.randn(1, 4, 3, 3, 3)
+    expected = head(features.to(dtype).float())
+    with torch.autocast("cpu", dtype=dtype):
+        embeddings = head(features.to(dtype))
+    assert embeddings.dtype == torch.float32
+    torch.testing.assert_close(embeddings, expected, atol=2e-2, rtol=0)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(1, 6, 6, 6))
+
+
+def test_gradients_reach_the_features_and_every_weight() -> None:
+    head = ProjectionHead(4, 8, (2, 2))
+    features = torch.randn(2, 4, 3, 3, requires_grad=True)
+    head(features)[:, 0].sum().backward()
+    assert features.grad.abs().sum() > 0
+    assert all(parameter.grad is not None for parameter in head.parameters())
