@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from types import TracebackType
 
 
@@ -18,9 +20,10 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
 
 
 def print_user_errors_without_traceback() -> None:
-    """Make the interpreter end with the message alone when a :class:`UserError` is not caught.
+    """Make the interpreter end with the message alone when an error that a user can act on is not caught.
 
-    nnU-Net's command lines know nothing of our errors, and a traceback hides the sentence that helps. All other
+    nnU-Net's command lines know nothing of our errors, and a traceback hides the sentence that helps. Beside
+    :class:`UserError` this is a missing plans file, which nnU-Net looks for before it makes a trainer. All other
     exceptions go to the hook that was installed before; the exit code stays 1. Calling it again changes nothing.
     """
     previous = sys.excepthook
@@ -28,10 +31,24 @@ def print_user_errors_without_traceback() -> None:
         return
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, UserError):
-            print(f"\nError: {error}", file=sys.stderr)
-        else:
+        message = _message_for_user(error)
+        if message is None:
             previous(kind, error, traceback)
+        else:
+            print(f"\nError: {message}", file=sys.stderr)
 
     hook.prints_user_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def _message_for_user(error: BaseException) -> str | None:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        file = Path(error.filename)
+        if file.suffix == ".json" and file.parent.parent == Path(os.environ.get("nnUNet_preprocessed", "")):
+            return (
+                f"{file} is not there. Plan and preprocess the dataset first (nnUNetv2_plan_and_preprocess), or name "
+                "plans that are there with -p."
+            )
+    return None

@@ -205,7 +205,7 @@ def make_trainer(workspace: Workspace) -> Callable[..., nnUNetTrainer]:
         num_epochs: int = 2,
         continue_training: bool = False,
     ) -> nnUNetTrainer:
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 (nnU-Net's loaders draw from it)
         torch.manual_seed(seed)
         plans_dict = {**workspace.read_plans(plans), "continue_training": continue_training}
         trainer = trainer_class(plans_dict, configuration, fold, workspace.read_dataset_json(), torch.device("cpu"))

@@ -9,13 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from tests.scratch_environment import Environment
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
 
 CASE = ("501", "3d_fullres", "0")
 PLANS = ("-p", "nnUNetPlansSmall")
@@ -26,7 +31,7 @@ MODEL = "nnUNetTrainerDyCONShort__nnUNetPlansSmall__3d_fullres"
 
 
 @pytest.fixture
-def predict(workspace, tmp_path):
+def predict(workspace: Workspace, tmp_path: Path) -> Callable[[tuple[str, str], str], Path]:
     def run(trainer: tuple[str, str], name: str) -> Path:
         folder = tmp_path / name
         data = ("-i", workspace.raw / "imagesTs", "-o", folder, "--save_probabilities", "-npp", 1, "-nps", 1)
@@ -41,7 +46,9 @@ def _read(folder: Path, case: str) -> tuple[np.ndarray, np.ndarray]:
     return segmentation, np.load(folder / f"{case}.npz")["probabilities"]
 
 
-def test_from_training_to_export(workspace, predict, tmp_path, dependencies):
+def test_from_training_to_export(
+    workspace: Workspace, predict: Callable[[tuple[str, str], str], Path], tmp_path: Path, dependencies: Path
+) -> None:
     output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--npz")
     fold = workspace.results / MODEL / "fold_0"
     assert "4 labeled and 4 unlabeled training cases, 2 validation cases" in output
@@ -54,7 +61,9 @@ def test_from_training_to_export(workspace, predict, tmp_path, dependencies):
         workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, *(["--val"] if flag == "--val" else ["--c", flag]))
         assert (fold / "validation" / "summary.json").is_file(), flag
 
-    workspace.run("nnUNetv2_train", *CASE, *PLAIN, *PLANS, *CPU, "--npz", "-pretrained_weights", fold / "checkpoint_final.pth")
+    workspace.run(
+        "nnUNetv2_train", *CASE, *PLAIN, *PLANS, *CPU, "--npz", "-pretrained_weights", fold / "checkpoint_final.pth"
+    )
     workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--val", "--npz")
     predictions = [predict(DYCON, "dycon"), predict(PLAIN, "plain")]
     workspace.run("nnUNetv2_ensemble", "-i", *predictions, "-o", tmp_path / "ensemble", "-np", 1)
@@ -66,7 +75,7 @@ def test_from_training_to_export(workspace, predict, tmp_path, dependencies):
     _check_export(workspace, predictions[0], tmp_path, dependencies)
 
 
-def _check_export(workspace, expected: Path, tmp_path: Path, dependencies: Path) -> None:
+def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependencies: Path) -> None:
     """A stock nnU-Net gives the same probabilities and segmentations."""
     model, archive = tmp_path / "model", tmp_path / "model.zip"
     for output in (model, archive):
@@ -104,7 +113,7 @@ def _run_stock(stock: Environment, code: str, environment: dict[str, str], *argu
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
-def test_a_killed_training_goes_on(workspace):
+def test_a_killed_training_goes_on(workspace: Workspace) -> None:
     latest = workspace.results / MODEL / "fold_0" / "checkpoint_latest.pth"
     command = [str(Path(sys.executable).parent / "nnUNetv2_train"), *CASE, *DYCON, *PLANS, *CPU]
     with subprocess.Popen(
@@ -123,9 +132,12 @@ def test_a_killed_training_goes_on(workspace):
     assert latest.with_name("checkpoint_final.pth").is_file()
 
 
-def test_an_error_is_one_sentence_and_no_traceback(workspace):
+def test_an_error_is_one_sentence_and_no_traceback(workspace: Workspace) -> None:
     for file in (workspace.raw / "imagesUnlabeled").iterdir():
         file.unlink()
     output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, expect=1)
     assert "Traceback" not in output
     assert output.rstrip().splitlines()[-1].startswith("Error: Dataset501_Tiny has no unlabeled scans")
+    output = workspace.run("nnUNetv2_train", *CASE, *DYCON, "-p", "nnUNetPlansMissing", *CPU, expect=1)
+    assert "Traceback" not in output
+    assert "nnUNetPlansMissing.json is not there. Plan" in output.rstrip().splitlines()[-1]

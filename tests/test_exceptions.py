@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,20 @@ def test_other_errors_go_to_the_hook_that_was_there(handed_on: list[BaseExceptio
     error = RuntimeError("a bug")
     sys.excepthook(RuntimeError, error, None)
     assert handed_on == [error]
+
+
+def test_missing_plans_are_named_with_the_remedy(
+    handed_on: list[BaseException], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    plans = tmp_path / "Dataset501_Tiny" / "nnUNetPlansX.json"
+    elsewhere = tmp_path / "Dataset501_Tiny" / "nnUNetPlans_3d_fullres" / "case.json"
+    for file in (plans, elsewhere):
+        with pytest.raises(FileNotFoundError) as error:
+            file.read_text()
+        sys.excepthook(FileNotFoundError, error.value, None)
+    assert capsys.readouterr().err.strip().startswith(f"Error: {plans} is not there. Plan and preprocess")
+    assert [error.filename for error in handed_on] == [str(elsewhere)]
 
 
 @pytest.mark.usefixtures("handed_on")

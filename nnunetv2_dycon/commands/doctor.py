@@ -11,15 +11,13 @@ HELP = "check versions, registration with nnU-Net, paths and GPU, and with -d a 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With -d "
-        "also a dataset: how many cases are labeled and unlabeled, and what is not ready. Exits with 1 if there is a "
-        "problem."
+        "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With "
+        "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. Exits with 1 if there is "
+        "a problem."
     )
     parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument(
-        "-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)"
-    )
+    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -12,15 +12,13 @@ HELP = "export a trained model for machines with a stock nnU-Net, without this p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Exports a trained model so that a stock nnU-Net, without this package, gives the same predictions. A name that "
-        "ends in .zip makes a file for nnUNetv2_install_pretrained_model_from_zip, any other a folder for "
+        "Exports a trained model so that a stock nnU-Net, without this package, gives the same predictions. A name "
+        "that ends in .zip makes a file for nnUNetv2_install_pretrained_model_from_zip, any other a folder for "
         "nnUNetv2_predict_from_modelfolder -m."
     )
     parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-o", required=True, type=Path, metavar="OUTPUT", help="the file (.zip) or folder to write")
-    parser.add_argument(
-        "-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)"
-    )
+    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
     parser.add_argument(
         "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="trainer (default: nnUNetTrainerDyCON)"

@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", nargs="+", default=["3d_fullres"], metavar="CONFIGURATION", help="configurations (default: 3d_fullres)"
     )
-    parser.add_argument(
-        "-p", default="nnUNetPlans", metavar="PLANS", help="plans to start from (default: nnUNetPlans)"
-    )
+    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans to start from (default: nnUNetPlans)")
     parser.add_argument("-o", metavar="NAME", help="name of the new plans, e.g. nnUNetPlansLowWeight")
     parser.add_argument(
         "-tr",
@@ -65,4 +63,5 @@ def run(arguments: argparse.Namespace) -> None:
         parse_assignments(arguments.settings),
         arguments.overwrite,
     )
-    print(f"Wrote {target}.\nTrain with: nnUNetv2_train {arguments.d} {arguments.c[0]} 0 -tr {arguments.tr} -p {arguments.o}")
+    print(f"Wrote {target}. Train with:")
+    print(f"nnUNetv2_train {arguments.d} {arguments.c[0]} 0 -tr {arguments.tr} -p {arguments.o}")

@@ -124,6 +124,8 @@ def _environment(folder: Path) -> dict[str, str]:
     environment.setdefault("nnUNet_n_proc_DA", str(max(1, min(6, cores // 2))))
     # Compiling the network takes longer than the demo's few steps.
     environment.setdefault("nnUNet_compile", "false")
+    # A trial run has no place in the user's Weights & Biases project.
+    environment["nnUNet_wandb_enabled"] = "0"
     return environment
 
 

@@ -13,16 +13,27 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, stamp_file, write_stamp
+from nnunetv2_dycon.preprocessing.nifti_integrity import check_nifti
 from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 
 # What the readers that nnU-Net registers raise on broken files, and what resampling raises on what they then return.
-_READING_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, EOFError, zlib.error, ImageFileError)
+_READING_ERRORS = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    AssertionError,
+    EOFError,
+    zlib.error,
+    ImageFileError,
+    HeaderDataError,
+)
 _MAX_LISTED_ERRORS = 10
 
 
@@ -128,6 +139,11 @@ def _preprocess_case(
 ) -> str | None:
     """Preprocess one case; returns what is wrong with it, or None."""
     stamp_file(folder, case.identifier).unlink(missing_ok=True)
+    for image in case.images:
+        try:
+            check_nifti(image)
+        except _READING_ERRORS as error:
+            return f"{image} {_reason(error)}"
     partial = folder / f".partial_{case.identifier}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -145,11 +161,14 @@ def _preprocess_case(
         )
     except _READING_ERRORS as error:
         shutil.rmtree(partial)
-        reason = error if isinstance(error, UserError) else f"cannot be read: {' '.join(str(error).split())}"
-        return f"{case.images[0]} {reason}"
+        return f"{case.images[0]} {_reason(error)}"
     os.replace(partial / f"{case.identifier}_seg.b2nd", partial / f"{case.identifier}_nonzero.b2nd")
     for file in partial.iterdir():
         os.replace(file, folder / file.name)
     partial.rmdir()
     write_stamp(folder, case.identifier, stamp)
     return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"cannot be read: {' '.join(str(error).split())}"

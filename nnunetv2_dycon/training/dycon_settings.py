@@ -23,7 +23,9 @@ class DyCONSettings(SemiSupervisedSettings):
         "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
     )
     fecl_temperature: float = setting(0.6, "FeCL's temperature tau", minimum=0.02, maximum=10)
-    fecl_gamma: float = setting(2.0, "FeCL's focal exponent; to leave the focal weights out, switch them off", minimum=1, maximum=10)
+    fecl_gamma: float = setting(
+        2.0, "FeCL's focal exponent; to leave the focal weights out, switch them off", minimum=1, maximum=10
+    )
     fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - S)^gamma")
     fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by S^gamma")
     fecl_entropy_weighting: bool = setting(True, "whether FeCL weights each anchor by exp(entropy)")

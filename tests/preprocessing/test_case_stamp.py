@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, read_stamp, stamp_file, write_stamp
+from nnunetv2_dycon.preprocessing.case_stamp import (
+    hash_plans,
+    is_current,
+    make_stamp,
+    read_stamp,
+    stamp_file,
+    write_stamp,
+)
 from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 
 CONFIGURATION = {

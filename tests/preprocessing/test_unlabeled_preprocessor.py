@@ -20,6 +20,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
 from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import check_image
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def scan_of(workspace: Workspace, case: str, channel: int = 0) -> Path:
 def change_scan(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     image = sitk.ReadImage(str(path))
     changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(image).astype(np.float32)))
-    changed.CopyInformation(image)
+    changed.SetSpacing(image.GetSpacing())
     sitk.WriteImage(changed, str(path))
 
 
@@ -76,9 +77,7 @@ def test_it_equals_nnunet_without_a_segmentation(
     assert str(stored) == str(properties)
 
 
-def test_it_equals_the_labeled_preprocessing_of_the_same_scan(
-    workspace: Workspace, prepare_unlabeled: Prepare
-) -> None:
+def test_it_equals_the_labeled_preprocessing_of_the_same_scan(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     shutil.copy(workspace.raw / "imagesTr" / "demo_000_0000.nii.gz", scan_of(workspace, "twin"))
     folder = prepare_unlabeled(off_limits=["demo_001"]).folder
     labeled = workspace.preprocessed / "nnUNetPlans_3d_fullres"
@@ -98,7 +97,9 @@ def test_what_is_done_is_not_done_again(prepare_unlabeled: Prepare) -> None:
     assert redone(before, prepare_unlabeled()) == []
 
 
-def test_a_killed_run_is_continued(prepare_unlabeled: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_continued(
+    workspace: Workspace, prepare_unlabeled: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_stamp = unlabeled_preprocessor.write_stamp
     stamps = []
 
@@ -114,13 +115,12 @@ def test_a_killed_run_is_continued(prepare_unlabeled: Prepare, monkeypatch: pyte
         killed.setattr(unlabeled_preprocessor, "write_stamp", write_stamp_until_killed)
         with pytest.raises(KeyboardInterrupt):
             prepare_unlabeled()
-    data_folder = next(Path(os.environ["nnUNet_preprocessed"]).glob("*/*_unlabeled"))
-    before = {file.name: file.stat().st_mtime_ns for file in data_folder.glob("*.b2nd")}
+    folder = workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
+    before = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.b2nd")}
     assert {"demo_006.b2nd", "demo_007.b2nd", "demo_008.b2nd"} <= before.keys()
-    data = prepare_unlabeled()
-    after = times(data)
+    after = times(prepare_unlabeled())
     assert [case for case in CASES if before.get(f"{case}.b2nd") != after[case]] == ["demo_008", "demo_009"]
-    assert not list(data.folder.glob(".partial*"))
+    assert not list(folder.glob(".partial*"))
 
 
 def test_a_case_that_is_being_redone_counts_as_not_done(
@@ -129,11 +129,11 @@ def test_a_case_that_is_being_redone_counts_as_not_done(
     data = prepare_unlabeled()
     change_scan(scan_of(workspace, "demo_006"), lambda image: image + 1)
 
-    def killed(*arguments: object) -> None:
-        raise KeyboardInterrupt
+    def make_stamp_is_killed(case: UnlabeledCase, _: str) -> dict:
+        raise KeyboardInterrupt(case.identifier)
 
-    with monkeypatch.context() as context:
-        context.setattr(unlabeled_preprocessor, "make_stamp", killed)
+    with monkeypatch.context() as killed:
+        killed.setattr(unlabeled_preprocessor, "make_stamp", make_stamp_is_killed)
         with pytest.raises(KeyboardInterrupt):
             prepare_unlabeled()
     assert not (data.folder / "demo_006.json").exists()
@@ -160,9 +160,7 @@ def test_other_preprocessing_in_the_plans_redoes_all(workspace: Workspace, prepa
     assert redone(before, prepare_unlabeled("nnUNetPlansOther")) == CASES
 
 
-def test_other_plans_with_the_same_preprocessing_redo_nothing(
-    workspace: Workspace, prepare_unlabeled: Prepare
-) -> None:
+def test_other_plans_with_the_same_preprocessing_redo_nothing(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     before = times(prepare_unlabeled())
     workspace.write_settings("nnUNetPlansSettings", uncl_weight=3)
     assert redone(before, prepare_unlabeled("nnUNetPlansSettings")) == []
@@ -170,6 +168,11 @@ def test_other_plans_with_the_same_preprocessing_redo_nothing(
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
+
+
+def differ_in_size(path: Path) -> None:
+    add_channel(path)
+    change_scan(path, lambda image: image[1:])
 
 
 def add_channel(path: Path) -> None:
@@ -186,8 +189,9 @@ def add_channel(path: Path) -> None:
         (lambda path: change_scan(path, lambda image: np.where(image > 600, np.nan, image)), "NaN or infinite"),
         (lambda path: change_scan(path, lambda image: np.where(image > 600, np.inf, image)), "NaN or infinite"),
         (add_channel, "has 2 channels where dataset.json declares 1"),
+        (differ_in_size, "cannot be read"),
     ],
-    ids=["truncated", "no bytes", "text", "all voxels the same", "NaN", "infinite", "further channel"],
+    ids=["truncated", "no bytes", "text", "all voxels the same", "NaN", "infinite", "further channel", "sizes"],
 )
 def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
     workspace: Workspace, prepare_unlabeled: Prepare, damage: Callable[[Path], None], reason: str

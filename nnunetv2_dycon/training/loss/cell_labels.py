@@ -88,9 +88,7 @@ def cell_labels_from_probabilities(probabilities: Tensor, cells: Sequence[int]) 
     return CellLabels(winners, weights)
 
 
-def cell_labels_from_regions(
-    regions: Tensor, cells: Sequence[int], ignore_mask: Tensor | None = None
-) -> CellLabels:
+def cell_labels_from_regions(regions: Tensor, cells: Sequence[int], ignore_mask: Tensor | None = None) -> CellLabels:
     """Label cells from a reference segmentation in regions (nnU-Net's region-based training).
 
     Each combination of regions is a class of its own: bit r of the label says whether the cell is in region r. **A
@@ -123,9 +121,9 @@ def cell_labels_from_regions(
 def cell_labels_from_region_probabilities(probabilities: Tensor, cells: Sequence[int]) -> CellLabels:
     """Label cells from the teacher's region probabilities: pseudo-labels with their confidence.
 
-    A voxel is in a region if its probability is above 0.5, as in nnU-Net; a cell takes its label from its voxels as in
-    :func:`cell_labels_from_regions`. A voxel is as confident as it is of its least certain region, and a cell's weight is
-    the mean confidence of the voxels that decided on its label: its foreground voxels, or all if it has none.
+    A voxel is in a region if its probability is above 0.5, as in nnU-Net; a cell takes its label from its voxels as
+    in :func:`cell_labels_from_regions`. A voxel is as confident as it is of its least certain region, and a cell's
+    weight is the mean confidence of the voxels that decided on its label: its foreground voxels, or all if it has none.
 
     Args:
         probabilities: (B, R, *spatial), 2D or 3D: sigmoid outputs; R is at most 62.
@@ -209,7 +207,7 @@ def _sum_by_cell_and_label(values: Tensor, index: Tensor, labels: Tensor, num_ce
 def _winners(votes: Tensor) -> tuple[Tensor, Tensor]:
     """(B, N, L) -> label of each cell and its number of votes, each (B, N)."""
     votes = votes.clone()
-    # One foreground vote must outweigh all background votes, so the latter count for less than one but only if alone.
+    # Background has a say only where there is nothing else.
     votes[..., 0] *= ~votes[..., 1:].any(2)
     num_votes, labels = votes.max(2)
     return labels, num_votes
@@ -224,8 +222,6 @@ def _combine_regions(inside: Tensor, counted: Tensor, index: Tensor, num_cells: 
     chosen = 2 * votes > num_foreground.unsqueeze(2)
     most = votes.argmax(2, keepdim=True)
     chosen.scatter_(2, most, True)
-    bits = torch.ones(votes.shape[2], dtype=torch.int64, device=votes.device) << torch.arange(
-        votes.shape[2], device=votes.device
-    )
+    bits = 2 ** torch.arange(votes.shape[2], device=votes.device)
     labels = (chosen * bits).sum(2)
     return torch.where(num_foreground > 0, labels, 0), num_foreground

@@ -58,7 +58,7 @@ def paper_loss_and_gradient(
         if hard_shares is not None:
             hard = hard_shares.sum(1)
             denominator += hard * negative_sum
-            exponential += hard.unsqueeze(1)
+            pass
         # An anchor without positives may have nothing in its denominator; it has no loss either.
         denominator = torch.where(has_positives, denominator, 1)
         log_denominator = denominator.log()
@@ -99,11 +99,9 @@ def _focal(base: Tensor, mask: Tensor, gamma: float) -> tuple[Tensor, Tensor | N
     if gamma == 0:
         return mask, None
     base.clamp_min_(0)
-    if gamma > 1:
-        slope = base.pow(gamma - 1)
-    else:
-        slope = base.clamp_min(SMALLEST_BASE).pow_(gamma - 1).mul_(base.sign())
-    slope *= mask
+    slope = base.clamp_min(SMALLEST_BASE if gamma < 1 else 0).pow_(gamma - 1).mul_(mask)
+    if gamma <= 1:
+        slope *= base.sign()
     return base.mul_(slope), slope
 
 

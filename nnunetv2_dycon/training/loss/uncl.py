@@ -193,7 +193,7 @@ class _UnCL(torch.autograd.Function):
                 teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
                 difference = student.probability - teacher.probability
                 scale = _scale(student, teacher, beta)
-                # d distance / d Hs = -beta * exp(beta Hs) * scale^2 * |ps - pt|^2, and exp(beta Hs) * scale is a sigmoid.
+                # d distance / d Hs = -beta exp(beta Hs) scale^2 |ps - pt|^2, where exp(beta Hs) scale is a sigmoid.
                 share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
                 by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
                 by_entropy += entropy_gradient

@@ -19,6 +19,10 @@ from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabele
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
 from nnunetv2_dycon.training.settings import SemiSupervisedSettings
 
+# Here, since nnU-Net may find a trainer of ours, or a subclass of one, in a folder of the user's, and looks for the
+# plans before it makes the trainer.
+print_user_errors_without_traceback()
+
 
 class nnUNetTrainerTwoStreams(nnUNetTrainer):
     """nnUNetTrainer with settings from the plans and an unlabeled stream beside the labeled one.
@@ -41,8 +45,6 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
     ) -> None:
-        # Not where nnU-Net looks the trainer up: it may find it, or a subclass of it, in a folder of the user's.
-        print_user_errors_without_traceback()
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = self.settings_class.from_configuration(
             self.configuration_manager.configuration.get(self.settings_section),
@@ -61,13 +63,19 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
 
         Raises:
             UnsupportedFeatureError: for several GPUs and for cascades.
+            UserError: when the labeled cases are not preprocessed.
         """
         if self.is_ddp:
             raise UnsupportedFeatureError(f"{type(self).__name__} does not support -num_gpus above 1 yet: use one GPU.")
         if self.is_cascaded:
             raise UnsupportedFeatureError(
-                f"{type(self).__name__} does not support cascades yet, since unlabeled scans have no segmentation of a "
-                "previous stage: train 3d_fullres or 3d_lowres."
+                f"{type(self).__name__} does not support cascades yet, since unlabeled scans have no segmentation of "
+                "a previous stage: train 3d_fullres or 3d_lowres."
+            )
+        if not Path(self.preprocessed_dataset_folder).is_dir():
+            raise UserError(
+                f"{self.preprocessed_dataset_folder} is not there: the labeled cases are not preprocessed. Run "
+                f"nnUNetv2_preprocess with -c {self.configuration_name} -plans_name {self.plans_manager.plans_name}."
             )
         super().initialize()
         self.print_to_log_file(f"Settings of {type(self).__name__}:\n{self.settings.describe()}", add_timestamp=False)
@@ -101,9 +109,9 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
         differences = self.settings.differences(there)
         if differences:
             raise UserError(
-                f"{place} holds results of other settings ({'; '.join(differences)}), and results of different settings "
-                'must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train with -p, or '
-                "remove that folder."
+                f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
+                'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
+                "with -p, or remove that folder."
             )
 
     def _refuse_results_of_other_settings(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,16 +19,21 @@ from torch import Tensor
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 
 PATCH_SIZE = {2: (24, 20), 3: (12, 20, 16)}
+PROBABILITIES = [0.1, 0.2, 0.15, 0.15, 0.25, 0.1, 0.3]  # nnU-Net's
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (batchgenerators draws from it)
     torch.manual_seed(0)
 
 
 def training_transforms(
-    patch_size: tuple[int, ...], *, dummy_2d: bool = False, mirror: bool = True, use_mask_for_norm: list[bool] | None = None
+    patch_size: tuple[int, ...],
+    *,
+    dummy_2d: bool = False,
+    mirror: bool = True,
+    use_mask_for_norm: list[bool] | None = None,
 ) -> ComposeTransforms:
     """nnU-Net's, each crop rotated and scaled."""
     axes = tuple(range(len(patch_size))) if mirror else None
@@ -69,7 +75,7 @@ def test_without_intensity_transforms_the_views_are_equal(dim: int) -> None:
         assert weak.shape == (dim, *PATCH_SIZE[dim])
         assert torch.equal(weak, strong)
         crops.append(weak)
-    assert all(not torch.equal(first, second) for first, second in zip(crops, crops[1:], strict=False))
+    assert all(not torch.equal(first, second) for first, second in itertools.pairwise(crops))
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -153,13 +159,13 @@ def test_anisotropic_patches_are_rotated_within_their_slices() -> None:
 
 @pytest.mark.parametrize(
     ("least", "expected"),
-    [(0, [0.1, 0.2, 0.15, 0.15, 0.25, 0.1, 0.3]), (0.2, [0.2, 0.2, 0.2, 0.2, 0.25, 0.2, 0.3]), (0.5, [0.5] * 7)],
+    [(0, PROBABILITIES), (0.2, [0.2, 0.2, 0.2, 0.2, 0.25, 0.2, 0.3]), (0.5, [0.5] * 7)],
 )
 def test_probabilities_are_raised_and_never_lowered(least: float, expected: list[float]) -> None:
     transforms = training_transforms((8, 8, 8))
     transform = TwoViewsTransform(transforms, least)
     assert [t.apply_probability for t in transform.strong.transforms] == expected
-    assert [t.apply_probability for t in transforms.transforms if is_intensity(t)] == [0.1, 0.2, 0.15, 0.15, 0.25, 0.1, 0.3]
+    assert [t.apply_probability for t in transforms.transforms if is_intensity(t)] == PROBABILITIES
 
 
 def test_the_loader_gets_an_empty_segmentation_to_collect() -> None:

@@ -16,7 +16,7 @@ SHAPE = (2, 48, 8, 8)
 @pytest.fixture
 def image(tmp_path: Path) -> np.ndarray:
     """The image of case "a", which has three chunks along the first axis; its folder is tmp_path."""
-    image = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+    image = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.float32)
     blosc2.asarray(image, urlpath=str(tmp_path / "a.b2nd"), chunks=(2, 16, 8, 8), blocks=(2, 16, 8, 8))
     mask = np.zeros((1, *SHAPE[1:]), dtype=np.int16)
     mask[:, :3] = -1

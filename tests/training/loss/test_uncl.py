@@ -161,9 +161,7 @@ def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, regio
     loss.backward()
     uncl_loss(rounded, teacher.double(), 2.0, regions=regions).backward()
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(
-        uncl_loss(exact_student, exact_teacher, 2.0, regions=regions).item(), rel=1e-2
-    )
+    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, regions=regions).item(), rel=1e-2)
     assert student.grad.dtype == dtype
     assert (student.grad - rounded.grad).norm() <= 1e-2 * rounded.grad.norm()
 
@@ -231,9 +229,7 @@ def test_bad_arguments_are_refused(
     student: tuple[int, ...], teacher: tuple[int, ...], mask: tuple[int, ...] | None, beta: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        uncl_terms(
-            torch.zeros(student), torch.zeros(teacher), beta, mask=None if mask is None else torch.ones(mask)
-        )
+        uncl_terms(torch.zeros(student), torch.zeros(teacher), beta, mask=None if mask is None else torch.ones(mask))
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +15,10 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+Train = Callable[..., nnUNetTrainerDyCON]
 SETTINGS = {"warmup_fraction": 0.2, "rampup_fraction": 0.5}
 
 
@@ -67,7 +73,7 @@ class _FixedBatches:
 
 
 @pytest.fixture
-def train(workspace, make_trainer, monkeypatch):
+def train(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch) -> Train:
     """Train some of four epochs on batches that depend on the step alone."""
     workspace.write_settings("nnUNetPlansRamp", **SETTINGS)
     batches: dict[str, list] = {}
@@ -79,7 +85,7 @@ def train(workspace, make_trainer, monkeypatch):
             trainer.load_checkpoint(str(Path(trainer.output_folder) / checkpoint))
         get_dataloaders = trainer.get_dataloaders
 
-        def get_fixed_dataloaders():
+        def get_fixed_dataloaders() -> tuple:
             loaders = get_dataloaders()
             if not batches:
                 batches["labeled"] = [next(loaders[0]) for _ in range(5)]
@@ -91,7 +97,7 @@ def train(workspace, make_trainer, monkeypatch):
         monkeypatch.setattr(trainer, "get_dataloaders", get_fixed_dataloaders)
         if until_epoch < trainer.num_epochs:
 
-            def stop_there():
+            def stop_there() -> None:
                 if trainer.current_epoch == until_epoch:
                     raise KeyboardInterrupt
 
@@ -106,14 +112,14 @@ def train(workspace, make_trainer, monkeypatch):
     return run
 
 
-def test_resumed_training_equals_training_in_one_go(train):
+def test_resumed_training_equals_training_in_one_go(train: Train) -> None:
     expected = _state(train(until_epoch=4))
     train(until_epoch=2)
     resumed = train(until_epoch=4, checkpoint="checkpoint_latest.pth")
     _assert_equal(_state(resumed), expected)
 
 
-def test_state_is_equal_right_after_the_load(train, make_trainer):
+def test_state_is_equal_right_after_the_load(train: Train, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     before = train(until_epoch=2)
     after = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansRamp", num_epochs=4, seed=7)
     after.load_checkpoint(str(Path(before.output_folder) / "checkpoint_latest.pth"))
@@ -126,7 +132,9 @@ def test_state_is_equal_right_after_the_load(train, make_trainer):
 
 
 @pytest.mark.parametrize("deployed", ["teacher", "student"])
-def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(workspace, make_trainer, deployed):
+def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], deployed: str
+) -> None:
     workspace.write_settings("nnUNetPlansDeploy", deployed_network=deployed, warmup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansDeploy", num_epochs=1)
     trainer.run_training()
@@ -141,7 +149,9 @@ def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(workspa
     _assert_equal(checkpoint[STATE_KEY]["student"], student)
 
 
-def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_back(workspace, make_trainer, monkeypatch):
+def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_back(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace.write_settings("nnUNetPlansTeacher", deployed_network="teacher", warmup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansTeacher", num_epochs=1)
     trainer.run_training()
@@ -151,14 +161,14 @@ def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_bac
     monkeypatch.setattr(
         nnUNetTrainer,
         "perform_actual_validation",
-        lambda self, save_probabilities: seen.update(copy.deepcopy(self.network.state_dict())),
+        lambda self, _: seen.update(copy.deepcopy(self.network.state_dict())),
     )
     trainer.perform_actual_validation()
     _assert_equal(seen, dict(teacher))
     _assert_equal(trainer.network.state_dict(), student)
 
 
-def test_pretrained_weights_reach_the_teacher(make_trainer):
+def test_pretrained_weights_reach_the_teacher(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON)
     trainer.initialize()
     with torch.no_grad():
@@ -168,7 +178,9 @@ def test_pretrained_weights_reach_the_teacher(make_trainer):
     _assert_equal(trainer.teacher.module["network"].state_dict(), trainer.network.state_dict())
 
 
-def test_a_checkpoint_of_other_settings_is_refused(workspace, make_trainer):
+def test_a_checkpoint_of_other_settings_is_refused(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON, num_epochs=1)
     trainer.run_training()
     plans = workspace.read_plans()
@@ -181,7 +193,7 @@ def test_a_checkpoint_of_other_settings_is_refused(workspace, make_trainer):
         other.on_train_start()
 
 
-def test_a_checkpoint_of_plain_nnunet_is_refused_for_resuming(make_trainer):
+def test_a_checkpoint_of_plain_nnunet_is_refused_for_resuming(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     plain = make_trainer(nnUNetTrainer, num_epochs=1)
     plain.run_training()
     trainer = make_trainer(nnUNetTrainerDyCON)
@@ -189,7 +201,7 @@ def test_a_checkpoint_of_plain_nnunet_is_refused_for_resuming(make_trainer):
         trainer.load_checkpoint(str(Path(plain.output_folder) / "checkpoint_final.pth"))
 
 
-def test_disabled_checkpointing_writes_nothing(make_trainer):
+def test_disabled_checkpointing_writes_nothing(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON, num_epochs=1)
     trainer.disable_checkpointing = True
     trainer.run_training()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
 
 NUM_STEPS = 20
 
@@ -18,7 +24,7 @@ def _weights_after(trainer: nnUNetTrainer, num_steps: int) -> dict[str, torch.Te
     return trainer.network.state_dict()
 
 
-def test_weights_are_equal_bit_for_bit(workspace, make_trainer):
+def test_weights_are_equal_bit_for_bit(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansOff", uncl_weight=0, fecl_weight=0)
     reference = _weights_after(make_trainer(nnUNetTrainer), NUM_STEPS)
     weights = _weights_after(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOff"), NUM_STEPS)
@@ -27,7 +33,7 @@ def test_weights_are_equal_bit_for_bit(workspace, make_trainer):
         assert torch.equal(value, weights[name]), name
 
 
-def test_losses_change_the_weights(workspace, make_trainer):
+def test_losses_change_the_weights(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansOn", warmup_fraction=0, rampup_fraction=0)
     reference = _weights_after(make_trainer(nnUNetTrainer), 2)
     weights = _weights_after(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOn"), 2)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
 SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0}
 
 
-def _train_and_check(trainer) -> dict:
+def _train_and_check(trainer: nnUNetTrainerDyCON) -> dict:
     trainer.run_training()
     log = trainer.logger.get_checkpoint()
     for key in ("train_losses", "uncl_loss", "fecl_loss", "student_entropy", "teacher_pseudo_dice"):
@@ -24,14 +31,14 @@ def _train_and_check(trainer) -> dict:
     return log
 
 
-def test_2d(workspace, make_trainer):
+def test_2d(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlans2D", "2d", **SETTINGS)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlans2D", "2d")
     _train_and_check(trainer)
     assert next(trainer.unlabeled_stream)["data"].shape == (2, 2, 32, 32)
 
 
-def test_regions(workspace, make_trainer):
+def test_regions(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     dataset_json = workspace.read_dataset_json()
     dataset_json["labels"] = {"background": 0, "organ": [1, 2], "lesion": 2}
     dataset_json["regions_class_order"] = [1, 2]
@@ -45,7 +52,7 @@ def test_regions(workspace, make_trainer):
     assert log["student_entropy"][-1] <= 2 * math.log(2)
 
 
-def _use_regions_as_class_locations(workspace, keys) -> None:
+def _use_regions_as_class_locations(workspace: Workspace, keys: list) -> None:
     """Preprocessing would store them; the tiny dataset was preprocessed with labels."""
     from batchgenerators.utilities.file_and_folder_operations import load_pickle, write_pickle
 
@@ -56,7 +63,7 @@ def _use_regions_as_class_locations(workspace, keys) -> None:
         write_pickle(properties, str(file))
 
 
-def test_ignore_label(workspace, make_trainer):
+def test_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     dataset_json = workspace.read_dataset_json()
     dataset_json["labels"] = {"background": 0, "organ": 1, "ignore": 2}
     workspace.write_dataset_json(dataset_json)
@@ -67,7 +74,9 @@ def test_ignore_label(workspace, make_trainer):
     _train_and_check(trainer)
 
 
-def test_ignored_voxels_are_ignored_in_both_validations(workspace, make_trainer):
+def test_ignored_voxels_are_ignored_in_both_validations(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     dataset_json = workspace.read_dataset_json()
     dataset_json["labels"] = {"background": 0, "organ": 1, "ignore": 2}
     workspace.write_dataset_json(dataset_json)
@@ -85,7 +94,7 @@ def test_ignored_voxels_are_ignored_in_both_validations(workspace, make_trainer)
         assert tp + fp + fn == target[target == 1].numel()
 
 
-def test_residual_encoder(workspace, make_trainer):
+def test_residual_encoder(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     plans = workspace.read_plans()
     configuration = plans["configurations"]["3d_fullres"]
     architecture = configuration["architecture"]
@@ -97,17 +106,17 @@ def test_residual_encoder(workspace, make_trainer):
     _train_and_check(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansResEnc"))
 
 
-def test_without_deep_supervision(workspace, make_trainer):
+def test_without_deep_supervision(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     class NoDeepSupervision(nnUNetTrainerDyCON):
-        def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
-            super().__init__(plans, configuration, fold, dataset_json, device)
+        def initialize(self) -> None:
             self.enable_deep_supervision = False
+            super().initialize()
 
     workspace.write_settings("nnUNetPlansNoDS", **SETTINGS)
     _train_and_check(make_trainer(NoDeepSupervision, "nnUNetPlansNoDS"))
 
 
-def test_masked_normalization(workspace, make_trainer):
+def test_masked_normalization(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     plans = workspace.read_plans()
     plans["configurations"]["3d_fullres"].update(use_mask_for_norm=[True], dycon=SETTINGS)
     workspace.write_plans(plans, "nnUNetPlansMasked")
@@ -115,19 +124,19 @@ def test_masked_normalization(workspace, make_trainer):
     _train_and_check(trainer)
 
 
-def test_unlabeled_batch_size(workspace, make_trainer):
+def test_unlabeled_batch_size(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansBatch", unlabeled_batch_size=3, **SETTINGS)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansBatch")
     _train_and_check(trainer)
     assert next(trainer.unlabeled_stream)["data"].shape[0] == 3
 
 
-def test_fold_all(workspace, make_trainer):
+def test_fold_all(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansAll", **SETTINGS)
     _train_and_check(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansAll", fold="all"))
 
 
-def test_uncl_alone_needs_no_encoder(workspace, make_trainer):
+def test_uncl_alone_needs_no_encoder(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansUnCL", fecl_weight=0, **SETTINGS)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansUnCL")
     trainer.run_training()
@@ -135,7 +144,7 @@ def test_uncl_alone_needs_no_encoder(workspace, make_trainer):
     assert trainer.logger.get_checkpoint()["uncl_loss"][-1] > 0
 
 
-def test_cascades_are_refused(workspace, make_trainer):
+def test_cascades_are_refused(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     plans = workspace.read_plans()
     plans["configurations"]["3d_lowres"] = {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"}
     plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
@@ -144,22 +153,30 @@ def test_cascades_are_refused(workspace, make_trainer):
         make_trainer(nnUNetTrainerDyCON, "nnUNetPlansCascade", "3d_cascade_fullres").initialize()
 
 
-def test_several_gpus_are_refused(make_trainer):
+def test_several_gpus_are_refused(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON)
     trainer.is_ddp = True
     with pytest.raises(UnsupportedFeatureError, match="-num_gpus"):
         trainer.initialize()
 
 
-def test_no_unlabeled_scans(workspace, make_trainer):
+def test_no_unlabeled_scans(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     for file in (workspace.raw / "imagesUnlabeled").iterdir():
         file.unlink()
     with pytest.raises(UserError, match="has no unlabeled scans"):
         make_trainer(nnUNetTrainerDyCON).on_train_start()
 
 
-def test_a_scan_that_is_labeled_too(workspace, make_trainer):
+def test_a_scan_that_is_labeled_too(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     unlabeled = workspace.raw / "imagesUnlabeled"
     (unlabeled / "demo_004_0000.nii.gz").write_bytes((unlabeled / "demo_006_0000.nii.gz").read_bytes())
     with pytest.raises(UserError, match="demo_004"):
+        make_trainer(nnUNetTrainerDyCON).on_train_start()
+
+
+def test_labeled_cases_that_are_not_preprocessed(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
+    with pytest.raises(UserError, match="nnUNetv2_preprocess with -c 3d_fullres"):
         make_trainer(nnUNetTrainerDyCON).on_train_start()

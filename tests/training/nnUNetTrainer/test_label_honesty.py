@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import blosc2
 import numpy as np
 import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
 OFF_LIMITS = ["demo_002", "demo_003"]
 
 
-def _overwrite_with_noise(workspace, case: str) -> None:
+def _overwrite_with_noise(workspace: Workspace, case: str) -> None:
     file = workspace.preprocessed / "nnUNetPlans_3d_fullres" / f"{case}_seg.b2nd"
     segmentation = blosc2.open(str(file))[:]
     file.unlink()
@@ -25,21 +31,23 @@ def _overwrite_with_noise(workspace, case: str) -> None:
     (workspace.preprocessed / "nnUNetPlans_3d_fullres" / f"{case}.pkl").write_bytes(b"noise")
 
 
-def _delete(workspace, case: str) -> None:
+def _delete(workspace: Workspace, case: str) -> None:
     (workspace.preprocessed / "nnUNetPlans_3d_fullres" / f"{case}_seg.b2nd").unlink()
     (workspace.preprocessed / "nnUNetPlans_3d_fullres" / f"{case}.pkl").unlink()
     for labels in (workspace.raw / "labelsTr", workspace.preprocessed / "gt_segmentations"):
         (labels / f"{case}.nii.gz").unlink()
 
 
-def _losses(trainer) -> list[dict]:
+def _losses(trainer: nnUNetTrainerDyCON) -> list[dict]:
     """The losses and statistics of a run of two epochs."""
     trainer.run_training()
     log = trainer.logger.get_checkpoint()
     return {name: values for name, values in log.items() if "timestamps" not in name}
 
 
-def test_losses_do_not_depend_on_labels_that_are_off_limits(workspace, make_trainer):
+def test_losses_do_not_depend_on_labels_that_are_off_limits(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0)
     workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_004"], "unlabeled": OFF_LIMITS})
     intact = workspace.root.with_name("intact")
@@ -57,7 +65,9 @@ def test_losses_do_not_depend_on_labels_that_are_off_limits(workspace, make_trai
     assert str(runs[0]) == str(runs[1]) == str(runs[2])
 
 
-def test_losses_do_depend_on_labels_that_are_used(workspace, make_trainer):
+def test_losses_do_depend_on_labels_that_are_used(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansHonest")
     intact = _losses(trainer)
@@ -71,7 +81,9 @@ def test_losses_do_depend_on_labels_that_are_used(workspace, make_trainer):
 
 
 @pytest.mark.parametrize("key", ["train", "val"])
-def test_a_case_of_the_fold_that_is_off_limits_is_refused(workspace, make_trainer, key):
+def test_a_case_of_the_fold_that_is_off_limits_is_refused(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], key: str
+) -> None:
     split = {"train": ["demo_000", "demo_001"], "val": ["demo_004"], "unlabeled": ["demo_003"]}
     split[key] = [*split[key], "demo_003"]
     workspace.write_splits(split)
@@ -79,7 +91,9 @@ def test_a_case_of_the_fold_that_is_off_limits_is_refused(workspace, make_traine
         make_trainer(nnUNetTrainerDyCON).on_train_start()
 
 
-def test_fold_all_does_not_train_on_labels_that_are_off_limits(workspace, make_trainer):
+def test_fold_all_does_not_train_on_labels_that_are_off_limits(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     workspace.write_splits({"train": ["demo_000"], "val": ["demo_004"], "unlabeled": OFF_LIMITS})
     with pytest.raises(UserError, match="fold all"):
         make_trainer(nnUNetTrainerDyCON, fold="all").on_train_start()

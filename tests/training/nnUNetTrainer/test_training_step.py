@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.training.network.network_output import full_resolution
+from nnunetv2_dycon.training.network.network_output import NetworkOutput, full_resolution
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
 
 
 class MeanSquaredError(nnUNetTrainerSemiSupervised):
@@ -21,15 +26,15 @@ class MeanSquaredError(nnUNetTrainerSemiSupervised):
     settings_section = "mean_squared_error"
     terms = ("mse",)
 
-    def term_weights(self):
+    def term_weights(self) -> dict[str, float]:
         return {"mse": 2.0}
 
-    def unlabeled_losses(self, student, teacher):
+    def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, torch.Tensor]:
         return {"mse": (student.logits.softmax(1) - teacher.logits.softmax(1)).square().mean()}
 
 
 @pytest.fixture
-def trainer(workspace, make_trainer):
+def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
     workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
@@ -38,12 +43,14 @@ def trainer(workspace, make_trainer):
 
 
 @pytest.mark.parametrize("method", ["train_step", "save_checkpoint", "load_checkpoint", "validation_step"])
-def test_nnunets_signatures_are_those_that_are_overridden(method):
+def test_nnunets_signatures_are_those_that_are_overridden(method: str) -> None:
     overridden = inspect.signature(getattr(nnUNetTrainerSemiSupervised, method))
     assert list(inspect.signature(getattr(nnUNetTrainer, method)).parameters) == list(overridden.parameters)
 
 
-def test_accumulated_gradients_are_those_of_one_loss(workspace, make_trainer):
+def test_accumulated_gradients_are_those_of_one_loss(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
     plans = workspace.read_plans()
     plans["configurations"]["3d_fullres"]["mean_squared_error"] = {"warmup_fraction": 0, "rampup_fraction": 0}
     workspace.write_plans(plans, "nnUNetPlansMSE")
@@ -67,7 +74,7 @@ def test_accumulated_gradients_are_those_of_one_loss(workspace, make_trainer):
         torch.testing.assert_close(parameter.grad, expected.grad, rtol=1e-3, atol=1e-5, msg=name)
 
 
-def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(trainer):
+def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(trainer: nnUNetTrainerDyCON) -> None:
     batch = next(trainer.unlabeled_stream)
     trainer.unlabeled_stream = iter([batch])
     seen = []
@@ -81,7 +88,7 @@ def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(trainer):
         assert torch.equal(used, expected)
 
 
-def test_the_teacher_follows_the_student_and_has_no_gradient(trainer):
+def test_the_teacher_follows_the_student_and_has_no_gradient(trainer: nnUNetTrainerDyCON) -> None:
     decay = trainer.settings.ema_decay
     for step in range(3):
         before = copy.deepcopy(trainer.teacher.module.state_dict())
@@ -93,14 +100,18 @@ def test_the_teacher_follows_the_student_and_has_no_gradient(trainer):
     assert all(parameter.grad is None for parameter in trainer.teacher.parameters())
 
 
-def test_the_projection_head_is_trained(trainer):
+def test_the_projection_head_is_trained(trainer: nnUNetTrainerDyCON) -> None:
     before = copy.deepcopy(trainer.auxiliary.state_dict())
     trainer.train_step(next(trainer.dataloader_train))
-    assert all(not torch.equal(before[name], value) for name, value in trainer.auxiliary.state_dict().items() if "weight" in name)
+    assert all(
+        not torch.equal(before[name], value)
+        for name, value in trainer.auxiliary.state_dict().items()
+        if "weight" in name
+    )
     assert trainer.optimizer.param_groups[1]["lr"] == trainer.optimizer.param_groups[0]["lr"]
 
 
-def test_everything_is_logged_once_an_epoch(workspace, make_trainer):
+def test_everything_is_logged_once_an_epoch(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansLog", warmup_fraction=0.5)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansLog")
     trainer.run_training()
@@ -122,9 +133,9 @@ def test_everything_is_logged_once_an_epoch(workspace, make_trainer):
     assert "uncl_weight: 5.0" in text
 
 
-def test_bfloat16_autocast(workspace, make_trainer):
+def test_bfloat16_autocast(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     class Autocast(nnUNetTrainerDyCON):
-        def autocast_context(self):
+        def autocast_context(self) -> torch.autocast:
             return torch.autocast("cpu", dtype=torch.bfloat16)
 
     workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
@@ -143,9 +154,9 @@ def test_bfloat16_autocast(workspace, make_trainer):
 
 # The compiler itself warns, of what its user cannot change.
 @pytest.mark.filterwarnings("default")
-def test_compiled_network(workspace, make_trainer):
+def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     class Compiled(nnUNetTrainerDyCON):
-        def _do_i_compile(self):
+        def _do_i_compile(self) -> bool:
             return True
 
     workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)

@@ -1,0 +1,106 @@
+"""The table, the JSON file and the picture of a benchmark of the losses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+
+from benchmarks.losses.cases import IMPLEMENTATIONS, REFERENCE
+
+MEBIBYTE = 1024**2
+QUANTITIES = (("seconds", "time, forward and backward (s)"), ("peak_mebibytes", "peak memory beyond the inputs (MiB)"))
+SIZE_NAMES = {"FeCL": "cells N of (2, N, 256)", "UnCL": "edge P of (2, 4, P, P, P)"}
+
+
+def row(loss: str, size: int, implementation: str, seconds: float | None, peak_bytes: int | None) -> dict[str, Any]:
+    """One measurement, as it stands in the JSON file.
+
+    Args:
+        loss: name of the loss.
+        size: size of the inputs.
+        implementation: name of the implementation.
+        seconds: its time, or None if it was not run.
+        peak_bytes: its memory, or None if it was not run.
+
+    Returns:
+        The row, without ratios.
+    """
+    peak_mebibytes = None if peak_bytes is None else peak_bytes / MEBIBYTE
+    return {
+        "loss": loss,
+        "size": size,
+        "implementation": implementation,
+        "seconds": seconds,
+        "peak_mebibytes": peak_mebibytes,
+    }
+
+
+def add_ratios(rows: list[dict[str, Any]]) -> None:
+    """Add to each row what part of the reference's time and memory it takes; None without the reference's.
+
+    Args:
+        rows: the measurements.
+    """
+    references = {(row["loss"], row["size"]): row for row in rows if row["implementation"] == REFERENCE}
+    for each in rows:
+        reference = references[each["loss"], each["size"]]
+        for quantity, _ in QUANTITIES:
+            # The memory of a tiny case may not be measurable at all.
+            comparable = reference[quantity] and each[quantity] is not None
+            each[f"{quantity}_ratio"] = each[quantity] / reference[quantity] if comparable else None
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The measurements as a Markdown table.
+
+    Args:
+        rows: the measurements with ratios.
+
+    Returns:
+        The text.
+    """
+    header = ["loss", "size", "implementation", "time (s)", "of reference", "peak (MiB)", "of reference"]
+    columns = ["seconds", "seconds_ratio", "peak_mebibytes", "peak_mebibytes_ratio"]
+    lines = [header, ["---"] * len(header)]
+    for each in rows:
+        figures = ["-" if each[column] is None else f"{each[column]:.3g}" for column in columns]
+        lines.append([each["loss"], str(each["size"]), each["implementation"], *figures])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def write(folder: Path, environment: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Write ``losses.json`` and ``losses.png``.
+
+    Args:
+        folder: where to; made if it is not there.
+        environment: what the measurements were taken on.
+        rows: the measurements with ratios.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "losses.json").write_text(json.dumps({"environment": environment, "measurements": rows}, indent=2) + "\n")
+    losses = [loss for loss in IMPLEMENTATIONS if any(each["loss"] == loss for each in rows)]
+    figure, axes = plt.subplots(len(losses), 2, figsize=(10, 3.8 * len(losses)), squeeze=False, layout="constrained")
+    for loss, panels in zip(losses, axes, strict=True):
+        for (quantity, label), panel in zip(QUANTITIES, panels, strict=True):
+            for implementation in IMPLEMENTATIONS[loss]:
+                points = [
+                    (each["size"], each[quantity])
+                    for each in rows
+                    if (each["loss"], each["implementation"]) == (loss, implementation) and each[quantity]
+                ]
+                panel.plot(*zip(*points, strict=True), marker="o", label=implementation)
+            panel.set(title=f"{loss}: {label}", xlabel=SIZE_NAMES[loss], xscale="log", yscale="log")
+            panel.grid(visible=True, which="both", alpha=0.3)
+            panel.legend()
+    figure.suptitle(", ".join(f"{name} {value}" for name, value in environment.items()), fontsize=9)
+    figure.savefig(folder / "losses.png", dpi=150)
+    plt.close(figure)

@@ -1,0 +1,61 @@
+"""The command line: help, usage and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.commands.main import COMMANDS, build_parser, main
+
+
+def exit_code(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    return error.value.code
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.NAME)
+def test_every_command_has_help(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(command.NAME, "--help") == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"usage: nnunetv2_dycon {command.NAME} ")
+    parser = argparse.ArgumentParser(prog=command.NAME)
+    command.add_arguments(parser)
+    for action in parser._actions:
+        assert action.help, action.dest
+
+
+def test_the_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--help") == 0
+    output = capsys.readouterr().out
+    for name in ("preprocess", "simulate", "plan", "export", "doctor", "demo"):
+        assert f"\n    {name}" in output
+    assert "nnUNetv2_train" in output
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"nnunetv2_dycon {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("no_command",), ("preprocess",), ("preprocess", "-d", "501", "-np", "few")])
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*arguments) == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+def test_defaults_are_those_of_nnunet() -> None:
+    for command in ("preprocess", "plan", "doctor"):
+        parsed = build_parser().parse_args([command, "-d", "501"])
+        assert (parsed.p, parsed.c) in [("nnUNetPlans", "3d_fullres"), ("nnUNetPlans", ["3d_fullres"])]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_error_of_the_user_is_one_message_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preprocess", "-d", "501", "-p", "nnUNetPlansX"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: ")
+    assert "nnUNetPlansX.json is not there" in captured.err

@@ -1,0 +1,113 @@
+"""Diagnosis of a dataset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+Prepare = Callable[..., UnlabeledData]
+
+
+def diagnose(plans: str = "nnUNetPlansSmall", configuration: str = "3d_fullres") -> tuple[list[str], list[str]]:
+    """What is well and what is a problem."""
+    findings = list(diagnose_dataset("501", plans, configuration))
+    return [f.text for f in findings if not f.is_problem], [f.text for f in findings if f.is_problem]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_dataset_that_is_planned_but_not_ready() -> None:
+    assert diagnose() == (
+        [
+            "Dataset501_Tiny is planned: nnUNetPlansSmall.json has 3d_fullres",
+            "6 labeled and 4 unlabeled cases",
+            "0 of 4 unlabeled cases are preprocessed; training will do the others at its start",
+        ],
+        [],
+    )
+
+
+def test_a_dataset_that_is_ready(prepare_unlabeled: Prepare) -> None:
+    prepare_unlabeled()
+    fine, problems = diagnose()
+    assert fine[-1] == "4 of 4 unlabeled cases are preprocessed"
+    assert problems == []
+
+
+def test_off_limits_cases_count_as_unlabeled(workspace: Workspace) -> None:
+    workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": ["demo_004", "demo_005"]})
+    fine, problems = diagnose()
+    assert "4 labeled and 6 unlabeled cases" in fine
+    assert problems == []
+
+
+def test_no_unlabeled_scans_is_a_problem(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.raw / "imagesUnlabeled")
+    assert diagnose()[1] == [f"there are no scans in {workspace.raw}/imagesUnlabeled: put some there"]
+
+
+@pytest.mark.parametrize("off_limits", [[], ["demo_003"]])
+def test_a_scan_in_both_folders_is_a_problem(workspace: Workspace, off_limits: list[str]) -> None:
+    workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": off_limits})
+    shutil.copy(workspace.raw / "imagesTr" / "demo_003_0000.nii.gz", workspace.raw / "imagesUnlabeled")
+    assert diagnose()[1] == ["demo_003: in imagesTr and in imagesUnlabeled; remove one of the two"]
+
+
+def test_labeled_cases_that_are_not_preprocessed_are_a_problem(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
+    assert diagnose()[1] == ["labeled cases are not preprocessed: nnUNetv2_preprocess -d 501 -c 3d_fullres"]
+
+
+def test_too_few_labels_for_folds_are_told(workspace: Workspace) -> None:
+    hint = "nnU-Net makes its folds from 5 labeled cases on: train fold all"
+    (workspace.raw / "imagesTr" / "demo_000_0000.nii.gz").unlink()
+    (workspace.raw / "imagesTr" / "demo_001_0000.nii.gz").unlink()
+    assert hint not in diagnose()[0]
+    (workspace.preprocessed / "splits_final.json").unlink()
+    assert hint in diagnose()[0]
+
+
+def test_a_badly_named_scan_is_a_problem(workspace: Workspace) -> None:
+    (workspace.raw / "imagesUnlabeled" / "scan.nii.gz").touch()
+    assert "scan.nii.gz is not named like a scan" in diagnose()[1][0]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_missing_plans_and_configurations_are_the_only_problem() -> None:
+    fine, (problem,) = diagnose(plans="nnUNetPlansX")
+    assert fine == []
+    assert "nnUNetPlansX.json is not there" in problem
+    fine, (problem,) = diagnose(configuration="4d")
+    assert fine == []
+    assert "has no configuration 4d" in problem
+
+
+def test_missing_raw_data_are_told(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.raw)
+    fine, problems = diagnose()
+    assert fine[-1] == "the raw data of Dataset501_Tiny are not here: only what is preprocessed can be used"
+    assert problems == []
+
+
+def test_nothing_is_written_and_no_label_is_opened(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    prepare_unlabeled()
+    expected = diagnose()
+    for label in [*workspace.raw.glob("labelsTr/*"), *workspace.preprocessed.glob("gt_segmentations/*")]:
+        label.write_bytes(b"not a label")
+    for scan in workspace.raw.glob("imagesUnlabeled/*"):
+        os.utime(scan, ns=(1, 1))
+    before = {file: file.stat() for file in workspace.root.rglob("*") if file.is_file()}
+    assert diagnose() == expected
+    after = {file: file.stat() for file in workspace.root.rglob("*") if file.is_file()}
+    assert {file: status.st_mtime_ns for file, status in after.items()} == {
+        file: status.st_mtime_ns for file, status in before.items()
+    }

@@ -1,0 +1,41 @@
+"""The documentation tells the truth where a test can tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dycon.commands.main import COMMANDS
+from nnunetv2_dycon.training.dycon_settings import DyCONSettings
+from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length import nnUNetTrainerDyCON_Xepochs
+from nnunetv2_dycon.training.settings import settings_table
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "documentation").glob("*.md")])
+
+
+def test_settings_table_is_that_of_the_dataclass() -> None:
+    text = (REPOSITORY / "documentation" / "settings.md").read_text()
+    assert text.split("<!-- settings table -->\n")[1].strip() == settings_table(DyCONSettings)
+
+
+def test_training_lengths_are_all_named() -> None:
+    text = (REPOSITORY / "documentation" / "settings.md").read_text()
+    for name in nnUNetTrainerDyCON_Xepochs.__all__:
+        assert name.removeprefix("nnUNetTrainerDyCON") in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_subcommands_that_pages_name_exist(page: Path) -> None:
+    known = {command.NAME for command in COMMANDS} | {"--version", "--help"}
+    for name in re.findall(r"^nnunetv2_dycon ([-a-z]+)", page.read_text(), flags=re.MULTILINE):
+        assert name in known
