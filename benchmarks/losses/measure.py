@@ -51,7 +51,7 @@ def seconds(case: Case, repeats: int, device: torch.device, with_reference: bool
 
     Args:
         case: the inputs.
-        repeats: how often each runs, after one run that does not count.
+        repeats: how often each runs after one run that does not count; 0 lets that one count.
         device: where to compute.
         with_reference: measure the reference too.
 
@@ -64,7 +64,7 @@ def seconds(case: Case, repeats: int, device: torch.device, with_reference: bool
     for _ in range(repeats):
         for name in names:
             times[name].append(_timed(steps[name], device))
-    return {name: min(values[1:]) for name, values in times.items()}
+    return {name: min(values[1:] or values) for name, values in times.items()}
 
 
 def _timed(step: Callable[[], None], device: torch.device) -> float:

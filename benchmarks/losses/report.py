@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullLocator
 
 from benchmarks.losses.cases import IMPLEMENTATIONS, REFERENCE
 
@@ -92,13 +93,19 @@ def write(folder: Path, environment: dict[str, Any], rows: list[dict[str, Any]])
     for loss, panels in zip(losses, axes, strict=True):
         for (quantity, label), panel in zip(QUANTITIES, panels, strict=True):
             for implementation in IMPLEMENTATIONS[loss]:
+                # A case that was not run has no point, nor has memory too little to be seen: the axes are logarithmic.
                 points = [
-                    (each["size"], each[quantity])
+                    each
                     for each in rows
                     if (each["loss"], each["implementation"]) == (loss, implementation) and each[quantity]
                 ]
-                panel.plot(*zip(*points, strict=True), marker="o", label=implementation)
-            panel.set(title=f"{loss}: {label}", xlabel=SIZE_NAMES[loss], xscale="log", yscale="log")
+                sizes, values = [each["size"] for each in points], [each[quantity] for each in points]
+                panel.plot(sizes, values, marker="o", label=implementation)
+            yscale = "log" if any(each[quantity] for each in rows if each["loss"] == loss) else "linear"
+            panel.set(title=f"{loss}: {label}", xlabel=SIZE_NAMES[loss], xscale="log", yscale=yscale)
+            ticks = sorted({each["size"] for each in rows if each["loss"] == loss})
+            panel.set_xticks(ticks, labels=map(str, ticks))
+            panel.xaxis.set_minor_locator(NullLocator())
             panel.grid(visible=True, which="both", alpha=0.3)
             panel.legend()
     figure.suptitle(", ".join(f"{name} {value}" for name, value in environment.items()), fontsize=9)

@@ -129,7 +129,7 @@ def _image(rng: np.random.Generator, size: tuple[int, ...], tissues: tuple[np.nd
     image[neighbour] = organ_intensity + rng.uniform(-0.05, 0.05)
     image[organ] = organ_intensity
     image[vessels] = rng.uniform(0.68, 0.78)
-    image[lesions] = organ_intensity - rng.uniform(0.17, 0.23)
+    image[lesions] = organ_intensity + rng.uniform(0.15, 0.20)
     image = gaussian_filter(image + 0.02 * _smooth_field(rng, size, 10), 0.6)
     image = image * np.exp(rng.uniform(0.08, 0.18) * _smooth_field(rng, size, 3))
     # Magnitude images have Rician noise: both parts of the signal are noisy.

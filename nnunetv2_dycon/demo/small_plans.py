@@ -8,6 +8,9 @@ from pathlib import Path
 from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
 
 FIRST_FEATURES, MOST_FEATURES, BATCH_SIZE = 16, 128, 2
+# The demo trains for some hundred steps. nnU-Net learns the lesions late in that, and a teacher that does not know them
+# yet would teach the student to miss them.
+SETTINGS = {"warmup_fraction": 0.5}
 
 
 def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, identifier: str) -> None:
@@ -15,7 +18,7 @@ def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, ide
 
     The depth of the network and the preprocessed data stay as nnU-Net planned them: with ``data_identifier`` unchanged
     nothing is preprocessed again. The patch shrinks by one cell of the network's coarsest stage per axis, which keeps
-    it divisible by the strides.
+    it divisible by the strides. DyCON's warm-up is made longer.
 
     Args:
         preprocessed_dataset_folder: ``…/nnUNet_preprocessed/DatasetXXX_NAME`` with ``nnUNetPlans.json``.
@@ -26,6 +29,7 @@ def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, ide
     plans["plans_name"] = identifier
     settings = plans["configurations"][configuration]
     settings["batch_size"] = BATCH_SIZE
+    settings["dycon"] = SETTINGS
     network = settings["architecture"]["arch_kwargs"]
     cell = [math.prod(strides) for strides in zip(*network["strides"], strict=True)]
     settings["patch_size"] = [max(size - step, step) for size, step in zip(settings["patch_size"], cell, strict=True)]

@@ -109,15 +109,16 @@ def check_image(image: np.ndarray, num_channels: int) -> None:
         num_channels: how many channels dataset.json declares.
 
     Raises:
-        UserError: for another number of channels, values that are not finite, and a channel that is constant.
+        UserError: for another number of channels, values that are not finite, and a scan without any contrast. One
+            constant channel among others is accepted, as nnU-Net does: data sets fill missing sequences with zeros.
     """
     if image.shape[0] != num_channels:
         raise UserError(f"has {image.shape[0]} channels where dataset.json declares {num_channels}")
     for channel, values in enumerate(image):
         if not np.isfinite(values).all():
             raise UserError(f"channel {channel:04d} holds values that are NaN or infinite")
-        if values.size == 0 or values.min() == values.max():
-            raise UserError(f"channel {channel:04d} is empty: all its voxels are the same")
+    if image.size == 0 or all(values.min() == values.max() for values in image):
+        raise UserError("is empty: all its voxels are the same")
 
 
 def _checked(preprocessor_class: type[DefaultPreprocessor], num_channels: int) -> type[DefaultPreprocessor]:
@@ -171,4 +172,6 @@ def _preprocess_case(
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, UserError) else f"cannot be read: {' '.join(str(error).split())}"
+    if isinstance(error, UserError):
+        return str(error)
+    return f"cannot be read: {' '.join(str(error).split()) or 'see the message of the reader above'}"

@@ -15,11 +15,11 @@ def test_every_scan_has_background_organ_and_lesion(shape: tuple[int, int, int],
     assert scan.channels.dtype == np.int16
 
 
-def test_lesions_are_small_and_darker_than_the_organ() -> None:
+def test_lesions_are_small_and_brighter_than_the_organ() -> None:
     for seed in range(8):
         scan = generate_scan((40, 44, 44), seed=seed)
         lesion, organ, background = (scan.channels[0][scan.labels == value].mean() for value in (2, 1, 0))
-        assert background < lesion < organ
+        assert background < organ < lesion
         assert (scan.labels == 2).sum() < 0.5 * (scan.labels == 1).sum()
 
 

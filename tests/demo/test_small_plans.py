@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from nnunetv2_dycon.demo.small_plans import write_small_plans
+from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 
 STRIDES = [[1, 1, 1], [1, 2, 2], [2, 2, 2]]
 
@@ -26,5 +27,6 @@ def test_plans_shrink_and_keep_the_preprocessed_data(tmp_path: Path) -> None:
     assert changed["data_identifier"] == "nnUNetPlans_3d_fullres"
     assert changed["batch_size"] == 2
     assert changed["patch_size"] == [18, 36, 44]
+    assert DyCONSettings.from_configuration(changed["dycon"], "plans").warmup_fraction == 0.5
     assert changed["architecture"]["arch_kwargs"] == {**network, "features_per_stage": [16, 32, 64]}
     assert json.loads((tmp_path / "nnUNetPlans.json").read_text()) == plans

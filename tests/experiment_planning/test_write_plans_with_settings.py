@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,14 @@ def test_the_plans_differ_in_name_and_settings_only(workspace: Workspace) -> Non
     assert workspace.read_plans() == before
     before.pop("plans_name")
     assert plans == before
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_plans_that_were_read_are_not_changed() -> None:
+    dataset = read_planned_dataset("501", "nnUNetPlansSmall")
+    before = copy.deepcopy(dataset)
+    write_plans_with_settings(dataset, ["2d"], "nnUNetPlansNew", "dycon", DyCONSettings, {"uncl_weight": 2})
+    assert dataset == before
 
 
 def test_several_configurations(workspace: Workspace) -> None:

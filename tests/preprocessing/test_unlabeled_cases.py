@@ -35,7 +35,7 @@ def test_without_the_folder_there_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.nii.gz", "a_000.nii.gz", "a_0000.nii", "a_0000.nrrd", "_0000.nii.gz", "notes.json"]
+    "name", ["a.nii.gz", "a_000.nii.gz", "a_0000.nii", "a_0000_nii_gz", "_0000.nii.gz", "notes.json"]
 )
 def test_a_file_that_is_not_named_like_a_scan_is_refused_by_name(tmp_path: Path, name: str) -> None:
     folder = touch(tmp_path / "imagesUnlabeled", "b_0000.nii.gz", name)

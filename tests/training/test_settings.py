@@ -78,6 +78,7 @@ def test_ends_of_ranges_and_integers_for_numbers_are_taken(name: str, value: obj
         ("number", [1], "a number of at least -1"),
         ("bounded_above", 1.001, "a number of at most 1"),
         ("unbounded", "much", "a number"),
+        ("unbounded", float("nan"), "a number"),
         ("text", "three", '"one" or "two"'),
         ("text", 1, '"one" or "two"'),
         ("text", ["one"], '"one" or "two"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
@@ -29,7 +30,8 @@ class UnlabeledStream:
                 transform=None,
                 num_processes=num_processes,
                 num_cached=max(6, num_processes // 2),
-                seeds=None,
+                # Forked workers inherit one state of torch's generator, so without seeds all would transform alike.
+                seeds=np.random.SeedSequence().generate_state(num_processes).tolist(),
                 pin_memory=pin_memory,
                 wait_time=0.002,
             )

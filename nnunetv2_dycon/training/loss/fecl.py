@@ -84,7 +84,8 @@ def fecl_loss(
         byte_budget: bytes the temporary tensors of one tile may take. None chooses by device.
 
     Returns:
-        The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no anchor has a positive.
+        The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no
+        anchor has a positive (and, in the official variant, none a hard negative).
 
     Raises:
         ValueError: if shapes do not match or an option is out of range.

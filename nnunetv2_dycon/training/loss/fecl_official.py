@@ -80,10 +80,10 @@ def _or_one(weight: Tensor) -> Tensor:
 
 
 def _column_maximum(cells: Cells, byte_budget: int) -> Tensor:
-    """(B, N): the largest cosine in each column, at least 0, and infinity for ignored cells.
+    """(B, N): the largest cosine in each column, at least 0.
 
-    The released code sets the diagonal to zero before it takes the maximum, hence the 0. An infinite maximum makes
-    the exponentials of a column zero.
+    The released code sets the diagonal to zero before it takes the maximum, hence the 0. The embeddings of ignored
+    cells are zeros, which adds no more than that to the other columns.
     """
     maximum = torch.zeros_like(cells.weights)
     for sample, rows in tile_rows(cells, 2, byte_budget):
@@ -95,7 +95,7 @@ def _column_maximum(cells: Cells, byte_budget: int) -> Tensor:
         torch.maximum(part, cosine.amax(0), out=part)
         part = maximum[sample, rows]
         torch.maximum(part, cosine.amax(1), out=part)
-    return torch.where(cells.classes >= 0, maximum, torch.inf)
+    return maximum
 
 
 def _loss_and_slope(
@@ -103,11 +103,11 @@ def _loss_and_slope(
 ) -> tuple[Tensor, Tensor | None]:
     """The tile's part of the loss and its slope by the exponents, (T, N)."""
     negative = exponential * tile.negative
-    negative_sum = negative.sum(1, keepdim=True)
-    inverse_denominator = (exponential + (negative_sum + EPSILON)).reciprocal_()
+    negative_sum = negative.sum(1, keepdim=True) + EPSILON
+    inverse_denominator = (exponential + negative_sum).reciprocal_()
     ratio = exponential * inverse_denominator
     information = (ratio + EPSILON).log_().neg_()
-    rest = torch.sub(1, ratio).clamp_min_(0)
+    rest = negative_sum * inverse_denominator
     focal = tile.positive if gamma == 0 else rest.pow(gamma).mul_(tile.positive)
     loss = weight.squeeze(1) @ torch.linalg.vecdot(information, focal)
     if not with_slope:

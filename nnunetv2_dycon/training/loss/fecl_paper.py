@@ -58,7 +58,7 @@ def paper_loss_and_gradient(
         if hard_shares is not None:
             hard = hard_shares.sum(1)
             denominator += hard * negative_sum
-            pass
+            exponential += hard.unsqueeze(1)
         # An anchor without positives may have nothing in its denominator; it has no loss either.
         denominator = torch.where(has_positives, denominator, 1)
         log_denominator = denominator.log()

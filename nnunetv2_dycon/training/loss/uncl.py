@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length, without_autocast
+from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length
 
 
 class UnCLTerms(NamedTuple):
@@ -154,15 +154,14 @@ class _UnCL(torch.autograd.Function):
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
         sums = student_flat.new_zeros(3, dtype=dtype)
-        with without_autocast(student_logits):
-            for start in range(0, student_flat.shape[2], length):
-                tile = slice(start, start + length)
-                student = _distribution(student_flat[:, :, tile].to(dtype), regions)
-                teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
-                scale = _scale(student, teacher, beta)
-                distance = (student.probability - teacher.probability).square_().sum(1) * scale
-                for index, values in enumerate((distance, student.entropy, teacher.entropy)):
-                    sums[index] += values.sum() if mask is None else (values * mask[:, tile]).sum()
+        for start in range(0, student_flat.shape[2], length):
+            tile = slice(start, start + length)
+            student = _distribution(student_flat[:, :, tile].to(dtype), regions)
+            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+            scale = _scale(student, teacher, beta)
+            distance = (student.probability - teacher.probability).square_().sum(1) * scale
+            for index, values in enumerate((distance, student.entropy, teacher.entropy)):
+                sums[index] += values.sum() if mask is None else (values * mask[:, tile]).sum()
         total_weight = mask.sum(dtype=dtype) if mask is not None else sums.new_full((), student_flat[:, 0].numel())
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
         distance, student_entropy, teacher_entropy = (sums * inverse_weight).unbind()
@@ -186,28 +185,27 @@ class _UnCL(torch.autograd.Function):
         gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
         distance_gradient = distance_gradient * inverse_weight
         entropy_gradient = entropy_gradient * inverse_weight
-        with without_autocast(student_logits):
-            for start in range(0, student_flat.shape[2], length):
-                tile = slice(start, start + length)
-                student = _distribution(student_flat[:, :, tile].to(dtype), regions)
-                teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
-                difference = student.probability - teacher.probability
-                scale = _scale(student, teacher, beta)
-                # d distance / d Hs = -beta exp(beta Hs) scale^2 |ps - pt|^2, where exp(beta Hs) scale is a sigmoid.
-                share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
-                by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
-                by_entropy += entropy_gradient
-                by_probability = scale.mul_(2 * distance_gradient)
-                if mask is not None:
-                    by_entropy *= mask[:, tile]
-                    by_probability *= mask[:, tile]
-                by_entropy, by_probability = by_entropy.unsqueeze(1), by_probability.unsqueeze(1)
-                if regions:
-                    slope = student.probability * (1 - student.probability)
-                else:
-                    slope = student.probability
-                    difference -= (slope * difference).sum(1, keepdim=True)
-                difference *= by_probability
-                difference -= student.surplus * by_entropy
-                torch.mul(difference, slope, out=gradient[:, :, tile])
+        for start in range(0, student_flat.shape[2], length):
+            tile = slice(start, start + length)
+            student = _distribution(student_flat[:, :, tile].to(dtype), regions)
+            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+            difference = student.probability - teacher.probability
+            scale = _scale(student, teacher, beta)
+            # d distance / d Hs = -beta exp(beta Hs) scale^2 |ps - pt|^2, where exp(beta Hs) scale is a sigmoid.
+            share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
+            by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
+            by_entropy += entropy_gradient
+            by_probability = scale.mul_(2 * distance_gradient)
+            if mask is not None:
+                by_entropy *= mask[:, tile]
+                by_probability *= mask[:, tile]
+            by_entropy, by_probability = by_entropy.unsqueeze(1), by_probability.unsqueeze(1)
+            if regions:
+                slope = student.probability * (1 - student.probability)
+            else:
+                slope = student.probability
+                difference -= (slope * difference).sum(1, keepdim=True)
+            difference *= by_probability
+            difference -= student.surplus * by_entropy
+            torch.mul(difference, slope, out=gradient[:, :, tile])
         return gradient.view(student_logits.shape), None, None, None, None

@@ -23,15 +23,24 @@ class MeanTeacher(AveragedModel):
     """
 
     def __init__(self, student: nn.Module, decay: float) -> None:
-        super().__init__(student, multi_avg_fn=self._average)
+        super().__init__(student)
         self.decay = decay
         self.requires_grad_(False)
         self.eval()
 
-    def _average(self, teacher: list[Tensor], student: list[Tensor], _: Tensor | int) -> None:
-        # The counter stays on the CPU, so that reading it does not wait for the GPU.
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Average in the student after a step.
+
+        AveragedModel's own moves its step counter to the GPU each time and waits for it.
+
+        Args:
+            model: the student, of the same structure as the one averaged.
+        """
         decay = min(1 - 1 / (int(self.n_averaged) + 1), self.decay)
-        torch._foreach_lerp_(teacher, student, 1 - decay)
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), 1 - decay)
+        _copy(list(self.module.buffers()), list(model.buffers()))
+        self.n_averaged += 1
 
     def copy_student(self, student: nn.Module) -> None:
         """Start again from the student's present weights; steps are counted from 0 again.

@@ -137,7 +137,10 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         return logits.sigmoid() if self._has_regions else logits.softmax(1)
 
     def _foreground_fraction(self, probabilities: Tensor) -> Tensor:
-        foreground = (probabilities > 0.5).any(1) if self._has_regions else probabilities.argmax(1) > 0
+        # Not argmax, which takes ten times as long on a CPU.
+        foreground = (
+            (probabilities > 0.5).any(1) if self._has_regions else probabilities[:, 1:].amax(1) > probabilities[:, 0]
+        )
         return foreground.float().mean()
 
 

@@ -140,10 +140,13 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         ramp = self.ramp
         weights = {term: ramp * weight for term, weight in self.term_weights().items()}
         if any(weight > 0 for weight in weights.values()):
-            result = {"loss": self._step_on_two_streams(batch, weights).cpu().numpy()}
+            loss = self._step_on_two_streams(batch, weights)
+            self.teacher.update_parameters(self.student_modules)
+            # Read last, since it waits for the GPU.
+            result = {"loss": loss.cpu().numpy()}
         else:
             result = super().train_step(batch)
-        self.teacher.update_parameters(self.student_modules)
+            self.teacher.update_parameters(self.student_modules)
         self.steps_in_epoch += 1
         self.statistics.add("ramp", ramp)
         for term, weight in weights.items():
@@ -152,14 +155,27 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
 
     def _step_on_two_streams(self, batch: dict, weights: dict[str, float]) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
+        unlabeled_losses = self._pass_unlabeled(weights)
+        supervised_loss, labeled_losses = self._pass_labeled(batch, weights)
+        self._update_weights()
+        self._add_statistics(supervised_loss, [unlabeled_losses, labeled_losses], weights)
+        return supervised_loss
+
+    # A function for each pass, and losses that are detached, so that nothing of the first is held during the second.
+
+    def _pass_unlabeled(self, weights: dict[str, float]) -> dict[str, Tensor]:
+        """Forward and backward on an unlabeled batch; returns its losses."""
         views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
         weak, strong = views.chunk(2, dim=1)
         with self.autocast_context():
             teacher = self._forward_teacher(weak)
-            unlabeled_losses = self.unlabeled_losses(self._forward_student(strong), teacher)
-            unlabeled_loss = sum(weights[term] * value for term, value in unlabeled_losses.items())
-        self._backward(unlabeled_loss)
+            losses = self.unlabeled_losses(self._forward_student(strong), teacher)
+            loss = sum(weights[term] * value for term, value in losses.items())
+        self._backward(loss)
+        return _detach(losses)
 
+    def _pass_labeled(self, batch: dict, weights: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward and backward on the labeled batch; returns the supervised loss and the others."""
         data = batch["data"].to(self.device, non_blocking=True)
         if isinstance(batch["target"], list):
             target = [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
@@ -168,12 +184,10 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         with self.autocast_context():
             student = self._forward_student(data)
             supervised_loss = self.loss(student.output, target)
-            labeled_losses = self.labeled_losses(student, full_resolution(target))
-            labeled_loss = sum((weights[term] * value for term, value in labeled_losses.items()), start=supervised_loss)
-        self._backward(labeled_loss)
-        self._update_weights()
-        self._add_statistics(supervised_loss.detach(), [unlabeled_losses, labeled_losses], weights)
-        return supervised_loss.detach()
+            losses = self.labeled_losses(student, full_resolution(target))
+            loss = sum((weights[term] * value for term, value in losses.items()), start=supervised_loss)
+        self._backward(loss)
+        return supervised_loss.detach(), _detach(losses)
 
     def autocast_context(self) -> AbstractContextManager:
         """nnU-Net's choice: autocast on CUDA only. See nnUNetTrainer.train_step."""
@@ -209,7 +223,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
     def _add_statistics(
         self, supervised_loss: Tensor, losses: Sequence[dict[str, Tensor]], weights: dict[str, float]
     ) -> None:
-        values = {term: sum(part[term].detach() for part in losses if term in part) for term in weights}
+        values = {term: sum(part[term] for part in losses if term in part) for term in weights}
         weighted = {term: weights[term] * value for term, value in values.items()}
         # The least value of nnU-Net's Dice loss is -1; shares are of what is above the least.
         total = supervised_loss + 1 + sum(weighted.values())
@@ -229,3 +243,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
             values = ", ".join(f"{name} {self.logger.get_value(name, step=-1):.4g}" for name in names)
             self.print_to_log_file(f"{title}: {values}")
         super().on_epoch_end()
+
+
+def _detach(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {term: value.detach() for term, value in losses.items()}

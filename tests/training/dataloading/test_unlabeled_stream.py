@@ -9,6 +9,7 @@ from pathlib import Path
 import blosc2
 import numpy as np
 import pytest
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
@@ -20,7 +21,8 @@ from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
 
 class LoaderThatTellsItsProcess(nnUNetTwoViewDataLoader):
     def generate_train_batch(self) -> dict:
-        return {**super().generate_train_batch(), "process": os.getpid()}
+        draws = (torch.rand(()).item(), np.random.rand())  # noqa: NPY002 (what nnU-Net draws from)
+        return {**super().generate_train_batch(), "process": os.getpid(), "draws": draws}
 
 
 @pytest.fixture
@@ -44,10 +46,13 @@ def test_batches_come_from_as_many_workers_as_nnunet_is_told_to_use(
     monkeypatch.setenv("nnUNet_n_proc_DA", str(num_workers))
     others = multiprocessing.active_children()
     stream = UnlabeledStream(loader, pin_memory=False)
-    batches = [next(stream) for _ in range(3)]
+    batches = [next(stream)]
+    while len({batch["process"] for batch in batches}) < num_workers and len(batches) < 500:
+        batches.append(next(stream))
     workers = [process.pid for process in multiprocessing.active_children() if process not in others]
     assert len(workers) == num_workers
-    assert {batch["process"] for batch in batches} <= set(workers or [os.getpid()])
+    assert {batch["process"] for batch in batches} == set(workers or [os.getpid()])
     assert all(batch["data"].shape == (2, 2, 4, 4, 4) for batch in batches)
+    assert len({draw for batch in batches for draw in batch["draws"]}) == 2 * len(batches)
     stream.close()
     assert multiprocessing.active_children() == others

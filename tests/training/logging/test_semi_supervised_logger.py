@@ -53,5 +53,6 @@ def test_the_picture_has_panels_of_nnunet_on_the_left_and_ours_on_the_right(tmp_
     assert np.array_equal(both[:, : theirs.shape[1]], theirs)
     ours = both[:, theirs.shape[1] :]
     for half in np.array_split(ours, 2):
+        assert (half == 1).any()
         assert (half < 0.5).any()
     assert plt.get_fignums() == []

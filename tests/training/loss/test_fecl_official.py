@@ -123,6 +123,21 @@ def test_weights_are_those_of_the_anchors_in_both_terms() -> None:
     torch.testing.assert_close((parts * weights.flatten()).sum() / weights.sum(), whole)
 
 
+def test_hard_negatives_are_averaged_with_the_weights_of_the_anchors() -> None:
+    inputs = random_inputs(num_cells=12)
+    weights = torch.rand(2, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    weights[:, :2] = 0
+    options = {"variant": "official", "weights": weights, "hard_negative_threshold": 0.3, "lambda_cross": 0.7}
+    both = fecl_loss(**inputs, **options)
+    cosine = inputs["embeddings"] @ inputs["teacher_embeddings"].transpose(1, 2)
+    hard = (
+        (cosine > 0.3) & (inputs["labels"].unsqueeze(1) != inputs["labels"].unsqueeze(2)) & (weights > 0).unsqueeze(1)
+    )
+    pair_weights = hard * weights.unsqueeze(2)
+    expected = -0.7 * (torch.log(1 - cosine) * pair_weights).sum() / pair_weights.sum()
+    torch.testing.assert_close(both - fecl_loss(**inputs, **options, hard_negatives=False), expected)
+
+
 def test_a_teacher_that_equals_a_negative_is_finite() -> None:
     inputs = {name: tensor.float() for name, tensor in random_inputs().items()}
     inputs["labels"] = inputs["labels"].long()

@@ -1,0 +1,46 @@
+"""Measuring in a process of its own, since a process keeps memory, caches and threads of what it did before."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run_measurement(module: str, *arguments: object) -> Any:
+    """Run ``python -m MODULE ARGUMENTS`` and read what it measured.
+
+    Args:
+        module: a module whose ``main`` ends in :func:`print_measurement`.
+        arguments: its command line.
+
+    Returns:
+        What it printed, from JSON.
+
+    Raises:
+        subprocess.CalledProcessError: if it fails; its own message is on the terminal then.
+    """
+    # Threads that spin while they wait would take the time of a machine with few cores.
+    environment = {"OMP_WAIT_POLICY": "passive", "nnUNet_def_n_proc": "1", **os.environ}
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    finished = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(finished.stdout)
+
+
+def print_measurement(measure: Callable[[], Any]) -> None:
+    """Measure, keep what nnU-Net prints meanwhile from the output, and print the result as JSON.
+
+    Args:
+        measure: returns what JSON can hold.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = measure()
+    print(json.dumps(result))

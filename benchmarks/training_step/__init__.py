@@ -1,0 +1,1 @@
+"""Time and memory of nnUNetTrainerDyCON's training step against nnUNetTrainer's."""
