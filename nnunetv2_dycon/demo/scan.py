@@ -117,7 +117,7 @@ def _lesions(rng: np.random.Generator, coordinates: np.ndarray, organ: np.ndarra
     for _ in range(rng.integers(1, 4)):
         voxel = candidates[rng.integers(len(candidates))]
         centre = coordinates[(slice(None), *voxel)]
-        mask |= _ellipsoid(coordinates, centre, rng.uniform(0.06, 0.11, 3)) < 1
+        mask |= _ellipsoid(coordinates, centre, rng.uniform(0.10, 0.15, 3)) < 1
     return mask & organ
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
 
 FIRST_FEATURES, MOST_FEATURES, BATCH_SIZE = 16, 128, 2
-# The demo trains for some hundred steps. nnU-Net learns the lesions late in that, and a teacher that does not know them
-# yet would teach the student to miss them.
+# The demo trains for some hundred steps, in which nnU-Net learns the lesions late: the teacher is heard after that.
 SETTINGS = {"warmup_fraction": 0.5}
 
 

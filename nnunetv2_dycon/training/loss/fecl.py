@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from nnunetv2_dycon.training.loss.fecl_cells import prepare_cells
 from nnunetv2_dycon.training.loss.fecl_official import official_loss_and_gradient
 from nnunetv2_dycon.training.loss.fecl_paper import paper_loss_and_gradient
-from nnunetv2_dycon.training.loss.numerics import default_byte_budget, without_autocast
+from nnunetv2_dycon.training.loss.numerics import without_autocast
 
 SMALLEST_TEMPERATURE = 0.02
 
@@ -81,7 +81,8 @@ def fecl_loss(
         num_hard_negatives: the k of top-k, >= 1; all negatives if there are fewer (``paper`` only).
         hard_negative_threshold: cosine above which a teacher's negative is hard (``official`` only).
         lambda_cross: factor of the hard negatives' term (``official`` only).
-        byte_budget: bytes the temporary tensors of one tile may take. None chooses by device.
+        byte_budget: bytes the temporary tensors of one tile may take. None chooses by
+            device and N (128 anchors at least).
 
     Returns:
         The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no
@@ -108,7 +109,6 @@ def fecl_loss(
             entropy if entropy_weighting else None,
             weights,
         )
-        budget = default_byte_budget(embeddings) if byte_budget is None else byte_budget
         if variant == "paper":
             loss, gradient = paper_loss_and_gradient(
                 cells,
@@ -117,7 +117,7 @@ def fecl_loss(
                 focal_positives=focal_positives,
                 focal_negatives=focal_negatives,
                 num_hard_negatives=num_hard_negatives,
-                byte_budget=budget,
+                byte_budget=byte_budget,
                 with_gradient=with_gradient,
             )
         else:
@@ -128,7 +128,7 @@ def fecl_loss(
                 focal_positives=focal_positives,
                 hard_negative_threshold=hard_negative_threshold,
                 lambda_cross=lambda_cross,
-                byte_budget=budget,
+                byte_budget=byte_budget,
                 with_gradient=with_gradient,
             )
     return loss if gradient is None else _WithGradient.apply(embeddings, loss, gradient)

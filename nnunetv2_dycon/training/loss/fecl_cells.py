@@ -8,7 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.numerics import compute_dtype, tile_length
+from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length
+
+# Every tile reads all embeddings and adds to all gradients: with few anchors, that would take longer than the products.
+DEFAULT_ANCHORS = 128
 
 
 class Cells(NamedTuple):
@@ -91,13 +94,13 @@ def prepare_cells(
     )
 
 
-def tiles(cells: Cells, matrices: int, byte_budget: int) -> Iterator[Tile]:
+def tiles(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[Tile]:
     """Cut the anchors of every sample into tiles.
 
     Args:
         cells: the cells.
         matrices: how many (T, N) matrices the work on a tile needs at a time, the two masks included.
-        byte_budget: bytes they may take together.
+        byte_budget: bytes they may take together. None chooses by device, but no fewer than DEFAULT_ANCHORS anchors.
 
     Yields:
         The tiles, sample by sample, in order.
@@ -113,7 +116,7 @@ def tiles(cells: Cells, matrices: int, byte_budget: int) -> Iterator[Tile]:
         yield Tile(sample, rows, positive, negative)
 
 
-def tile_rows(cells: Cells, matrices: int, byte_budget: int) -> Iterator[tuple[int, slice]]:
+def tile_rows(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[tuple[int, slice]]:
     """Cut the anchors of every sample into tiles, without making masks.
 
     Args:
@@ -125,7 +128,11 @@ def tile_rows(cells: Cells, matrices: int, byte_budget: int) -> Iterator[tuple[i
         Index of the sample and its anchors.
     """
     batch, num_cells, _ = cells.embeddings.shape
-    length = tile_length(max(1, matrices * num_cells * cells.embeddings.itemsize), byte_budget)
+    bytes_per_anchor = max(1, matrices * num_cells * cells.embeddings.itemsize)
+    if byte_budget is None:
+        length = max(DEFAULT_ANCHORS, tile_length(bytes_per_anchor, default_byte_budget(cells.embeddings)))
+    else:
+        length = tile_length(bytes_per_anchor, byte_budget)
     for sample in range(batch):
         for start in range(0, num_cells, length):
             yield sample, slice(start, min(start + length, num_cells))

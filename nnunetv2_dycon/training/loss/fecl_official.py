@@ -26,7 +26,7 @@ def official_loss_and_gradient(
     focal_positives: bool,
     hard_negative_threshold: float,
     lambda_cross: float,
-    byte_budget: int,
+    byte_budget: int | None,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """The official variant of :func:`~nnunetv2_dycon.training.loss.fecl.fecl_loss`, which has the formula.
@@ -38,7 +38,7 @@ def official_loss_and_gradient(
         focal_positives: weight positives; without effect where `cells` have an entropy, which takes its place.
         hard_negative_threshold: cosine above which a teacher's negative is hard.
         lambda_cross: factor of the hard negatives' term.
-        byte_budget: bytes the temporary tensors of one tile may take.
+        byte_budget: bytes the temporary tensors of one tile may take, or None.
         with_gradient: compute the gradient too.
 
     Returns:
@@ -79,7 +79,7 @@ def _or_one(weight: Tensor) -> Tensor:
     return torch.where(weight > 0, weight, 1)
 
 
-def _column_maximum(cells: Cells, byte_budget: int) -> Tensor:
+def _column_maximum(cells: Cells, byte_budget: int | None) -> Tensor:
     """(B, N): the largest cosine in each column, at least 0.
 
     The released code sets the diagonal to zero before it takes the maximum, hence the 0. The embeddings of ignored

@@ -20,7 +20,7 @@ def paper_loss_and_gradient(
     focal_positives: bool,
     focal_negatives: bool,
     num_hard_negatives: int,
-    byte_budget: int,
+    byte_budget: int | None,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """The paper variant of :func:`~nnunetv2_dycon.training.loss.fecl.fecl_loss`, which has the formula.
@@ -32,7 +32,7 @@ def paper_loss_and_gradient(
         focal_positives: weight positives.
         focal_negatives: weight negatives.
         num_hard_negatives: the k of top-k.
-        byte_budget: bytes the temporary tensors of one tile may take.
+        byte_budget: bytes the temporary tensors of one tile may take, or None.
         with_gradient: compute the gradient too.
 
     Returns:

@@ -219,6 +219,15 @@ def test_memory_grows_with_the_number_of_cells_and_not_with_its_square(variant: 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_memory_is_bounded_by_default_too(variant: str) -> None:
+    inputs = to(random_inputs(batch=1, num_cells=3000, channels=4), torch.float32)
+    inputs["embeddings"].requires_grad_()
+    with LargestTensor() as largest:
+        fecl_loss(**inputs, variant=variant).backward()
+    assert largest.elements <= 3000**2 / 8
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_waits_for_the_device(variant: str) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
     inputs = {name: tensor.to("meta") for name, tensor in random_inputs().items()}
@@ -226,7 +235,9 @@ def test_nothing_waits_for_the_device(variant: str) -> None:
     fecl_loss(**inputs, variant=variant).backward()
 
 
-@pytest.mark.parametrize("option", [{"variant": "other"}, {"temperature": 0}, {"gamma": -1}, {"num_hard_negatives": 0}])
+@pytest.mark.parametrize(
+    "option", [{"variant": "other"}, {"temperature": 0}, {"gamma": -1}, {"num_hard_negatives": 0}, {"byte_budget": 0}]
+)
 def test_options_out_of_range_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
         fecl_loss(**random_inputs(), **option)
