@@ -15,12 +15,14 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def run_measurement(module: str, *arguments: object) -> Any:
+def run_measurement(module: str, *arguments: object, of_memory: bool = False) -> Any:
     """Run ``python -m MODULE ARGUMENTS`` and read what it measured.
 
     Args:
         module: a module whose ``main`` ends in :func:`print_measurement`.
         arguments: its command line.
+        of_memory: let the C library give all memory back at once that is freed. By default it keeps blocks of up to
+            32 MiB for later, more or fewer by chance, and resident memory would tell that rather than what is used.
 
     Returns:
         What it printed, from JSON.
@@ -30,6 +32,8 @@ def run_measurement(module: str, *arguments: object) -> Any:
     """
     # Threads that spin while they wait would take the time of a machine with few cores.
     environment = {"OMP_WAIT_POLICY": "passive", "nnUNet_def_n_proc": "1", **os.environ}
+    if of_memory:
+        environment["MALLOC_MMAP_THRESHOLD_"] = str(1024**2)
     command = [sys.executable, "-m", module, *map(str, arguments)]
     finished = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout)

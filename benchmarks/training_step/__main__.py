@@ -77,7 +77,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def _measure(name: str, options: argparse.Namespace, progress: tqdm) -> dict[str, Any]:
     def run(quantity: str, *flags: object) -> Any:
         progress.set_description(" ".join(map(str, (name, quantity, *flags[1::2]))))
-        measurement = run_measurement(_MODULE, quantity, folder, *common, *flags)
+        measurement = run_measurement(_MODULE, quantity, folder, *common, *flags, of_memory=quantity == "bytes")
         progress.update()
         return measurement
 

@@ -20,7 +20,7 @@ def test_lesions_are_small_and_brighter_than_the_organ() -> None:
         scan = generate_scan((40, 44, 44), seed=seed)
         lesion, organ, background = (scan.channels[0][scan.labels == value].mean() for value in (2, 1, 0))
         assert background < organ < lesion
-        assert (scan.labels == 2).sum() < 0.5 * (scan.labels == 1).sum()
+        assert (scan.labels == 2).sum() < 0.6 * (scan.labels == 1).sum()
 
 
 def test_same_seed_gives_the_same_scan_and_another_seed_another() -> None:

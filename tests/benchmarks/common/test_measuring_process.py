@@ -27,3 +27,15 @@ def test_what_is_printed_while_measuring_is_not_output(capsys: pytest.CaptureFix
 
     print_measurement(measure)
     assert json.loads(capsys.readouterr().out) == [1]
+
+
+@pytest.mark.parametrize(("of_memory", "expected"), [(True, "1048576"), (False, None)])
+def test_only_where_memory_is_measured_it_is_given_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_memory: bool, expected: str | None
+) -> None:
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    (tmp_path / "printing.py").write_text(
+        "import json, os\nprint(json.dumps(os.environ.get('MALLOC_MMAP_THRESHOLD_')))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run_measurement("printing", of_memory=of_memory) == expected

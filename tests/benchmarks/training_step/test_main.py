@@ -18,11 +18,12 @@ def test_command_writes_figures_and_a_picture(
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_n_proc_DA"):
         monkeypatch.setenv(name, "0")
 
-    def run_here(module: str, *arguments: object) -> Any:
+    def run_here(module: str, *arguments: object, of_memory: bool) -> Any:
         """Without a process that would have to import nnU-Net, except where it is the process that is measured."""
         assert module == "benchmarks.training_step.measure"
-        if arguments[0] == "bytes":
-            return run_measurement(module, *arguments)
+        assert of_memory == (arguments[0] == "bytes")
+        if of_memory:
+            return run_measurement(module, *arguments, of_memory=of_memory)
         with contextlib.redirect_stdout(io.StringIO()) as output:
             measure.main([str(argument) for argument in arguments])
         return json.loads(output.getvalue())
