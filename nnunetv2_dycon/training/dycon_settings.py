@@ -28,7 +28,9 @@ class DyCONSettings(SemiSupervisedSettings):
     )
     fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - S)^gamma")
     fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by S^gamma")
-    fecl_entropy_weighting: bool = setting(True, "whether FeCL weights each anchor by exp(entropy)")
+    fecl_entropy_weighting: bool = setting(
+        True, "whether FeCL weights each anchor by exp(entropy); in the paper variant"
+    )
     fecl_hard_negatives: bool = setting(True, "whether FeCL adds the teacher's hardest negatives")
     fecl_num_hard_negatives: int = setting(16, "how many of the teacher's hardest negatives FeCL averages", minimum=1)
     fecl_embedding_channels: int = setting(128, "channels of FeCL's embeddings", minimum=2)

@@ -110,8 +110,12 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
     ) -> Tensor:
         settings = self.settings
         entropy = None
-        if settings.fecl_entropy_weighting:
+        # The released training passes none.
+        if settings.fecl_entropy_weighting and settings.fecl_variant == "paper":
             entropy = mean_over_cells(voxel_entropy(logits.detach(), self._has_regions), embeddings.shape[2:])
+            if self._has_regions:
+                # Its exponential is a weight: a sum over many regions would make it huge.
+                entropy = entropy / logits.shape[1]
         return fecl_loss(
             _as_list_of_cells(embeddings),
             cell_labels.labels,

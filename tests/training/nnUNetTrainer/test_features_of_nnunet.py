@@ -13,6 +13,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as nnUNetTrainerDyCON_module
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
 if TYPE_CHECKING:
@@ -134,6 +136,23 @@ def test_unlabeled_batch_size(workspace: Workspace, make_trainer: Callable[..., 
 def test_fold_all(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_settings("nnUNetPlansAll", **SETTINGS)
     _train_and_check(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansAll", fold="all"))
+
+
+def test_official_fecl_is_given_no_entropy(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"paper": [], "official": []}
+
+    def spy(*arguments: object, **options: object) -> torch.Tensor:
+        given[options["variant"]].append(options["entropy"] is not None)
+        return fecl_loss(*arguments, **options)
+
+    monkeypatch.setattr(nnUNetTrainerDyCON_module, "fecl_loss", spy)
+    for variant in given:
+        workspace.write_settings(f"nnUNetPlans{variant}", fecl_variant=variant, **SETTINGS)
+        _train_and_check(make_trainer(nnUNetTrainerDyCON, f"nnUNetPlans{variant}"))
+    assert set(given["paper"]) == {True}
+    assert set(given["official"]) == {False}
 
 
 def test_uncl_alone_needs_no_encoder(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
