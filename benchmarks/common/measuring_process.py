@@ -30,8 +30,7 @@ def run_measurement(module: str, *arguments: object, of_memory: bool = False) ->
     Raises:
         subprocess.CalledProcessError: if it fails; its own message is on the terminal then.
     """
-    # Threads that spin while they wait would take the time of a machine with few cores.
-    environment = {"OMP_WAIT_POLICY": "passive", "nnUNet_def_n_proc": "1", **os.environ}
+    environment = {"nnUNet_def_n_proc": "1", **os.environ}
     if of_memory:
         environment["MALLOC_MMAP_THRESHOLD_"] = str(1024**2)
     command = [sys.executable, "-m", module, *map(str, arguments)]

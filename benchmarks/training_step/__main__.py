@@ -2,9 +2,11 @@
 
 Both trainers are built as nnU-Net builds them and get the same labeled batch; DyCON gets an unlabeled batch as large
 beside it and runs with its default settings at full weights, after warm-up and ramp-up. The batches are drawn before,
-so that loading is not timed. Time: the two take turns in one process, step by step; the median counts. Memory: each
-trainer in a process of its own, the peak over three steps beyond what the process held before the trainer was made
-(weights, optimizer and teacher included).
+so that loading is not timed. Time: the two take turns in one process, step by step; the ratio is the median over pairs
+of neighbouring steps. Memory: each trainer in a process of its own, the peak over three steps beyond what the process
+held before the trainer was made (weights, optimizer and teacher included).
+
+Where other programs run too, set OMP_WAIT_POLICY=passive, or threads that wait take the time of those that work.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default=default_device(), help=f"cpu or cuda (default here: {default_device()})")
     parser.add_argument("--threads", type=int, metavar="T", help="CPU threads (default: torch's own choice)")
     parser.add_argument(
-        "--repeats", type=int, default=15, metavar="R", help="the median of R steps counts (default: 15)"
+        "--repeats", type=int, default=25, metavar="R", help="the median of R steps counts (default: 25)"
     )
     return parser.parse_args(arguments)
 

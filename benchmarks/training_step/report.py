@@ -36,13 +36,15 @@ def result(
         The raw figures and their ratios.
     """
     medians = {trainer: median(values) for trainer, values in seconds.items()}
+    # Of neighbours in time, which what else a machine does meets alike.
+    ratios = [dycon / plain for dycon, plain in zip(seconds[DYCON], seconds[PLAIN], strict=True)]
     # What a step takes beyond the weights, which is what one more pass held at the same time would raise.
     beyond = {trainer: figures["peak"] - figures["built"] for trainer, figures in memory.items()}
     return {
         "case": case,
         "seconds": seconds,
         "median_seconds": medians,
-        "seconds_ratio": medians[DYCON] / medians[PLAIN],
+        "seconds_ratio": median(ratios),
         "bytes": memory,
         "peak_ratio": memory[DYCON]["peak"] / memory[PLAIN]["peak"],
         "peak_beyond_weights_ratio": beyond[DYCON] / beyond[PLAIN],
@@ -65,9 +67,11 @@ def table(results: list[dict[str, Any]]) -> str:
         peaks = [memory[trainer]["peak"] / MEBIBYTE for trainer in (PLAIN, DYCON)]
         beyond = [(memory[trainer]["peak"] - memory[trainer]["built"]) / MEBIBYTE for trainer in (PLAIN, DYCON)]
         rows += [
-            _row(each["case"], "time of a step (s)", [seconds[PLAIN], seconds[DYCON]], BARS["seconds_ratio"]),
-            _row("", "peak memory (MiB)", peaks, BARS["peak_ratio"]),
-            _row("", "of it beyond weights and teacher (MiB)", beyond, None),
+            _row(
+                each["case"], "time of a step (s)", [seconds[PLAIN], seconds[DYCON]], each["seconds_ratio"], "seconds"
+            ),
+            _row("", "peak memory (MiB)", peaks, each["peak_ratio"], "peak"),
+            _row("", "of it beyond weights and teacher (MiB)", beyond, each["peak_beyond_weights_ratio"], None),
         ]
     text = markdown_table(["case", "quantity", PLAIN, DYCON, "ratio", "bar"], rows)
     for each in results:
@@ -81,10 +85,9 @@ def table(results: list[dict[str, Any]]) -> str:
     return text
 
 
-def _row(case: str, quantity: str, values: list[float], bar: float | None) -> list[str]:
-    ratio = values[1] / values[0]
+def _row(case: str, quantity: str, values: list[float], ratio: float, bar: str | None) -> list[str]:
     figures = [f"{value:.4g}" for value in values]
-    return [case, quantity, *figures, f"{ratio:.3f}", "-" if bar is None else verdict(ratio, bar)]
+    return [case, quantity, *figures, f"{ratio:.3f}", "-" if bar is None else verdict(ratio, BARS[f"{bar}_ratio"])]
 
 
 def draw(file: Path, results: list[dict[str, Any]], machine: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class DyCONSettings(SemiSupervisedSettings):
     )
     fecl_hard_negatives: bool = setting(True, "whether FeCL adds the teacher's hardest negatives")
     fecl_num_hard_negatives: int = setting(16, "how many of the teacher's hardest negatives FeCL averages", minimum=1)
-    fecl_embedding_channels: int = setting(128, "channels of FeCL's embeddings", minimum=2)
+    fecl_embedding_channels: int = setting(64, "channels of FeCL's embeddings", minimum=2)
 
     def __post_init__(self) -> None:
         """Check what no single range can.

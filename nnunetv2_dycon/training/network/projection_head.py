@@ -45,6 +45,10 @@ class ProjectionHead(nn.Module):
         Returns:
             Embeddings (B, D, *cells) of unit length along D, in float32.
         """
-        upsampled = functional.interpolate(features, scale_factor=self.scale_factor, mode=self.mode)
+        first, *others = self.layers
         with torch.autocast(features.device.type, enabled=False):
-            return functional.normalize(self.layers(upsampled.float()), dim=1)
+            # A 1x1 convolution and linear interpolation commute, and before it there are an eighth of the voxels.
+            embeddings = functional.interpolate(first(features.float()), scale_factor=self.scale_factor, mode=self.mode)
+            for layer in others:
+                embeddings = layer(embeddings)
+            return functional.normalize(embeddings, dim=1)

@@ -28,12 +28,21 @@ def test_embeddings_have_unit_length_and_pooled_axes_are_upsampled_by_two(
 
 def test_upsampling_is_linear() -> None:
     head = ProjectionHead(1, 2, (2, 2))
-    head.layers = torch.nn.Identity()
-    head.forward(torch.zeros(1, 1, 2, 2))
+    head.layers = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
     seen = []
-    head.layers.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
+    head.layers[1].register_forward_hook(lambda *arguments: seen.append(arguments[2]))
     head(torch.tensor([[[[0.0, 4.0]]]]))
     assert seen[0][0, 0, 0].tolist() == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("total_stride", [(4, 8), (8, 8, 8), (1, 4, 2)])
+def test_embeddings_are_those_of_upsampled_features(total_stride: tuple[int, ...]) -> None:
+    head = ProjectionHead(6, 7, total_stride)
+    features = torch.randn(2, 6, *(3, 5, 4)[: len(total_stride)])
+    scales = [min(2.0, float(stride)) for stride in total_stride]
+    upsampled = torch.nn.functional.interpolate(features, scale_factor=scales, mode=head.mode)
+    expected = torch.nn.functional.normalize(head.layers(upsampled), dim=1)
+    torch.testing.assert_close(head(features), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
