@@ -99,10 +99,9 @@ def _focal(base: Tensor, mask: Tensor, gamma: float) -> tuple[Tensor, Tensor | N
     if gamma == 0:
         return mask, None
     base.clamp_min_(0)
-    if gamma == 2:  # the default; each further pass over the matrix costs as much as this one
-        slope = base * mask
-    else:
-        slope = base.clamp_min(SMALLEST_BASE if gamma < 1 else 0).pow_(gamma - 1).mul_(mask)
+    # No power for the default of 2: each further pass over the matrix costs as much as the product.
+    power = base if gamma == 2 else base.clamp_min(SMALLEST_BASE if gamma < 1 else 0).pow_(gamma - 1)
+    slope = power * mask
     if gamma <= 1:
         slope *= base.sign()
     return base.mul_(slope), slope

@@ -87,6 +87,22 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         """
         return {}
 
+    def student_view(
+        self, strong: Tensor, teacher: NetworkOutput, data: Tensor, target: Tensor
+    ) -> tuple[Tensor, NetworkOutput]:
+        """What the student sees of an unlabeled batch, and what it is to say; a method that mixes crops overrides it.
+
+        Args:
+            strong: (B, C, *patch), the strong view.
+            teacher: of the weak view of the same crops, without gradients.
+            data: (B', C, *patch), the labeled batch of this step, B' being the batch size of the plans.
+            target: (B', 1, *patch) labels or (B', regions, *patch), of the labeled batch.
+
+        Returns:
+            The student's input and the teacher's output for it.
+        """
+        return strong, teacher
+
     @property
     def reads_bottleneck(self) -> bool:
         """Whether the terms need the bottleneck features."""
@@ -155,32 +171,34 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
 
     def _step_on_two_streams(self, batch: dict, weights: dict[str, float]) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        unlabeled_losses = self._pass_unlabeled(weights)
-        supervised_loss, labeled_losses = self._pass_labeled(batch, weights)
+        data = batch["data"].to(self.device, non_blocking=True)
+        if isinstance(batch["target"], list):
+            target = [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
+        else:
+            target = batch["target"].to(self.device, non_blocking=True)
+        unlabeled_losses = self._pass_unlabeled(data, full_resolution(target), weights)
+        supervised_loss, labeled_losses = self._pass_labeled(data, target, weights)
         self._update_weights()
         self._add_statistics(supervised_loss, [unlabeled_losses, labeled_losses], weights)
         return supervised_loss
 
     # A function for each pass, and losses that are detached, so that nothing of the first is held during the second.
 
-    def _pass_unlabeled(self, weights: dict[str, float]) -> dict[str, Tensor]:
+    def _pass_unlabeled(self, data: Tensor, target: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:
         """Forward and backward on an unlabeled batch; returns its losses."""
         views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
         weak, strong = views.chunk(2, dim=1)
         with self.autocast_context():
-            teacher = self._forward_teacher(weak)
-            losses = self.unlabeled_losses(self._forward_student(strong), teacher)
+            view, teacher = self.student_view(strong, self._forward_teacher(weak), data, target)
+            losses = self.unlabeled_losses(self._forward_student(view), teacher)
             loss = sum(weights[term] * value for term, value in losses.items())
         self._backward(loss)
         return _detach(losses)
 
-    def _pass_labeled(self, batch: dict, weights: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _pass_labeled(
+        self, data: Tensor, target: Tensor | list[Tensor], weights: dict[str, float]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Forward and backward on the labeled batch; returns the supervised loss and the others."""
-        data = batch["data"].to(self.device, non_blocking=True)
-        if isinstance(batch["target"], list):
-            target = [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
-        else:
-            target = batch["target"].to(self.device, non_blocking=True)
         with self.autocast_context():
             student = self._forward_student(data)
             supervised_loss = self.loss(student.output, target)
