@@ -103,17 +103,45 @@ def tiles(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[Tile
         byte_budget: bytes they may take together. None chooses by device, but no fewer than DEFAULT_ANCHORS anchors.
 
     Yields:
-        The tiles, sample by sample, in order.
+        The tiles, sample by sample, in order. The masks of a tile are overwritten by the next.
     """
+    work = WorkMatrices(cells)
     for sample, rows in tile_rows(cells, matrices, byte_budget):
         classes = cells.classes[sample]
-        anchors = classes[rows, None]
+        num_anchors = rows.stop - rows.start
         # Masks of the embeddings' type, made without a step over booleans, cost a tenth of that on a CPU.
-        positive = torch.empty(anchors.shape[0], classes.shape[0], dtype=classes.dtype, device=classes.device)
-        torch.eq(anchors, classes, out=positive)
-        negative = (classes >= 0).to(classes.dtype) - positive
+        positive = torch.eq(classes[rows, None], classes, out=work.take("positive", num_anchors))
+        negative = torch.sub((classes >= 0).to(classes.dtype), positive, out=work.take("negative", num_anchors))
         positive.diagonal(rows.start).zero_()
         yield Tile(sample, rows, positive, negative)
+
+
+class WorkMatrices:
+    """Matrices that the work on one tile leaves to the next.
+
+    Writing into new memory takes several times as long as into memory that is in the cache.
+
+    Args:
+        cells: the cells.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        self._like = cells.embeddings
+        self._matrices: dict[str, Tensor] = {}
+
+    def take(self, name: str, num_anchors: int) -> Tensor:
+        """The matrix of that name, with whatever the tile before left in it.
+
+        Args:
+            name: of the matrix.
+            num_anchors: rows; no more than in the first call for this name.
+
+        Returns:
+            (T, N), contiguous.
+        """
+        if name not in self._matrices:
+            self._matrices[name] = self._like.new_empty(num_anchors, self._like.shape[1])
+        return self._matrices[name][:num_anchors]
 
 
 def tile_rows(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[tuple[int, slice]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.fecl_cells import Cells, Tile, tiles
+from nnunetv2_dycon.training.loss.fecl_cells import Cells, Tile, WorkMatrices, tiles
 
 MATRICES_PER_TILE = 11
 # Below a focal exponent of 1 the slope is infinite at 0; it is taken no closer to it than this.
@@ -41,22 +44,26 @@ def paper_loss_and_gradient(
     gamma_positive, gamma_negative = gamma * focal_positives, gamma * focal_negatives
     total, total_weight = cells.weights.new_zeros(()), cells.weights.new_zeros(())
     gradient = torch.zeros_like(cells.embeddings) if with_gradient else None
+    work = WorkMatrices(cells)
     for tile in tiles(cells, MATRICES_PER_TILE, byte_budget):
         embeddings = cells.embeddings[tile.sample]
         anchors = embeddings[tile.rows]
-        cosine = anchors @ embeddings.T
-        exponential = (cosine / temperature).exp_()
-        focal_positive, positive_slope = _focal(1 - cosine, tile.positive, gamma_positive)
-        focal_negative, negative_slope = _focal(cosine.clone(), tile.negative, gamma_negative)
+        take = partial(work.take, num_anchors=len(anchors))
+        cosine = torch.mm(anchors, embeddings.T, out=take("cosine"))
+        exponential = torch.div(cosine, temperature, out=take("exponential")).exp_()
+        dissimilarity = torch.sub(1, cosine, out=take("focal_positive")).clamp_min_(0)
+        focal_positive, positive_slope = _focal(dissimilarity, tile.positive, gamma_positive, take("positive_slope"))
+        similarity = torch.clamp_min(cosine, 0, out=take("focal_negative"))
+        focal_negative, negative_slope = _focal(similarity, tile.negative, gamma_negative, take("negative_slope"))
         positive_sum, negative_sum = focal_positive.sum(1), focal_negative.sum(1)
-        hard_shares = _hard_negatives(cells, tile, anchors, temperature, num_hard_negatives)
+        hard_negatives = _hard_negatives(cells, tile, anchors, temperature, num_hard_negatives, take("hard_negatives"))
 
         num_positives = tile.positive.sum(1)
         has_positives = num_positives > 0
-        summands = (tile.positive + focal_negative).mul_(exponential)
+        summands = torch.add(tile.positive, focal_negative, out=take("summands")).mul_(exponential)
         denominator = summands.sum(1)
-        if hard_shares is not None:
-            hard = hard_shares.sum(1)
+        if hard_negatives is not None:
+            hard = hard_negatives.shares.sum(1)
             denominator += hard * negative_sum
             exponential += hard.unsqueeze(1)
         # An anchor without positives may have nothing in its denominator; it has no loss either.
@@ -84,41 +91,53 @@ def paper_loss_and_gradient(
             slope.addcmul_(negative_slope.mul_(exponential), by_denominator, value=gamma)
         gradient[tile.sample].addmm_(slope.T, anchors)
         gradient[tile.sample, tile.rows].addmm_(slope, embeddings)
-        if hard_shares is not None and cells.teacher_embeddings is not None:
-            hard_shares *= by_denominator * negative_sum.unsqueeze(1) / temperature
-            gradient[tile.sample, tile.rows].addmm_(hard_shares, cells.teacher_embeddings[tile.sample])
+        if hard_negatives is not None:
+            shares = hard_negatives.shares * (by_denominator * negative_sum.unsqueeze(1) / temperature)
+            gradient[tile.sample, tile.rows] += (shares.unsqueeze(1) @ hard_negatives.embeddings).squeeze(1)
     total_weight = torch.where(total_weight > 0, total_weight, 1)
     return total / total_weight, None if gradient is None else gradient.div_(total_weight)
 
 
-def _focal(base: Tensor, mask: Tensor, gamma: float) -> tuple[Tensor, Tensor | None]:
-    """``max(base, 0) ** gamma`` and ``max(base, 0) ** (gamma - 1)``, the slope by gamma, where `mask` is 1, else 0.
+def _focal(base: Tensor, mask: Tensor, gamma: float, out: Tensor) -> tuple[Tensor, Tensor | None]:
+    """``base ** gamma`` and ``base ** (gamma - 1)``, the slope by gamma, where `mask` is 1, else 0, for a base >= 0.
 
-    Overwrites `base`. The slope is None for a `gamma` of 0.
+    Overwrites `base`; the slope is written to `out`, and None for a `gamma` of 0.
     """
     if gamma == 0:
         return mask, None
-    base.clamp_min_(0)
     # No power for the default of 2: each further pass over the matrix costs as much as the product.
     power = base if gamma == 2 else base.clamp_min(SMALLEST_BASE if gamma < 1 else 0).pow_(gamma - 1)
-    slope = power * mask
+    slope = torch.mul(power, mask, out=out)
     if gamma <= 1:
         slope *= base.sign()
     return base.mul_(slope), slope
 
 
-def _hard_negatives(cells: Cells, tile: Tile, anchors: Tensor, temperature: float, count: int) -> Tensor | None:
-    """(T, N): the share of each teacher's negative in the mean of ``exp(S)`` over an anchor's hardest ones.
+class _HardNegatives(NamedTuple):
+    """The k negatives of each anchor that its teacher embeds most similarly.
 
-    All negatives as similar as the last of the top-k belong to it, so that the order of cells cannot matter.
+    Attributes:
+        shares: (T, k), of each in the mean of ``exp(S)`` over them; 0 where an anchor has fewer than k negatives.
+        embeddings: (T, k, D), the teacher's.
     """
+
+    shares: Tensor
+    embeddings: Tensor
+
+
+def _hard_negatives(
+    cells: Cells, tile: Tile, anchors: Tensor, temperature: float, count: int, out: Tensor
+) -> _HardNegatives | None:
     if cells.teacher_embeddings is None:
         return None
-    # Where there are fewer negatives than asked for, a cosine of -2 stands in for the missing ones.
-    cosine = (anchors @ cells.teacher_embeddings[tile.sample].T).mul_(tile.negative)
-    cosine.add_(tile.negative - 1, alpha=2)
-    hardest = cosine.topk(min(count, cosine.shape[1]), dim=1, sorted=False).values
-    chosen = torch.empty_like(cosine)
-    torch.ge(cosine, hardest.amin(1, keepdim=True).clamp_min_(-1.5), out=chosen)
-    shares = cosine.div_(temperature).exp_().mul_(chosen)
-    return shares.div_(chosen.sum(1, keepdim=True).clamp_min_(1))
+    teacher_embeddings = cells.teacher_embeddings[tile.sample]
+    # A negative counts 4 more, which puts it above every other cell.
+    cosine = torch.mm(anchors, teacher_embeddings.T, out=out).add_(tile.negative, alpha=4)
+    hardest = cosine.topk(min(count, cosine.shape[1]), dim=1, sorted=False)
+    is_negative = hardest.values > 2
+    chosen = teacher_embeddings[hardest.indices]
+    # Anew, since the 4 cost digits.
+    cosine = (chosen @ anchors.unsqueeze(2)).squeeze(2)
+    shares = torch.where(is_negative, (cosine / temperature).exp_(), 0)
+    shares /= is_negative.sum(1, keepdim=True).clamp_min(1)
+    return _HardNegatives(shares, chosen)
