@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -11,12 +11,16 @@ from torch.nn import functional
 
 from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length
 
+Normalization = Literal["voxels", "classes"]
+# Beside the sums over all voxels of a batch: for a class that neither of the two sees anywhere.
+SMALLEST_CLASS_SIZE = 1e-5
+
 
 class UnCLTerms(NamedTuple):
     """The two terms of UnCL and what is worth logging beside them; all scalars.
 
     Attributes:
-        distance: mean over voxels of ``sum_c (ps - pt)^2 / (exp(beta Hs) + exp(beta Ht))``; differentiable.
+        distance: see :func:`uncl_terms`; differentiable.
         entropy: mean over voxels of ``Hs + Ht`` in nats; differentiable.
         student_entropy: mean over voxels of ``Hs`` in nats; detached.
         teacher_entropy: mean over voxels of ``Ht`` in nats; detached.
@@ -35,6 +39,7 @@ def uncl_loss(
     *,
     regions: bool = False,
     mask: Tensor | None = None,
+    normalization: Normalization = "voxels",
     entropy_weight: float = 1.0,
 ) -> Tensor:
     """UnCL: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`.
@@ -45,12 +50,13 @@ def uncl_loss(
         beta: see :func:`uncl_terms`.
         regions: see :func:`uncl_terms`.
         mask: see :func:`uncl_terms`.
+        normalization: see :func:`uncl_terms`.
         entropy_weight: factor of the entropy term; 1 is the loss of the paper.
 
     Returns:
         The loss, a scalar.
     """
-    terms = uncl_terms(student_logits, teacher_logits, beta, regions=regions, mask=mask)
+    terms = uncl_terms(student_logits, teacher_logits, beta, regions=regions, mask=mask, normalization=normalization)
     return terms.distance + entropy_weight * beta * terms.entropy
 
 
@@ -61,8 +67,18 @@ def uncl_terms(
     *,
     regions: bool = False,
     mask: Tensor | None = None,
+    normalization: Normalization = "voxels",
 ) -> UnCLTerms:
-    """The terms of UnCL, equation 2 of the paper, for every voxel of a batch.
+    r"""The terms of UnCL for every voxel of a batch.
+
+    With the weight :math:`w = 1 / (e^{\beta H_s} + e^{\beta H_t})` of a voxel, the distance is the mean over voxels of
+    :math:`w \sum_c (p_s - p_t)^2`, equation 2 of the paper, or, by classes,
+
+    .. math::
+        \operatorname{mean}_c \frac{\sum_i w_i (p_{s,ic} - p_{t,ic})^2}{\sum_i w_i (p_{s,ic}^2 + p_{t,ic}^2)}
+
+    over the batch, for each class but the background, or each region. This is a soft Dice loss in which voxels count
+    by their weight: the size of a structure does not matter, nor how much background lies around it.
 
     The distribution of a voxel is the softmax over classes, or, for region-based training, one Bernoulli distribution
     per region (sigmoid) with the entropies summed. Everything is computed in float32 (float64 for float64 logits)
@@ -76,6 +92,7 @@ def uncl_terms(
         regions: the C channels are regions (sigmoid) and not classes (softmax).
         mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0: means are taken over these voxels. If it is
             zero everywhere, all terms and their gradients are exactly zero.
+        normalization: of the distance: ``voxels`` (the paper's) or ``classes``.
 
     Returns:
         The terms; gradients flow to `student_logits` from `distance` and `entropy`.
@@ -89,9 +106,13 @@ def uncl_terms(
         )
     if beta < 0:
         raise ValueError(f"beta must not be negative, but is {beta}")
+    if normalization not in get_args(Normalization):
+        raise ValueError(f"normalization must be 'voxels' or 'classes', not {normalization!r}")
     if mask is not None:
         mask = _flat_mask(mask, student_logits)
-    return UnCLTerms(*_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), regions))
+    return UnCLTerms(
+        *_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), regions, normalization == "classes")
+    )
 
 
 def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
@@ -148,28 +169,51 @@ def _voxels_per_tile(logits: Tensor) -> int:
 class _UnCL(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None, beta: float, regions: bool
+        ctx: Any,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        mask: Tensor | None,
+        beta: float,
+        regions: bool,
+        by_classes: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = compute_dtype(student_logits)
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
-        sums = student_flat.new_zeros(3, dtype=dtype)
+        entropies = student_flat.new_zeros(2, dtype=dtype)
+        # Of the weighted squared differences and of the weighted squares, by class.
+        differences, sizes = student_flat.new_zeros(2, student_flat.shape[1], dtype=dtype).unbind()
         for start in range(0, student_flat.shape[2], length):
             tile = slice(start, start + length)
             student = _distribution(student_flat[:, :, tile].to(dtype), regions)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
-            scale = _scale(student, teacher, beta)
-            distance = (student.probability - teacher.probability).square_().sum(1) * scale
-            for index, values in enumerate((distance, student.entropy, teacher.entropy)):
-                sums[index] += values.sum() if mask is None else (values * mask[:, tile]).sum()
-        total_weight = mask.sum(dtype=dtype) if mask is not None else sums.new_full((), student_flat[:, 0].numel())
+            weights = _scale(student, teacher, beta)
+            voxels = None if mask is None else mask[:, tile].to(dtype)
+            if voxels is not None:
+                weights *= voxels
+            for index, values in enumerate((student.entropy, teacher.entropy)):
+                entropies[index] += values.sum() if voxels is None else (values * voxels).sum()
+            if by_classes:
+                squares = student.probability.square().addcmul_(teacher.probability, teacher.probability)
+                sizes += squares.mul_(weights.unsqueeze(1)).sum((0, 2))
+            squares = student.probability.sub_(teacher.probability).square_()
+            differences += squares.mul_(weights.unsqueeze(1)).sum((0, 2))
+        total_weight = mask.sum(dtype=dtype) if mask is not None else sizes.new_full((), student_flat[:, 0].numel())
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
-        distance, student_entropy, teacher_entropy = (sums * inverse_weight).unbind()
-        ctx.save_for_backward(student_logits, mask, inverse_weight)
+        student_entropy, teacher_entropy = (entropies * inverse_weight).unbind()
+        if by_classes:
+            # The first class is the background; regions have none.
+            counts = torch.ones_like(sizes) if regions else torch.arange(len(sizes), device=sizes.device) > 0
+            by_difference = counts / (counts.sum().clamp_min(1) * (sizes + SMALLEST_CLASS_SIZE))
+            by_size = -by_difference * differences / (sizes + SMALLEST_CLASS_SIZE)
+        else:
+            by_difference, by_size = inverse_weight.expand_as(differences), None
+        distance = (differences * by_difference).sum()
+        ctx.save_for_backward(student_logits, mask, inverse_weight, by_difference, by_size)
         # Tensors made in inference mode cannot be saved in the usual way, and a teacher is run in inference mode.
         ctx.teacher_logits = teacher_logits
         ctx.beta, ctx.regions = beta, regions
-        outputs = distance.clone(), student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
+        outputs = distance, student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
         ctx.mark_non_differentiable(*outputs[2:])
         return outputs
 
@@ -177,35 +221,40 @@ class _UnCL(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None]:
-        student_logits, mask, inverse_weight = ctx.saved_tensors
+    ) -> tuple[Tensor | None, None, None, None, None, None]:
+        student_logits, mask, inverse_weight, by_difference, by_size = ctx.saved_tensors
         dtype, beta, regions = compute_dtype(student_logits), ctx.beta, ctx.regions
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
         gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
-        distance_gradient = distance_gradient * inverse_weight
+        by_difference = (by_difference * distance_gradient).view(1, -1, 1)
+        if by_size is not None:
+            by_size = (by_size * distance_gradient).view(1, -1, 1)
         entropy_gradient = entropy_gradient * inverse_weight
         for start in range(0, student_flat.shape[2], length):
             tile = slice(start, start + length)
             student = _distribution(student_flat[:, :, tile].to(dtype), regions)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
-            difference = student.probability - teacher.probability
             scale = _scale(student, teacher, beta)
-            # d distance / d Hs = -beta exp(beta Hs) scale^2 |ps - pt|^2, where exp(beta Hs) scale is a sigmoid.
+            difference = student.probability - teacher.probability
+            # By a voxel's weight, and by the student's probabilities at a given weight.
+            by_probability = difference * by_difference
+            by_weight = (difference * by_probability).sum(1)
+            if by_size is not None:
+                squares = student.probability.square().addcmul_(teacher.probability, teacher.probability)
+                by_weight += squares.mul_(by_size).sum(1)
+                by_probability.addcmul_(student.probability, by_size)
+            # d weight / d Hs = -beta exp(beta Hs) weight^2, where exp(beta Hs) weight is a sigmoid.
             share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
-            by_entropy = difference.square().sum(1).mul_(scale).mul_(share).mul_(-beta * distance_gradient)
-            by_entropy += entropy_gradient
-            by_probability = scale.mul_(2 * distance_gradient)
+            by_entropy = by_weight.mul_(scale).mul_(share).mul_(-beta) + entropy_gradient
+            scale.mul_(2)
             if mask is not None:
                 by_entropy *= mask[:, tile]
-                by_probability *= mask[:, tile]
-            by_entropy, by_probability = by_entropy.unsqueeze(1), by_probability.unsqueeze(1)
-            if regions:
-                slope = student.probability * (1 - student.probability)
-            else:
-                slope = student.probability
-                difference -= (slope * difference).sum(1, keepdim=True)
-            difference *= by_probability
-            difference -= student.surplus * by_entropy
-            torch.mul(difference, slope, out=gradient[:, :, tile])
-        return gradient.view(student_logits.shape), None, None, None, None
+                scale *= mask[:, tile]
+            slope = student.probability * (1 - student.probability) if regions else student.probability
+            if not regions:
+                by_probability -= (slope * by_probability).sum(1, keepdim=True)
+            by_probability *= scale.unsqueeze(1)
+            by_probability -= student.surplus * by_entropy.unsqueeze(1)
+            torch.mul(by_probability, slope, out=gradient[:, :, tile])
+        return gradient.view(student_logits.shape), None, None, None, None, None

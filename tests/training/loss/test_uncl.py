@@ -14,6 +14,7 @@ from nnunetv2_dycon.training.loss import uncl
 from nnunetv2_dycon.training.loss.uncl import UnCLTerms, uncl_loss, uncl_terms
 from tests.training.loss.largest_tensor import LargestTensor
 
+NORMALIZATIONS = ["voxels", "classes"]
 CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
 
 
@@ -22,25 +23,35 @@ def logits(*shape: int, seed: int = 0, scale: float = 3.0, dtype: torch.dtype = 
     return (scale * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
 
 
-def plain_terms(student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None) -> UnCLTerms:
+def plain_terms(
+    student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None, normalization: str
+) -> UnCLTerms:
     """The formula, written down with torch's own distributions and left to autograd."""
     if regions:
         student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
         teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
-        squared = (student.sigmoid() - teacher.sigmoid()) ** 2
+        student_probability, teacher_probability = student.sigmoid(), teacher.sigmoid()
     else:
         student_entropy = torch.distributions.Categorical(logits=student.movedim(1, -1)).entropy()
         teacher_entropy = torch.distributions.Categorical(logits=teacher.movedim(1, -1)).entropy()
-        squared = (student.softmax(1) - teacher.softmax(1)) ** 2
-    distance = squared.sum(1) / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
-    weights = torch.ones_like(distance) if mask is None else mask.to(distance).reshape(distance.shape)
+        student_probability, teacher_probability = student.softmax(1), teacher.softmax(1)
+    scale = 1 / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
+    weights = torch.ones_like(scale) if mask is None else mask.to(scale).reshape(scale.shape)
+    squared = (student_probability - teacher_probability) ** 2
 
     def mean(values: Tensor) -> Tensor:
         return (values * weights).sum() / weights.sum()
 
-    return UnCLTerms(
-        mean(distance), mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy)
-    )
+    if normalization == "voxels":
+        distance = mean(squared.sum(1) * scale)
+    else:
+        axes = (0, *range(2, student.ndim))
+        voxels = (scale * weights).unsqueeze(1)
+        sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-5
+        distances = (voxels * squared).sum(axes) / sizes
+        # The first class is the background; a region may be anything.
+        distance = distances.mean() if regions else distances[1:].sum() / max(1, len(distances) - 1)
+    return UnCLTerms(distance, mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy))
 
 
 @pytest.fixture
@@ -67,29 +78,33 @@ def test_equals_the_released_code(shared_folder: Path, name: str) -> None:
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4, 3), (1, 60, 3, 5), (3, 1, 4, 4), (2, 2, 7)])
 @pytest.mark.parametrize("regions", [False, True])
 @pytest.mark.parametrize("mask_kind", ["none", "boolean", "weights"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.usefixtures("small_tiles")
-def test_terms_and_gradients_equal_the_plain_formula(shape: tuple[int, ...], regions: bool, mask_kind: str) -> None:
+def test_terms_and_gradients_equal_the_plain_formula(
+    shape: tuple[int, ...], regions: bool, mask_kind: str, normalization: str
+) -> None:
     student, teacher = logits(*shape, seed=1).requires_grad_(), logits(*shape, seed=2)
     random = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     mask = {"none": None, "boolean": random > 0.4, "weights": random.unsqueeze(1)}[mask_kind]
-    terms = uncl_terms(student, teacher, 0.7, regions=regions, mask=mask)
-    expected = plain_terms(student, teacher, 0.7, regions, mask)
+    terms = uncl_terms(student, teacher, 0.7, regions=regions, mask=mask, normalization=normalization)
+    expected = plain_terms(student, teacher, 0.7, regions, mask, normalization)
     for value, expected_value in zip(terms, expected, strict=True):
         torch.testing.assert_close(value, expected_value, rtol=1e-9, atol=1e-12)
     for value, expected_value in zip(terms[:2], expected[:2], strict=True):
         (gradient,) = torch.autograd.grad(value, student, retain_graph=True)
-        (expected_gradient,) = torch.autograd.grad(expected_value, student, retain_graph=True)
+        (expected_gradient,) = torch.autograd.grad(expected_value, student, retain_graph=True, materialize_grads=True)
         torch.testing.assert_close(gradient, expected_gradient, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.usefixtures("small_tiles")
-def test_gradcheck(regions: bool) -> None:
+def test_gradcheck(regions: bool, normalization: str) -> None:
     student, teacher = logits(2, 3, 4, 3, scale=1).requires_grad_(), logits(2, 3, 4, 3, seed=1, scale=1)
     mask = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(2))
 
     def terms(student: Tensor) -> tuple[Tensor, Tensor]:
-        return uncl_terms(student, teacher, 2.0, regions=regions, mask=mask)[:2]
+        return uncl_terms(student, teacher, 2.0, regions=regions, mask=mask, normalization=normalization)[:2]
 
     assert torch.autograd.gradcheck(terms, student)
 
@@ -121,19 +136,34 @@ def test_teacher_logits_made_in_inference_mode() -> None:
     assert torch.equal(student.grad, expected)
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_background_dilutes_a_mean_over_voxels_and_not_over_classes(normalization: str) -> None:
+    background = torch.tensor([20.0, -20.0], dtype=torch.float64).view(1, 2, 1, 1)
+    student, teacher = logits(1, 2, 4, 4), logits(1, 2, 4, 4, seed=1)
+    wide = background.expand(1, 2, 4, 12)
+    small = uncl_terms(student, teacher, 1.0, normalization=normalization).distance
+    large = uncl_terms(
+        torch.cat([student, wide], 3), torch.cat([teacher, wide], 3), 1.0, normalization=normalization
+    ).distance
+    assert large.item() == pytest.approx(small.item() / (4 if normalization == "voxels" else 1), rel=1e-9)
+
+
 @pytest.mark.parametrize("regions", [False, True])
-def test_a_perfect_student_has_zero_distance(regions: bool) -> None:
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_a_perfect_student_has_zero_distance(regions: bool, normalization: str) -> None:
     student = logits(2, 4, 3, 3, 3, dtype=torch.float32).requires_grad_()
-    distance = uncl_terms(student, student.detach().clone(), 1.0, regions=regions).distance
+    distance = uncl_terms(student, student.detach().clone(), 1.0, regions=regions, normalization=normalization).distance
     distance.backward()
     assert distance.item() == 0
     assert not student.grad.any()
 
 
 @pytest.mark.parametrize("regions", [False, True])
-def test_an_empty_mask_gives_exact_zeros(regions: bool) -> None:
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_an_empty_mask_gives_exact_zeros(regions: bool, normalization: str) -> None:
     student, teacher = logits(2, 3, 4, 4).requires_grad_(), logits(2, 3, 4, 4, seed=1)
-    terms = uncl_terms(student, teacher, 1.0, regions=regions, mask=torch.zeros(2, 4, 4))
+    mask = torch.zeros(2, 4, 4)
+    terms = uncl_terms(student, teacher, 1.0, regions=regions, mask=mask, normalization=normalization)
     (terms.distance + terms.entropy).backward()
     assert all(term.item() == 0 for term in terms)
     assert not student.grad.any()
@@ -196,23 +226,26 @@ def test_nothing_waits_for_the_device() -> None:
     student = torch.empty(2, 3, 8, 8, 8, device="meta", requires_grad=True)
     teacher, mask = torch.empty(2, 3, 8, 8, 8, device="meta"), torch.empty(2, 8, 8, 8, device="meta")
     for regions in (False, True):
-        uncl_loss(student, teacher, 1.0, mask=mask, regions=regions).backward()
+        for normalization in NORMALIZATIONS:
+            uncl_loss(student, teacher, 1.0, mask=mask, regions=regions, normalization=normalization).backward()
 
 
-def test_nothing_is_larger_than_the_logits() -> None:
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_nothing_is_larger_than_the_logits(normalization: str) -> None:
     student, teacher = logits(6, 2, 8, 8, 8).requires_grad_(), logits(6, 2, 8, 8, 8, seed=1)
     with LargestTensor() as largest:
-        uncl_loss(student, teacher, 1.0).backward()
+        uncl_loss(student, teacher, 1.0, normalization=normalization).backward()
     assert largest.elements == student.numel()
 
 
-def test_only_the_arguments_are_kept_for_backward() -> None:
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_only_the_arguments_and_some_values_a_class_are_kept_for_backward(normalization: str) -> None:
     student, teacher = logits(2, 3, 8, 8).requires_grad_(), logits(2, 3, 8, 8, seed=1)
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
-        uncl_terms(student, teacher, 1.0)
+        uncl_terms(student, teacher, 1.0, normalization=normalization)
     own = [tensor for tensor in saved if tensor.data_ptr() not in (student.data_ptr(), teacher.data_ptr())]
-    assert sum(tensor.numel() for tensor in own) == 1
+    assert sum(tensor.numel() for tensor in own) <= 1 + 2 * student.shape[1]
 
 
 @pytest.mark.parametrize(
@@ -225,11 +258,16 @@ def test_only_the_arguments_are_kept_for_backward() -> None:
         ((2, 3, 4), (2, 3, 4), None, -1.0, "beta"),
     ],
 )
-def test_bad_arguments_are_refused(
+def test_arguments_that_do_not_fit_are_refused(
     student: tuple[int, ...], teacher: tuple[int, ...], mask: tuple[int, ...] | None, beta: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         uncl_terms(torch.zeros(student), torch.zeros(teacher), beta, mask=None if mask is None else torch.ones(mask))
+
+
+def test_an_unknown_normalization_is_refused() -> None:
+    with pytest.raises(ValueError, match="normalization"):
+        uncl_terms(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), 1.0, normalization="other")  # type: ignore[arg-type]
 
 
 @settings(max_examples=60, deadline=None)
@@ -249,9 +287,9 @@ def test_values_and_gradients_are_finite_for_any_input(data: st.DataObject) -> N
     mask = None
     if mask_share is not None:
         mask = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(seed)) < mask_share
-    terms = uncl_terms(
-        student, teacher, data.draw(st.sampled_from([0.0, 0.5, 5.0])), regions=data.draw(st.booleans()), mask=mask
-    )
+    beta, regions = data.draw(st.sampled_from([0.0, 0.5, 5.0])), data.draw(st.booleans())
+    normalization = data.draw(st.sampled_from(NORMALIZATIONS))
+    terms = uncl_terms(student, teacher, beta, regions=regions, mask=mask, normalization=normalization)
     (terms.distance + terms.entropy).backward()
     assert all(term.isfinite() for term in terms)
     assert student.grad.isfinite().all()
