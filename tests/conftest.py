@@ -26,6 +26,7 @@ os.environ.update(
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
@@ -126,6 +127,16 @@ class Workspace:
         for folder in (self.raw, self.preprocessed):
             (folder / "dataset.json").write_text(json.dumps(dataset_json))
 
+    def write_labels(self, *, regions: bool = False, ignores: bool = False) -> None:
+        """Say that labels 1 and 2 make two nested regions, or that there is an ignore label, 3."""
+        dataset_json = self.read_dataset_json()
+        if regions:
+            dataset_json["labels"] = {"background": 0, "whole": [1, 2], "inner": 2}
+            dataset_json["regions_class_order"] = [1, 2]
+        if ignores:
+            dataset_json["labels"]["ignore"] = 3
+        self.write_dataset_json(dataset_json)
+
     def write_splits(self, *splits: dict[str, list[str]]) -> None:
         (self.preprocessed / "splits_final.json").write_text(json.dumps(splits))
 
@@ -192,7 +203,15 @@ def workspace(_planned_workspace: Workspace, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def make_trainer(workspace: Workspace) -> Callable[..., nnUNetTrainer]:
+def _blur_without_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnU-Net's blur chooses between two ways by their measured time, which round differently."""
+    monkeypatch.setattr(
+        GaussianBlurTransform, "_benchmark_wrapper", lambda _, image, sigma, axis: blur_dimension(image, sigma, axis)
+    )
+
+
+@pytest.fixture
+def make_trainer(workspace: Workspace, _blur_without_benchmark: None) -> Callable[..., nnUNetTrainer]:
     """A function that builds a trainer on the workspace as ``nnUNetv2_train`` does, short and on the CPU."""
 
     def make(

@@ -8,17 +8,35 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dycon.commands.main import COMMANDS
-from nnunetv2_dycon.training.dycon_settings import DyCONSettings
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerBCP import nnUNetTrainerBCP
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerCoTraining import nnUNetTrainerCoTraining
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCONCoTraining import nnUNetTrainerDyCONCoTraining
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerMeanTeacher import nnUNetTrainerMeanTeacher
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerUAMT import nnUNetTrainerUAMT
 from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length import nnUNetTrainerDyCON_Xepochs
 from nnunetv2_dycon.training.settings import settings_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+TRAINERS = [
+    nnUNetTrainerDyCON,
+    nnUNetTrainerMeanTeacher,
+    nnUNetTrainerUAMT,
+    nnUNetTrainerBCP,
+    nnUNetTrainerCoTraining,
+    nnUNetTrainerDyCONCoTraining,
+]
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "documentation").glob("*.md")])
 
 
-def test_settings_table_is_that_of_the_dataclass() -> None:
+@pytest.mark.parametrize("trainer_class", TRAINERS)
+def test_settings_table_is_that_of_the_dataclass(trainer_class: type[nnUNetTrainerSemiSupervised]) -> None:
     text = (REPOSITORY / "documentation" / "settings.md").read_text()
-    assert text.split("<!-- settings table -->\n")[1].strip() == settings_table(DyCONSettings)
+    (section,) = re.findall(
+        rf"^## All settings of {trainer_class.__name__}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE
+    )
+    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(trainer_class.settings_class)
 
 
 def test_training_lengths_are_all_named() -> None:

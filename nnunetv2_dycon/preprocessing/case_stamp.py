@@ -61,12 +61,13 @@ def make_stamp(case: UnlabeledCase, plans_hash: str) -> dict:
     for image in case.files:
         status = image.stat()
         files.append(
-            {"name": image.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": _hash_file(image)}
+            {"name": image.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": hash_file(image)}
         )
     return {"source": case.source, "plans": plans_hash, "files": files}
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's contents."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

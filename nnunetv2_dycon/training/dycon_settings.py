@@ -12,7 +12,20 @@ from nnunetv2_dycon.training.settings import SemiSupervisedSettings, setting
 class DyCONSettings(SemiSupervisedSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
+    copy_paste_fraction: float = setting(
+        0.5,
+        "length, along each axis and as a fraction of the patch's, of the box that unlabeled and labeled patches "
+        "exchange in the student's view; 0: no exchange, as in the paper",
+        minimum=0,
+        maximum=1,
+    )
     uncl_weight: float = setting(5.0, "weight of UnCL after the ramp-up", minimum=0)
+    uncl_normalization: str = setting(
+        "voxels",
+        "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
+        "size of a structure does not matter",
+        choices=("voxels", "classes"),
+    )
     uncl_entropy_weight: float = setting(
         0.02, "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper", minimum=0
     )

@@ -6,14 +6,39 @@ import contextlib
 import io
 import warnings
 
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
 
 
+def find_trainer(name: str) -> type[nnUNetTrainer]:
+    """Look up a trainer by name, through nnU-Net's own function.
+
+    Args:
+        name: e.g. ``nnUNetTrainer``.
+
+    Returns:
+        The class.
+
+    Raises:
+        UserError: when nnU-Net finds no such trainer.
+    """
+    try:
+        # nnU-Net tells which folders it looks through and imports all its trainers, some with old dependencies.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return recursive_find_trainer_class_by_name(name)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+    except (AssertionError, TypeError) as error:
+        # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
+        raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+
+
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:
-    """Look up a semi-supervised trainer by name, through nnU-Net's own function.
+    """Look up a semi-supervised trainer by name. See :func:`find_trainer`.
 
     Args:
         name: e.g. ``nnUNetTrainerDyCON``.
@@ -24,16 +49,7 @@ def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]
     Raises:
         UserError: when nnU-Net finds no such trainer, or one that is not semi-supervised.
     """
-    try:
-        # nnU-Net tells which folders it looks through and imports all its trainers, some with old dependencies.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            trainer_class = recursive_find_trainer_class_by_name(name)
-    except RuntimeError as error:
-        raise UserError(str(error)) from error
-    except (AssertionError, TypeError) as error:
-        # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
-        raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+    trainer_class = find_trainer(name)
     if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
         raise UserError(f"{name} is not a semi-supervised trainer: it has neither teacher nor settings.")
     return trainer_class

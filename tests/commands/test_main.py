@@ -30,7 +30,7 @@ def test_every_command_has_help(command: object, capsys: pytest.CaptureFixture[s
 def test_the_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     output = capsys.readouterr().out
-    for name in ("preprocess", "simulate", "plan", "export", "doctor", "demo"):
+    for name in ("preprocess", "simulate", "plan", "self-train", "pseudo-label", "export", "doctor", "demo"):
         assert f"\n    {name}" in output
     assert "nnUNetv2_train" in output
 
@@ -47,8 +47,8 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], capsys: pytest.Capt
 
 
 def test_defaults_are_those_of_nnunet() -> None:
-    for command in ("preprocess", "plan", "doctor"):
-        parsed = build_parser().parse_args([command, "-d", "501"])
+    for command, *options in (["preprocess"], ["plan"], ["doctor"], ["self-train", "-o", "502"]):
+        parsed = build_parser().parse_args([command, "-d", "501", *options])
         assert (parsed.p, parsed.c) in [("nnUNetPlans", "3d_fullres"), ("nnUNetPlans", ["3d_fullres"])]
 
 

@@ -59,7 +59,9 @@ def cell_labels_from_segmentation(
     return CellLabels(winners, votes.any(2).float())
 
 
-def cell_labels_from_probabilities(probabilities: Tensor, cells: Sequence[int]) -> CellLabels:
+def cell_labels_from_probabilities(
+    probabilities: Tensor, cells: Sequence[int], ignore_mask: Tensor | None = None
+) -> CellLabels:
     """Label cells from the teacher's probabilities: pseudo-labels with their confidence.
 
     Each voxel takes its most probable class; a cell takes its label from its voxels as in
@@ -70,9 +72,10 @@ def cell_labels_from_probabilities(probabilities: Tensor, cells: Sequence[int]) 
     Args:
         probabilities: (B, C, *spatial), 2D or 3D: softmax outputs.
         cells: number of cells along each axis, the spatial shape of the embedding map.
+        ignore_mask: (B, *spatial) or (B, 1, *spatial): 1 or True where voxels are to be ignored. None ignores nothing.
 
     Returns:
-        The labels and weights; a cell that holds no voxel has weight 0.
+        The labels and weights; a cell that holds no voxel that counts has weight 0.
 
     Raises:
         ValueError: if the shapes do not match.
@@ -81,8 +84,9 @@ def cell_labels_from_probabilities(probabilities: Tensor, cells: Sequence[int]) 
     confidence, labels = probabilities.flatten(2).max(1)
     index = _cell_of_voxel(probabilities.shape[2:], cells, probabilities.device)
     num_cells, num_labels = prod(cells), probabilities.shape[1]
-    votes = _sum_by_cell_and_label(torch.ones_like(labels, dtype=torch.int32), index, labels, num_cells, num_labels)
-    sums = _sum_by_cell_and_label(confidence.float(), index, labels, num_cells, num_labels)
+    counted = _counted(labels, cells, ignore_mask)
+    votes = _sum_by_cell_and_label(counted.int(), index, labels, num_cells, num_labels)
+    sums = _sum_by_cell_and_label(confidence.float() * counted, index, labels, num_cells, num_labels)
     winners, num_votes = _winners(votes)
     weights = sums.gather(2, winners.unsqueeze(2)).squeeze(2) / num_votes.clamp_min(1)
     return CellLabels(winners, weights)
@@ -109,16 +113,16 @@ def cell_labels_from_regions(regions: Tensor, cells: Sequence[int], ignore_mask:
         ValueError: if the shapes do not match.
     """
     inside = regions.flatten(2) > SURE
-    counted = torch.ones_like(inside[:, 0])
-    if ignore_mask is not None:
-        counted = _without_channel(ignore_mask, cells).flatten(1) <= SURE
+    counted = _counted(inside[:, 0], cells, ignore_mask)
     _check_axes(regions.shape[2:], cells)
     index = _cell_of_voxel(regions.shape[2:], cells, regions.device)
     labels, _ = _combine_regions(inside, counted, index, prod(cells))
     return CellLabels(labels, (_sum_by_cell(counted.int(), index, prod(cells)) > 0).float())
 
 
-def cell_labels_from_region_probabilities(probabilities: Tensor, cells: Sequence[int]) -> CellLabels:
+def cell_labels_from_region_probabilities(
+    probabilities: Tensor, cells: Sequence[int], ignore_mask: Tensor | None = None
+) -> CellLabels:
     """Label cells from the teacher's region probabilities: pseudo-labels with their confidence.
 
     A voxel is in a region if its probability is above 0.5, as in nnU-Net; a cell takes its label from its voxels as
@@ -128,9 +132,10 @@ def cell_labels_from_region_probabilities(probabilities: Tensor, cells: Sequence
     Args:
         probabilities: (B, R, *spatial), 2D or 3D: sigmoid outputs; R is at most 62.
         cells: number of cells along each axis, the spatial shape of the embedding map.
+        ignore_mask: (B, *spatial) or (B, 1, *spatial): 1 or True where voxels are to be ignored. None ignores nothing.
 
     Returns:
-        The labels and weights; a cell that holds no voxel has weight 0.
+        The labels and weights; a cell that holds no voxel that counts has weight 0.
 
     Raises:
         ValueError: if the shapes do not match.
@@ -139,13 +144,14 @@ def cell_labels_from_region_probabilities(probabilities: Tensor, cells: Sequence
     flat = probabilities.flatten(2)
     inside = flat > SURE
     # The distance of the nearest probability from 0.5 is the least certain region's.
-    confidence = (flat - SURE).abs().amin(1).float() + SURE
+    counted = _counted(inside[:, 0], cells, ignore_mask)
+    confidence = ((flat - SURE).abs().amin(1).float() + SURE) * counted
     index = _cell_of_voxel(probabilities.shape[2:], cells, probabilities.device)
     num_cells = prod(cells)
-    labels, num_foreground = _combine_regions(inside, torch.ones_like(inside[:, 0]), index, num_cells)
+    labels, num_foreground = _combine_regions(inside, counted, index, num_cells)
     foreground_confidence = _sum_by_cell(confidence * inside.any(1), index, num_cells)
     confidence_sum = _sum_by_cell(confidence, index, num_cells)
-    num_voxels = _sum_by_cell(torch.ones_like(confidence), index, num_cells)
+    num_voxels = _sum_by_cell(counted.to(confidence), index, num_cells)
     has_foreground = num_foreground > 0
     weights = torch.where(has_foreground, foreground_confidence, confidence_sum)
     return CellLabels(labels, weights / torch.where(has_foreground, num_foreground, num_voxels).clamp_min(1))
@@ -170,6 +176,13 @@ def mean_over_cells(values: Tensor, cells: Sequence[int]) -> Tensor:
     # Not bincount: it waits for the device to learn how long its result has to be.
     num_voxels = _sum_by_cell(torch.ones_like(flat[:1]), index, prod(cells))
     return _sum_by_cell(flat, index, prod(cells)) / num_voxels.clamp_min(1)
+
+
+def _counted(like: Tensor, cells: Sequence[int], ignore_mask: Tensor | None) -> Tensor:
+    """(B, V) booleans, of the shape of `like`: voxels that are not ignored."""
+    if ignore_mask is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    return _without_channel(ignore_mask, cells).flatten(1) <= SURE
 
 
 def _without_channel(voxels: Tensor, cells: Sequence[int]) -> Tensor:

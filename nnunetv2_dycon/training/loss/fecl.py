@@ -21,6 +21,7 @@ def fecl_loss(
     labels: Tensor,
     *,
     teacher_embeddings: Tensor | None = None,
+    teacher_mask: Tensor | None = None,
     entropy: Tensor | None = None,
     weights: Tensor | None = None,
     variant: Literal["paper", "official"] = "paper",
@@ -68,6 +69,8 @@ def fecl_loss(
         labels: (B, N), integer class of each cell; any values.
         teacher_embeddings: (B, N, D), the teacher's embeddings of the same cells, of unit length. None leaves the
             hard negatives out.
+        teacher_mask: (B, N) booleans: cells whose embedding by the teacher may be a hard negative, since the teacher
+            saw there what the student sees. None is all.
         entropy: (B, N), the entropy of each cell in nats. None leaves the entropy weighting out.
         weights: (B, N), >= 0. A cell of weight 0 is ignored: it is neither anchor, positive nor negative. Otherwise
             it is the anchor's weight (confidence of a pseudo-label) in the weighted mean over anchors. None is 1.
@@ -106,6 +109,7 @@ def fecl_loss(
             embeddings,
             labels,
             teacher_embeddings if hard_negatives else None,
+            teacher_mask,
             entropy if entropy_weighting else None,
             weights,
         )

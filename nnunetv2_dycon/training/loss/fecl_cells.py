@@ -21,6 +21,7 @@ class Cells(NamedTuple):
         embeddings: (B, N, D).
         classes: (B, N): labels, numbered from 0 within each sample; NaN, which equals nothing, for ignored cells.
         teacher_embeddings: (B, N, D) or None.
+        teacher_mask: (B, N) ones and zeros: which of the teacher's embeddings count; or None, for all.
         entropy: (B, N) or None.
         weights: (B, N).
     """
@@ -28,6 +29,7 @@ class Cells(NamedTuple):
     embeddings: Tensor
     classes: Tensor
     teacher_embeddings: Tensor | None
+    teacher_mask: Tensor | None
     entropy: Tensor | None
     weights: Tensor
 
@@ -52,6 +54,7 @@ def prepare_cells(
     embeddings: Tensor,
     labels: Tensor,
     teacher_embeddings: Tensor | None,
+    teacher_mask: Tensor | None,
     entropy: Tensor | None,
     weights: Tensor | None,
 ) -> Cells:
@@ -61,6 +64,7 @@ def prepare_cells(
         embeddings: (B, N, D).
         labels: (B, N).
         teacher_embeddings: (B, N, D) or None.
+        teacher_mask: (B, N) or None.
         entropy: (B, N) or None.
         weights: (B, N) or None.
 
@@ -74,6 +78,7 @@ def prepare_cells(
         raise ValueError(f"embeddings must be (B, N, D), not {tuple(embeddings.shape)}")
     _check("labels", labels, embeddings.shape[:2])
     _check("teacher_embeddings", teacher_embeddings, embeddings.shape)
+    _check("teacher_mask", teacher_mask, embeddings.shape[:2])
     _check("entropy", entropy, embeddings.shape[:2])
     _check("weights", weights, embeddings.shape[:2])
 
@@ -89,6 +94,7 @@ def prepare_cells(
         clean(embeddings, valid.unsqueeze(2)),
         torch.where(valid, _number(labels).to(dtype), torch.nan),
         None if teacher_embeddings is None else clean(teacher_embeddings, valid.unsqueeze(2)),
+        None if teacher_mask is None else teacher_mask.to(dtype),
         None if entropy is None else clean(entropy, valid),
         clean(weights, valid),
     )

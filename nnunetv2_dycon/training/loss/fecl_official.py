@@ -155,6 +155,8 @@ class _HardNegatives(NamedTuple):
         weight = torch.empty_like(cosine)
         torch.gt(cosine, self.threshold, out=weight)
         weight.mul_(tile.negative).mul_(cells.weights[tile.sample, tile.rows].unsqueeze(1))
+        if cells.teacher_mask is not None:
+            weight.mul_(cells.teacher_mask[tile.sample])
         distance = torch.sub(1, cosine).clamp_min_(SMALLEST_DISTANCE)
         self.total.sub_(torch.linalg.vecdot(distance.log(), weight).sum())
         self.weight.add_(weight.sum())

@@ -132,7 +132,11 @@ def _hard_negatives(
         return None
     teacher_embeddings = cells.teacher_embeddings[tile.sample]
     # A negative counts 4 more, which puts it above every other cell.
-    cosine = torch.mm(anchors, teacher_embeddings.T, out=out).add_(tile.negative, alpha=4)
+    cosine = torch.mm(anchors, teacher_embeddings.T, out=out)
+    if cells.teacher_mask is None:
+        cosine.add_(tile.negative, alpha=4)
+    else:
+        cosine.addcmul_(tile.negative, cells.teacher_mask[tile.sample], value=4)
     hardest = cosine.topk(min(count, cosine.shape[1]), dim=1, sorted=False)
     is_negative = hardest.values > 2
     chosen = teacher_embeddings[hardest.indices]

@@ -19,11 +19,13 @@ class NetworkOutput(NamedTuple):
         output: what the network returns: logits, or with deep supervision a list of them, highest resolution first.
         bottleneck: (B, C, *spatial); None for a method that does not read them.
         labeled: (B, 1, *patch) booleans, true where a mixed view shows a labeled crop; None: nowhere.
+        ignored: (B, 1, *patch) booleans, true where that crop has the ignore label; None: nowhere.
     """
 
     output: Tensor | list[Tensor]
     bottleneck: Tensor | None
     labeled: Tensor | None = None
+    ignored: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:

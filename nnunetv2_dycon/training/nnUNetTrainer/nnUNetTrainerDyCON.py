@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_dycon.training.data_augmentation.copy_paste import invert_every_second, random_box_mask, random_partners
 from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 from nnunetv2_dycon.training.loss.cell_labels import (
     CellLabels,
@@ -23,6 +24,7 @@ from nnunetv2_dycon.training.loss.uncl import uncl_terms
 from nnunetv2_dycon.training.network.bottleneck import bottleneck_channels
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.network.projection_head import ProjectionHead
+from nnunetv2_dycon.training.network.reference_logits import reference_logits
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
 from nnunetv2_dycon.training.schedules import adaptive_beta, sigmoid_rampup
 
@@ -70,10 +72,46 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         head = ProjectionHead(channels, self.settings.fecl_embedding_channels, total_stride.tolist())
         return nn.ModuleDict({"projection_head": head})
 
+    def embed_student(self, bottleneck: Tensor) -> Tensor:
+        """FeCL's embeddings of the student's bottleneck features; (B, C, *cells) to (B, D, *cells of the embedding)."""
+        return self.auxiliary["projection_head"](bottleneck)
+
+    def embed_teacher(self, bottleneck: Tensor) -> Tensor:
+        """FeCL's embeddings of the teacher's bottleneck features; see :meth:`embed_student`."""
+        return self.teacher.module["auxiliary"]["projection_head"](bottleneck)
+
+    def student_view(
+        self, strong: Tensor, teacher: NetworkOutput, data: Tensor, target: Tensor
+    ) -> tuple[Tensor, NetworkOutput]:
+        """Mix the unlabeled patches with labeled ones, whose labels then are the teacher's.
+
+        In one half of the batch a box of a labeled patch is pasted into each unlabeled one, in the other half the
+        reverse, as in bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673). See
+        nnUNetTrainerSemiSupervised.
+        """
+        fraction = self.settings.copy_paste_fraction
+        if fraction == 0:
+            return strong, teacher
+        batch, _, *patch_size = strong.shape
+        labeled = invert_every_second(random_box_mask(patch_size, fraction, batch, strong.device))
+        partners = random_partners(batch, len(data), strong.device)
+        reference = reference_logits(target[partners], self.label_manager)
+        mixed = torch.where(labeled, data[partners], strong)
+        logits = torch.where(labeled, reference.logits.to(teacher.logits.dtype), teacher.logits)
+        ignored = None if reference.ignored is None else labeled & reference.ignored
+        return mixed, NetworkOutput(logits, teacher.bottleneck, labeled, ignored)
+
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """UnCL and FeCL's unlabeled half. See nnUNetTrainerSemiSupervised."""
         beta = self.beta
-        uncl = uncl_terms(student.logits, teacher.logits, beta, regions=self._has_regions)
+        uncl = uncl_terms(
+            student.logits,
+            teacher.logits,
+            beta,
+            regions=self._has_regions,
+            mask=None if teacher.ignored is None else ~teacher.ignored,
+            normalization=self.settings.uncl_normalization,
+        )
         probabilities = self._probabilities(teacher.logits)
         self.statistics.add("beta", beta)
         self.statistics.add("student_entropy", uncl.student_entropy)
@@ -81,19 +119,24 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         self.statistics.add("pseudo_foreground_fraction", self._foreground_fraction(probabilities))
         losses = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
         if self.reads_bottleneck:
-            embeddings = self.auxiliary["projection_head"](student.bottleneck)
+            embeddings = self.embed_student(student.bottleneck)
             with torch.no_grad():
-                teacher_embeddings = self.teacher.module["auxiliary"]["projection_head"](teacher.bottleneck)
+                teacher_embeddings = self.embed_teacher(teacher.bottleneck)
             label_cells = cell_labels_from_region_probabilities if self._has_regions else cell_labels_from_probabilities
-            cell_labels = label_cells(probabilities, embeddings.shape[2:])
-            losses["fecl"] = 0.5 * self._fecl(embeddings, cell_labels, student.logits, teacher_embeddings)
+            cells = embeddings.shape[2:]
+            # The teacher saw the unlabeled patch alone.
+            teacher_mask = None if teacher.labeled is None else mean_over_cells(teacher.labeled, cells) == 0
+            cell_labels = label_cells(probabilities, cells, teacher.ignored)
+            losses["fecl"] = 0.5 * self._fecl(
+                embeddings, cell_labels, student.logits, _as_list_of_cells(teacher_embeddings), teacher_mask
+            )
         return losses
 
     def labeled_losses(self, student: NetworkOutput, target: Tensor) -> dict[str, Tensor]:
         """FeCL's labeled half; without hard negatives, since the teacher sees unlabeled scans only."""
         if not self.reads_bottleneck:
             return {}
-        embeddings = self.auxiliary["projection_head"](student.bottleneck)
+        embeddings = self.embed_student(student.bottleneck)
         cells = embeddings.shape[2:]
         ignore_label = self.label_manager.ignore_label
         if self._has_regions:
@@ -103,10 +146,15 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         else:
             num_labels = self.label_manager.num_segmentation_heads
             cell_labels = cell_labels_from_segmentation(target, cells, num_labels, ignore_label)
-        return {"fecl": 0.5 * self._fecl(embeddings, cell_labels, student.logits, None)}
+        return {"fecl": 0.5 * self._fecl(embeddings, cell_labels, student.logits)}
 
     def _fecl(
-        self, embeddings: Tensor, cell_labels: CellLabels, logits: Tensor, teacher_embeddings: Tensor | None
+        self,
+        embeddings: Tensor,
+        cell_labels: CellLabels,
+        logits: Tensor,
+        teacher_embeddings: Tensor | None = None,
+        teacher_mask: Tensor | None = None,
     ) -> Tensor:
         settings = self.settings
         entropy = None
@@ -119,7 +167,8 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         return fecl_loss(
             _as_list_of_cells(embeddings),
             cell_labels.labels,
-            teacher_embeddings=None if teacher_embeddings is None else _as_list_of_cells(teacher_embeddings),
+            teacher_embeddings=teacher_embeddings,
+            teacher_mask=teacher_mask,
             entropy=entropy,
             weights=cell_labels.weights,
             variant=settings.fecl_variant,

@@ -161,7 +161,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
             # Read last, since it waits for the GPU.
             result = {"loss": loss.cpu().numpy()}
         else:
-            result = super().train_step(batch)
+            result = self.supervised_step(batch)
             self.teacher.update_parameters(self.student_modules)
         self.steps_in_epoch += 1
         self.statistics.add("ramp", ramp)
@@ -169,18 +169,31 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
             self.statistics.add(f"{term}_weight", weight)
         return result
 
+    def supervised_step(self, batch: dict) -> dict:
+        """The step while all unsupervised weights are 0: nnUNetTrainer.train_step.
+
+        Args:
+            batch: from nnU-Net's loader.
+
+        Returns:
+            The supervised loss, under ``loss``.
+        """
+        return super().train_step(batch)
+
     def _step_on_two_streams(self, batch: dict, weights: dict[str, float]) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        data = batch["data"].to(self.device, non_blocking=True)
-        if isinstance(batch["target"], list):
-            target = [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
-        else:
-            target = batch["target"].to(self.device, non_blocking=True)
+        data, target = self._to_device(batch)
         unlabeled_losses = self._pass_unlabeled(data, full_resolution(target), weights)
         supervised_loss, labeled_losses = self._pass_labeled(data, target, weights)
         self._update_weights()
         self._add_statistics(supervised_loss, [unlabeled_losses, labeled_losses], weights)
         return supervised_loss
+
+    def _to_device(self, batch: dict) -> tuple[Tensor, Tensor | list[Tensor]]:
+        data = batch["data"].to(self.device, non_blocking=True)
+        if isinstance(batch["target"], list):
+            return data, [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
+        return data, batch["target"].to(self.device, non_blocking=True)
 
     # A function for each pass, and losses that are detached, so that nothing of the first is held during the second.
 
@@ -229,7 +242,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         if self.grad_scaler is not None:
             self.grad_scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
-        torch.nn.utils.clip_grad_norm_(list(self.auxiliary.parameters()), _MAX_GRADIENT_NORM)
+        for module in self.auxiliary.values():
+            torch.nn.utils.clip_grad_norm_(module.parameters(), _MAX_GRADIENT_NORM)
         if self.grad_scaler is not None:
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()

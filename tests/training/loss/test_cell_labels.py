@@ -117,6 +117,20 @@ def test_confidence_is_that_of_the_voxels_that_gave_the_label() -> None:
     assert weights.item() == pytest.approx(0.65)
 
 
+def test_ignored_voxels_of_probabilities_do_not_vote() -> None:
+    probabilities = torch.tensor([[0.9, 0.2, 0.4, 0.3], [0.1, 0.8, 0.6, 0.7]]).reshape(1, 2, 2, 2)
+    ignored = torch.tensor([[False, False], [True, True]]).reshape(1, 1, 2, 2)
+    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), ignored)
+    assert (labels.item(), weights.item()) == (1, pytest.approx(0.8))
+    labels, weights = cell_labels_from_probabilities(probabilities, (2, 1), ignored)
+    assert weights[0].tolist() == [pytest.approx(0.8), 0]
+    labels, weights = cell_labels_from_region_probabilities(probabilities[:, 1:], (1, 1), ignored)
+    assert (labels.item(), weights.item()) == (1, pytest.approx(0.8))
+    labels, weights = cell_labels_from_region_probabilities(probabilities[:, :1], (2, 1), ignored)
+    assert labels.tolist() == [[1, 0]]
+    assert weights[0].tolist() == [pytest.approx(0.9), 0]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_probabilities_of_any_type(dtype: torch.dtype) -> None:
     probabilities = torch.tensor([0.25, 0.75]).reshape(1, 2, 1, 1).expand(1, 2, 64, 64).to(dtype)

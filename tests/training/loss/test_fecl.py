@@ -143,6 +143,22 @@ def test_only_the_student_receives_a_gradient(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_what_the_teacher_mask_leaves_out_does_not_matter(variant: str) -> None:
+    inputs, other = random_inputs(), random_inputs(seed=1)
+    mask = torch.rand(inputs["labels"].shape, generator=torch.Generator().manual_seed(2)) < 0.5
+    options = {"variant": variant, "hard_negative_threshold": 0.1}
+    value, gradient = value_and_gradient({**inputs, "teacher_mask": mask}, **options)
+    mixed = torch.where(mask.unsqueeze(2), inputs["teacher_embeddings"], other["teacher_embeddings"])
+    same = value_and_gradient({**inputs, "teacher_embeddings": mixed, "teacher_mask": mask}, **options)
+    torch.testing.assert_close(same, (value, gradient))
+    assert value != value_and_gradient(inputs, **options)[0]
+    everything = value_and_gradient({**inputs, "teacher_mask": torch.ones_like(mask)}, **options)
+    torch.testing.assert_close(everything, value_and_gradient(inputs, **options))
+    nothing = value_and_gradient({**inputs, "teacher_mask": torch.zeros_like(mask)}, **options)
+    torch.testing.assert_close(nothing, value_and_gradient(inputs, hard_negatives=False, **options))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_value_is_the_same_without_a_gradient(variant: str) -> None:
     inputs = random_inputs()
     expected, _ = value_and_gradient(inputs, variant=variant)
@@ -243,9 +259,10 @@ def test_options_out_of_range_are_refused(option: dict[str, Any]) -> None:
         fecl_loss(**random_inputs(), **option)
 
 
-@pytest.mark.parametrize("name", ["labels", "teacher_embeddings", "entropy", "weights"])
+@pytest.mark.parametrize("name", ["labels", "teacher_embeddings", "teacher_mask", "entropy", "weights"])
 def test_shapes_that_do_not_match_are_refused(name: str) -> None:
     inputs = random_inputs()
+    inputs["teacher_mask"] = inputs["weights"] > 0
     inputs[name] = inputs[name][:, :-1]
     with pytest.raises(ValueError, match=name):
         fecl_loss(**inputs)

@@ -1,0 +1,1 @@
+"""Benchmark: what each method makes of few labels and many unlabeled scans."""

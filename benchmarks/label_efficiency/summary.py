@@ -1,0 +1,162 @@
+"""What the records say of each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.bootstrap import Difference, paired_bootstrap
+from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
+from benchmarks.label_efficiency.label_savings import LabelSavings, gap_closed, label_savings
+from benchmarks.label_efficiency.metrics import METRICS
+from benchmarks.label_efficiency.records import Record
+from benchmarks.label_efficiency.scores import case_scores, count_undefined, mean_of_runs
+from benchmarks.label_efficiency.source import ALL
+
+MAIN_METRIC = "dice"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over seeds.
+
+    Attributes:
+        mean: None where no run has a value.
+        deviation: with one degree of freedom less; None for fewer than two runs.
+    """
+
+    mean: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """An arm at a budget of a dataset.
+
+    Attributes:
+        dataset: name of the source dataset.
+        budget: number of labels, or ``all``.
+        labels: number of labels.
+        arm: name of the arm.
+        description: of the arm.
+        seeds: of the runs that are done.
+        metrics: each metric over the seeds, averaged over cases and classes.
+        metrics_of_classes: the same for each class.
+        undefined: how often each metric is not defined, over all runs, cases and classes.
+        values: how many cases and classes there are over all runs.
+        scores: mean Dice of each seed.
+        difference: to the reference arm at the same budget with the same seeds; None for itself and where it is absent.
+        compared_seeds: how many seeds both have.
+        gap_closed: share of the gap between the reference with as many and with all labels; None where it is absent.
+        savings: labels that the reference needs for the same Dice; None where it is absent.
+        gained_at_the_end: pseudo-Dice gained in the last quarter of the training, mean over seeds.
+        training_seconds: mean over seeds.
+    """
+
+    dataset: str
+    budget: str
+    labels: int
+    arm: str
+    description: str
+    seeds: tuple[int, ...]
+    metrics: dict[str, Spread]
+    metrics_of_classes: dict[str, dict[str, Spread]]
+    undefined: dict[str, int]
+    values: int
+    scores: tuple[float, ...]
+    difference: Difference | None
+    compared_seeds: int
+    gap_closed: float | None
+    savings: LabelSavings | None
+    gained_at_the_end: float | None
+    training_seconds: float
+
+
+def summarise(records: Sequence[Record]) -> list[ArmSummary]:
+    """Summarise all runs that are done.
+
+    Args:
+        records: of a workspace, in any state.
+
+    Returns:
+        One summary for each dataset, budget and arm, in this order, the reference arm first.
+    """
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        if record.is_done:
+            groups.setdefault((record.run.dataset, record.run.budget, record.run.arm.name), []).append(record)
+    curves: dict[str, dict[int, float]] = {}
+    with_all: dict[str, float] = {}
+    for (dataset, budget, arm), group in groups.items():
+        if arm == REFERENCE_ARM:
+            score = float(mean_of_runs(case_scores(group, MAIN_METRIC)).mean())
+            curves.setdefault(dataset, {})[group[0].number_of_labels] = score
+            if budget == ALL:
+                with_all[dataset] = score
+    summaries = [
+        _summarise_arm(
+            group, groups.get((dataset, budget, REFERENCE_ARM)), curves.get(dataset, {}), with_all.get(dataset)
+        )
+        for (dataset, budget, _), group in groups.items()
+    ]
+    return sorted(summaries, key=lambda each: (each.dataset, each.labels, each.arm != REFERENCE_ARM, each.arm))
+
+
+def _summarise_arm(
+    group: list[Record], reference: list[Record] | None, curve: Mapping[int, float], with_all: float | None
+) -> ArmSummary:
+    first = group[0]
+    score = _over_seeds(case_scores(group, MAIN_METRIC)).mean
+    is_reference = first.run.arm.name == REFERENCE_ARM
+    difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
+    comparable = not is_reference and score is not None
+    reference_score = curve.get(first.number_of_labels)
+    gains = [pseudo_dice_gained_at_the_end(record.content["curves"]["mean_fg_dice"]) for record in group]
+    known_gains = [gain for gain in gains if gain is not None]
+    classes = list(next(iter(first.metrics.values())))
+    return ArmSummary(
+        dataset=first.run.dataset,
+        budget=first.run.budget,
+        labels=first.number_of_labels,
+        arm=first.run.arm.name,
+        description=first.run.arm.description,
+        seeds=tuple(record.run.seed for record in group),
+        metrics={metric: _over_seeds(case_scores(group, metric)) for metric in METRICS},
+        metrics_of_classes={
+            name: {metric: _over_seeds(case_scores(group, metric, [name])) for metric in METRICS} for name in classes
+        },
+        undefined={metric: sum(count_undefined(record, metric) for record in group) for metric in METRICS},
+        values=sum(len(by_class) for record in group for by_class in record.metrics.values()),
+        scores=tuple(mean_of_runs(case_scores(group, MAIN_METRIC)).tolist()),
+        difference=difference,
+        compared_seeds=compared,
+        gap_closed=gap_closed(score, reference_score, with_all)
+        if comparable and reference_score is not None and with_all is not None
+        else None,
+        savings=label_savings(score, first.number_of_labels, curve) if comparable and curve else None,
+        gained_at_the_end=float(np.mean(known_gains)) if known_gains else None,
+        training_seconds=float(np.mean([record.content["training_seconds"] for record in group])),
+    )
+
+
+def _difference(group: list[Record], reference: list[Record]) -> tuple[Difference | None, int]:
+    of_arm = {record.run.seed: record for record in group}
+    of_reference = {record.run.seed: record for record in reference}
+    seeds = sorted(of_arm.keys() & of_reference.keys())
+    if not seeds:
+        return None, 0
+    differences = case_scores([of_arm[seed] for seed in seeds], MAIN_METRIC) - case_scores(
+        [of_reference[seed] for seed in seeds], MAIN_METRIC
+    )
+    return (None if np.isnan(differences).all() else paired_bootstrap(differences)), len(seeds)
+
+
+def _over_seeds(scores: np.ndarray) -> Spread:
+    means = mean_of_runs(scores)
+    means = means[~np.isnan(means)]
+    if len(means) == 0:
+        return Spread(None, None)
+    return Spread(float(means.mean()), float(means.std(ddof=1)) if len(means) > 1 else None)

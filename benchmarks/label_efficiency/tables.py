@@ -1,0 +1,94 @@
+"""The report in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.common.report import markdown_table
+from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.metrics import DISTANCE_METRICS, METRICS, OVERLAP_METRICS
+from benchmarks.label_efficiency.records import Record
+from benchmarks.label_efficiency.summary import ArmSummary, Spread
+
+_TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
+_LEGEND = f"""\
+Mean over test cases and classes, ± standard deviation over seeds. Difference: mean Dice minus that of {REFERENCE_ARM}
+with as many labels and the same seeds, with the 95 % interval of a paired bootstrap over cases and seeds. Gap closed:
+share of the way from {REFERENCE_ARM} with as many labels to {REFERENCE_ARM} with all. Labels needed: how many
+{REFERENCE_ARM} needs for the same Dice, read from its curve over the logarithm of the labels, and as a multiple. Not
+defined: a distance where prediction or reference is empty (Dice and Jaccard are 0 there), left out of the means. Last
+quarter: pseudo-Dice gained in the last quarter of the training."""
+
+
+def write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> str:
+    """The whole report.
+
+    Args:
+        summaries: of the runs that are done.
+        records: of all runs.
+
+    Returns:
+        Markdown: a table for each dataset and budget, one of the classes, and the runs that are not done.
+    """
+    parts = ["# Label efficiency", _LEGEND]
+    for dataset, labels in dict.fromkeys((each.dataset, each.labels) for each in summaries):
+        arms = [each for each in summaries if (each.dataset, each.labels) == (dataset, labels)]
+        parts += [f"## {dataset}, {labels} labels", _main_table(arms)]
+        if len(arms[0].metrics_of_classes) > 1:
+            parts += ["By class:", _table_of_classes(arms)]
+    return "\n\n".join([*parts, "## Runs that are not done", _unfinished(records)]) + "\n"
+
+
+def _main_table(arms: Sequence[ArmSummary]) -> str:
+    header = ["arm", "seeds", *(_TITLES[metric] for metric in METRICS), "difference", "gap closed", "labels needed"]
+    header += ["distances not defined", "last quarter", "training (min)"]
+    rows = []
+    for each in arms:
+        undefined = max(each.undefined[metric] for metric in DISTANCE_METRICS)
+        rows.append(
+            [
+                each.arm,
+                str(len(each.seeds)),
+                *(_spread(metric, each.metrics[metric]) for metric in METRICS),
+                _difference(each),
+                "" if each.gap_closed is None else f"{100 * each.gap_closed:.0f} %",
+                "" if each.savings is None else each.savings.describe(),
+                f"{undefined} of {each.values}",
+                "" if each.gained_at_the_end is None else f"{each.gained_at_the_end:+.4f}",
+                f"{each.training_seconds / 60:.1f}",
+            ]
+        )
+    return markdown_table(header, rows)
+
+
+def _table_of_classes(arms: Sequence[ArmSummary]) -> str:
+    rows = [
+        [each.arm, name, *(_spread(metric, spreads[metric]) for metric in METRICS)]
+        for each in arms
+        for name, spreads in each.metrics_of_classes.items()
+    ]
+    return markdown_table(["arm", "class", *(_TITLES[metric] for metric in METRICS)], rows)
+
+
+def _spread(metric: str, spread: Spread) -> str:
+    if spread.mean is None:
+        return "not defined"
+    digits = 4 if metric in OVERLAP_METRICS else 2
+    deviation = "" if spread.deviation is None else f" ± {spread.deviation:.{digits}f}"
+    return f"{spread.mean:.{digits}f}{deviation}"
+
+
+def _difference(each: ArmSummary) -> str:
+    if each.difference is None:
+        return "" if each.arm == REFERENCE_ARM else "no seed in common"
+    seeds = "" if each.compared_seeds == len(each.seeds) else f", {each.compared_seeds} seeds"
+    return f"{each.difference.mean:+.4f} [{each.difference.low:+.4f}, {each.difference.high:+.4f}]{seeds}"
+
+
+def _unfinished(records: Sequence[Record]) -> str:
+    lines = [
+        f"- {record.run.title}: {record.state}" + (f", see {record.run.log_file}" if record.state == "failed" else "")
+        for record in records
+        if not record.is_done
+    ]
+    return "\n".join(lines) or "None."

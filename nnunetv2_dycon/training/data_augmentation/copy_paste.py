@@ -1,0 +1,77 @@
+"""Copying boxes between crops, on the device of the crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def random_box_mask(
+    patch_size: Sequence[int],
+    fraction: float,
+    batch: int,
+    device: torch.device | str,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """One box of fixed size at a random place in each patch.
+
+    The zero-centred mask of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673). Places are
+    drawn on the device and independently for each patch; nothing waits for it.
+
+    Args:
+        patch_size: voxels along each axis, of any number of axes.
+        fraction: the box's length along each axis as a fraction of the patch's, in (0, 1]; rounded, at least one voxel.
+        batch: number of patches.
+        device: where to make the mask.
+        generator: source of the random places, on `device`; torch's own by default.
+
+    Returns:
+        (batch, 1, *patch_size) booleans, true in the box. All places where the box fits are equally probable.
+
+    Raises:
+        ValueError: if `fraction` is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be above 0 and at most 1, but is {fraction}")
+    mask = torch.ones((batch, 1, *[1] * len(patch_size)), dtype=torch.bool, device=device)
+    for axis, length in enumerate(patch_size):
+        box_length = max(1, round(fraction * length))
+        start = torch.randint(length - box_length + 1, (batch, 1), device=device, generator=generator)
+        position = torch.arange(length, device=device)
+        inside = (position >= start) & (position < start + box_length)
+        mask = mask & inside.view(batch, 1, *[length if other == axis else 1 for other in range(len(patch_size))])
+    return mask
+
+
+def invert_every_second(mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Exchange true and false in every second patch, so that each half of a batch is mixed in another direction.
+
+    Whether the first patch is one of these is drawn, so that both directions are equally frequent for any batch size.
+
+    Args:
+        mask: (B, ...) booleans.
+        generator: source of the draw, on the mask's device; torch's own by default.
+
+    Returns:
+        As `mask`.
+    """
+    first = torch.randint(2, (1,), device=mask.device, generator=generator)
+    inverted = (torch.arange(mask.shape[0], device=mask.device) + first) % 2 == 1
+    return mask ^ inverted.view(-1, *[1] * (mask.ndim - 1))
+
+
+def random_partners(batch: int, others: int, device: torch.device | str) -> Tensor:
+    """Which patch of another batch each patch of a batch is mixed with: one after the other from a random start.
+
+    Args:
+        batch: number of patches that need a partner.
+        others: number of patches in the other batch.
+        device: where to make the indices.
+
+    Returns:
+        (batch,) indices into the other batch; each of it occurs equally often, up to one.
+    """
+    start = torch.randint(others, (1,), device=device)
+    return (torch.arange(batch, device=device) + start) % others

@@ -1,0 +1,75 @@
+"""nnU-Net's Dice and cross-entropy, within masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nnunetv2_dycon.training.loss.numerics import compute_dtype, without_autocast
+
+_SMOOTH = 1e-5  # nnUNetTrainer._build_loss
+
+
+def dice_and_cross_entropy(
+    logits: Tensor, target: Tensor, masks: Sequence[Tensor], *, regions: bool = False, batch_dice: bool = False
+) -> list[Tensor]:
+    """``1 - Dice + cross-entropy`` of the voxels in each mask.
+
+    The loss of nnUNetTrainer (``DC_and_CE_loss`` and ``DC_and_BCE_loss``) plus 1, so that its least value is 0, and
+    restricted to a mask without waiting for the device. As there, Dice leaves out background, and a class that is
+    nowhere in the mask takes part in the mean. Computed in float32 (float64 for float64 logits), also under
+    autocast.
+
+    Args:
+        logits: (B, C, *spatial), any floating point type.
+        target: (B, 1, *spatial) integer classes; what it is outside all masks does not matter. For regions
+            (B, C, *spatial), booleans or 0 and 1.
+        masks: each (B, 1, *spatial) booleans.
+        regions: the channels are regions (sigmoid, binary cross-entropy) and not classes (softmax).
+        batch_dice: one Dice over the batch instead of the mean of one per patch.
+
+    Returns:
+        A scalar for each mask, at least 0. For a mask that is false everywhere, it and its gradient are exactly zero.
+
+    Raises:
+        ValueError: if shapes do not match.
+    """
+    batch, channels, *spatial = logits.shape
+    if target.shape != (batch, channels if regions else 1, *spatial):
+        raise ValueError(f"target of shape {tuple(target.shape)} does not fit logits of shape {tuple(logits.shape)}")
+    for mask in masks:
+        if mask.shape != (batch, 1, *spatial):
+            raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(logits.shape)}")
+    with without_autocast(logits):
+        logits = logits.to(compute_dtype(logits))
+        if regions:
+            truth = target.to(logits.dtype)
+            probabilities = logits.sigmoid()
+            cross_entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+            cross_entropy = cross_entropy.mean(1, keepdim=True)
+        else:
+            classes = target.long()
+            log_probabilities = logits.log_softmax(1)
+            # A class beyond the last is the ignore label's, which no mask contains.
+            cross_entropy = -log_probabilities.gather(1, classes.clamp(0, channels - 1))
+            probabilities = log_probabilities[:, 1:].exp()
+            foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
+            truth = (classes == foreground).to(logits.dtype)
+        return [1 - _dice(probabilities, truth, mask, batch_dice) + _masked_mean(cross_entropy, mask) for mask in masks]
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def _dice(probabilities: Tensor, truth: Tensor, mask: Tensor, batch_dice: bool) -> Tensor:
+    predicted = (probabilities * mask).flatten(2)
+    truth = truth.flatten(2)
+    intersection = (predicted * truth).sum(2)
+    total = predicted.sum(2) + (truth * mask.flatten(2)).sum(2)
+    if batch_dice:
+        intersection, total = intersection.sum(0), total.sum(0)
+    return ((2 * intersection + _SMOOTH) / (total + _SMOOTH)).mean()

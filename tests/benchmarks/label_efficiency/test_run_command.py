@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from nnunetv2.evaluation.evaluate_predictions import compute_metrics
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+from benchmarks.label_efficiency import do_run
+from benchmarks.label_efficiency.run import Run
+from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, run_here
+
+ARMS = ("nnUNet", "DyCON", "EntropyMinimisation")
+OPTIONS = ("--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD))
+
+METHOD_THAT_DIES = """
+import os, signal
+from pathlib import Path
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+
+class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
+    terms = ("none",)
+
+    def term_weights(self):
+        return {"none": 0.0}
+
+    def on_train_epoch_start(self):
+        super().on_train_epoch_start()
+        died = Path(self.output_folder) / "died"
+        if self.current_epoch == 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def record_of(workspace: Path, arm: str) -> dict:
+    return json.loads((workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json").read_text())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_record_says_what_was_done(finished_workspace: Path, source_folder: Path, arm: str) -> None:
+    record = record_of(finished_workspace, arm)
+    assert (record["dataset"], record["budget"], record["arm"]["name"], record["seed"]) == ("Tiny", "2", arm, 0)
+    assert (record["preset"]["epochs"], record["preset"]["steps"]) == (2, 2)
+    assert record["configuration"]["patch_size"] == [16, 24, 16]
+    assert record["configuration"]["features_per_stage"] == [4, 8, 16]
+    assert len(record["labeled"]) == 2
+    assert len(record["unlabeled"]) == 3
+    training = sorted(file.name.removesuffix(".nii.gz") for file in (source_folder / "labelsTr").iterdir())
+    assert sorted(record["labeled"] + record["unlabeled"]) == training
+    assert record["test"] == ["demo_005", "demo_006"]
+    assert len(record["curves"]["mean_fg_dice"]) == len(record["curves"]["train_losses"]) == 2
+    assert record["training_seconds"] == sum(record["curves"]["epoch_seconds"]) > 0
+    assert ("uncl_weight" in record["settings"]) == (arm == "DyCON")
+    assert record["packages"]["nnunetv2"].startswith("2.")
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_overlap_is_nnunets(finished_workspace: Path, source_folder: Path, arm: str) -> None:
+    record = record_of(finished_workspace, arm)
+    predictions = finished_workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "predictions"
+    assert record["metrics"].keys() == {"demo_005", "demo_006"}
+    for case, by_class in record["metrics"].items():
+        files = [str(folder / f"{case}.nii.gz") for folder in (source_folder / "labelsTs", predictions)]
+        theirs = compute_metrics(*files, SimpleITKIO(), [1, 2])["metrics"]
+        for label, name in ((1, "organ"), (2, "lesion")):
+            assert by_class[name]["dice"] == pytest.approx(theirs[label]["Dice"])
+            assert by_class[name]["jaccard"] == pytest.approx(theirs[label]["IoU"])
+
+
+def test_no_label_of_an_unlabeled_case_is_in_the_workspace(finished_workspace: Path) -> None:
+    unlabeled = record_of(finished_workspace, "nnUNet")["unlabeled"]
+    (raw,) = (finished_workspace / "nnUNet_raw").iterdir()
+    for case in unlabeled:
+        assert [file.parent.name for file in raw.rglob(f"{case}*")] == ["imagesUnlabeled"]
+
+
+def test_done_runs_are_skipped(finished_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(do_run, "_run_process", None)
+    files = [finished_workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json" for arm in ARMS]
+    before = [file.stat().st_mtime_ns for file in files]
+    assert run_command(finished_workspace, *OPTIONS) == 0
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_list_numbers_the_runs(
+    finished_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(finished_workspace, *OPTIONS, "--seeds", "0", "1", "--list") == 0
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[0] for line in lines] == [str(number) for number in range(6)]
+    assert [line[3:] for line in lines[:3]] == [[arm, "0", "done"] for arm in ARMS]
+    assert [line[3:] for line in lines[3:]] == [[arm, "1", "not started"] for arm in ARMS]
+    assert not (finished_workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_1").exists()
+
+
+def test_killed_run_is_recorded_as_failed_and_continued(
+    finished_workspace: Path, run_command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = tmp_path / "dying.py"
+    method.write_text(METHOD_THAT_DIES)
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    folder = workspace / "runs" / "Tiny" / "2" / "Dying" / "seed_0"
+    assert run_command(workspace, "--budgets", "2", "--method", str(method)) == 1
+    failure = json.loads((folder / "failed.json").read_text())
+    assert failure == {"exit_code": -signal.SIGKILL, "log": str(folder / "log.txt")}
+    assert str(folder / "log.txt") in capsys.readouterr().out
+    assert not (folder / "claim").exists()
+
+    assert run_command(workspace, "--budgets", "2", "--method", str(method)) == 0
+    assert "Going on after epoch 1" in (folder / "log.txt").read_text()
+    assert len(record_of(workspace, "Dying")["curves"]["train_losses"]) == 2
+    assert not (folder / "failed.json").exists()
+
+
+def test_failed_run_does_not_stop_the_next_one(
+    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    started: list[Run] = []
+
+    def fail(run: Run, _: object) -> int:
+        started.append(run)
+        return 3
+
+    monkeypatch.setattr(do_run, "_run_process", fail)
+    assert run_command(workspace, "--budgets", "2", "--arms", "nnUNet", "DyCON", "--seeds", "1") == 1
+    assert [run.arm.name for run in started] == ["nnUNet", "DyCON"]
+    assert all(json.loads(run.failure_file.read_text())["exit_code"] == 3 for run in started)
+
+
+def test_self_training_trains_on_predicted_labels(
+    finished_workspace: Path, run_command: Command, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    with patch.object(do_run, "_run_process", run_here):
+        assert run_command(workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
+    folder = workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
+    record = record_of(workspace, "SelfTraining")
+    first = record_of(workspace, "nnUNet")["training_seconds"]
+    # The first training was that of the nnUNet arm.
+    assert record["training_seconds"] == pytest.approx(first + sum(record["curves"]["epoch_seconds"]))
+    (raw,) = (folder / "nnUNet_raw").iterdir()
+    assert {file.name.removesuffix(".nii.gz") for file in (raw / "labelsTr").iterdir()} == {
+        *record["labeled"],
+        *record["unlabeled"],
+    }
+    for case in record["unlabeled"]:
+        predicted = (folder / "pseudo_labels" / f"{case}.nii.gz").read_bytes()
+        assert (raw / "labelsTr" / f"{case}.nii.gz").read_bytes() == predicted
+    (log,) = (folder / "nnUNet_results").glob("*_self_training/*/fold_all/training_log*.txt")
+    assert os.path.getsize(log) > 0
+
+
+def test_other_presets_need_another_place(
+    finished_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(finished_workspace, *OPTIONS, "--epochs", "3") == 1
+    assert "have another epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budgets", "6", "--arms", "nnUNet"], "6 is not between 1 and 5"),
+        (["--budgets", "some", "--arms", "nnUNet"], "some is no number of labels"),
+        (["--budgets", "2", "--arms", "nnNet"], "there is no nnNet"),
+        (["--budgets", "2"], "no arms"),
+        (["--budgets", "2", "--arms", "nnUNet", "--only", "1"], "--only must be a number from 0 to 0"),
+        (["--budgets", "2", "--arms", "nnUNet", "--define", "nnUNet", "nnUNetTrainer"], "taken by another arm"),
+        (["--budgets", "2", "--arms", "nnUNet", "--steps", "0"], "--steps must be at least 1"),
+    ],
+)
+def test_refuses_what_makes_no_sense(
+    tmp_path: Path, run_command: Command, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert run_command(tmp_path, *options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_only_plain_nnunet_runs_where_all_cases_are_labeled(
+    finished_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(finished_workspace, "--budgets", "all", "--arms", "nnUNet", "DyCON", "--list") == 0
+    output = capsys.readouterr().out
+    assert "nnUNet" in output
+    assert "DyCON" not in output

@@ -1,0 +1,105 @@
+"""What is wrong is said before the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.self_training.check_self_training import check_self_training
+from nnunetv2_dycon.self_training.options import SelfTrainingOptions
+from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import RECORD
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+OPTIONS = SelfTrainingOptions("501", "502", plans="nnUNetPlansSmall", trainer="nnUNetTrainer", device="cpu")
+
+
+def test_where_things_go(workspace: Workspace) -> None:
+    options = dataclasses.replace(OPTIONS, trainer="nnUNetTrainerDyCON", second_trainer="nnUNetTrainer")
+    folders = check_self_training(options)
+    assert folders.target_raw == workspace.raw.with_name("Dataset502_Tiny_self_training")
+    assert folders.target_preprocessed == workspace.preprocessed.with_name("Dataset502_Tiny_self_training")
+    model = "nnUNetTrainerDyCON__nnUNetPlansSmall__3d_fullres"
+    assert folders.first_model == workspace.results / model / "fold_0"
+    assert folders.second_model.parts[-3:] == (
+        "Dataset502_Tiny_self_training",
+        "nnUNetTrainer__nnUNetPlansSmall__3d_fullres",
+        "fold_0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "7"}, "no dataset with the ID or name 7"),
+        ({"plans": "nnUNetPlansX"}, r"nnUNetPlansX\.json is not there"),
+        ({"configuration": "4d"}, "no configuration 4d"),
+        ({"fold": "1"}, r"no fold 1, since .*splits_final\.json has 1 folds"),
+        ({"fold": "00"}, "no fold 00"),
+        ({"trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
+        ({"second_trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
+        ({"trainer": "nnUNetTrainerDyCON"}, "nnUNetTrainerDyCON needs unlabeled scans.*-tr2 nnUNetTrainer"),
+        ({"device": "cuda"}, "no CUDA GPU"),
+        ({"num_processes": 0}, "-np must be at least 1"),
+        ({"output": "501"}, "taken by Dataset501_Tiny"),
+        ({"output": "Dataset501_Tiny"}, "is the source itself"),
+    ],
+)
+@pytest.mark.usefixtures("workspace")
+def test_options_that_cannot_be_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_self_training(dataclasses.replace(OPTIONS, **change))
+
+
+def test_a_dataset_that_cannot_be_used_is_refused(workspace: Workspace) -> None:
+    data = workspace.preprocessed / "nnUNetPlans_3d_fullres"
+    data.rename(data.with_name("away"))
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 501 -plans_name nnUNetPlansSmall -c 3d_fullres"):
+        check_self_training(OPTIONS)
+    data.with_name("away").rename(data)
+    workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": ["demo_002"]})
+    with pytest.raises(UserError, match="off limits"):
+        check_self_training(OPTIONS)
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"]["previous_stage"] = "3d_lowres"
+    workspace.write_plans(plans, "nnUNetPlansCascade")
+    with pytest.raises(UserError, match="cascades"):
+        check_self_training(dataclasses.replace(OPTIONS, plans="nnUNetPlansCascade"))
+    shutil.rmtree(workspace.raw / "imagesUnlabeled")
+    with pytest.raises(UserError, match="imagesUnlabeled has no scans"):
+        check_self_training(OPTIONS)
+
+
+def test_a_fold_needs_five_labeled_cases(workspace: Workspace) -> None:
+    (workspace.preprocessed / "splits_final.json").unlink()
+    check_self_training(dataclasses.replace(OPTIONS, fold="4"))
+    for case in ("demo_000", "demo_001"):
+        (workspace.raw / "imagesTr" / f"{case}_0000.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"4 labeled cases make no folds: .* -f all"):
+        check_self_training(OPTIONS)
+    check_self_training(dataclasses.replace(OPTIONS, fold="all"))
+
+
+def test_a_dataset_of_something_else_is_left_alone(workspace: Workspace) -> None:
+    folders = check_self_training(OPTIONS)
+    folders.second_model.mkdir(parents=True)
+    with pytest.raises(UserError, match="preprocessed data or results of Dataset502_Tiny_self_training"):
+        check_self_training(OPTIONS)
+    folders.target_raw.mkdir()
+    with pytest.raises(UserError, match="was not made by self-training"):
+        check_self_training(OPTIONS)
+    model = f"{workspace.raw.name}/nnUNetTrainer__nnUNetPlansSmall__3d_fullres"
+    for fold, refused in (("0", False), ("all", True)):
+        record = {"source": workspace.raw.name, "predictions": f"{model}/fold_{fold}/pseudo_labels"}
+        (folders.target_raw / RECORD).write_text(json.dumps(record))
+        if refused:
+            with pytest.raises(UserError, match=r"was made from .*/fold_all/pseudo_labels, not from the model"):
+                check_self_training(OPTIONS)
+        else:
+            check_self_training(OPTIONS)

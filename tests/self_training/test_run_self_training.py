@@ -1,0 +1,87 @@
+"""Self-training through the command line, with nnU-Net's own commands in their own processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import SimpleITK as sitk
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+NAME = "Dataset502_Tiny_self_training"
+COMMAND = ("self-train", "-d", 501, "-o", 502, "-p", "nnUNetPlansSmall", "-device", "cpu", "-np", 1, "--disable_tta")
+TRAINERS = ("-tr", "nnUNetTrainerDyCONShort", "-tr2", "nnUNetTrainerShort")
+COMMANDS = (
+    "nnUNetv2_train Dataset501",
+    "nnUNetv2_predict",
+    "nnunetv2_dycon pseudo-label",
+    "nnUNetv2_extract_fingerprint",
+    "nnUNetv2_move_plans_between_datasets",
+    "nnUNetv2_preprocess",
+    f"nnUNetv2_train {NAME}",
+)
+
+
+def commands_run(output: str) -> list[str]:
+    lines = [line[2:] for line in output.splitlines() if line.startswith("$ ")]
+    return [next(command for command in COMMANDS if line.startswith(command)) for line in lines]
+
+
+@pytest.fixture
+def regions(workspace: Workspace) -> None:
+    """The tiny dataset with regions, preprocessed as such."""
+    dataset_json = workspace.read_dataset_json()
+    dataset_json |= {"labels": {"background": 0, "whole": [1, 2], "lesion": [2]}, "regions_class_order": [1, 2]}
+    workspace.write_dataset_json(dataset_json)
+    workspace.run("nnUNetv2_preprocess", "-d", 501, "-plans_name", "nnUNetPlansSmall", "-c", "3d_fullres", "-np", 1)
+
+
+@pytest.mark.usefixtures("regions")
+def test_all_steps_on_regions_and_again(workspace: Workspace) -> None:
+    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
+    assert commands_run(output) == list(COMMANDS)
+    raw, preprocessed = workspace.raw.with_name(NAME), workspace.preprocessed.with_name(NAME)
+    results = workspace.results.with_name(NAME)
+    unlabeled = [f"demo_{i:03d}" for i in range(6, 10)]
+    predictions = workspace.results / "nnUNetTrainerDyCONShort__nnUNetPlansSmall__3d_fullres" / "fold_0/pseudo_labels"
+    for case in unlabeled:
+        made = (raw / "labelsTr" / f"{case}.nii.gz").read_bytes()
+        assert made == (predictions / f"{case}.nii.gz").read_bytes()
+    split = {"train": [*(f"demo_{i:03d}" for i in range(4)), *unlabeled], "val": ["demo_004", "demo_005"]}
+    assert json.loads((preprocessed / "splits_final.json").read_text()) == [split]
+    second = results / "nnUNetTrainerShort__nnUNetPlansSmall__3d_fullres"
+    assert "8 training and 2 validation cases" in next((second / "fold_0").glob("training_log*")).read_text()
+    assert len(list((second / "fold_0" / "validation").glob("*.nii.gz"))) == 2
+    plans = json.loads((second / "plans.json").read_text())
+    assert plans == workspace.read_plans() | {"dataset_name": NAME}
+
+    files = {file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file()}
+    again = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
+    assert commands_run(again) == ["nnunetv2_dycon pseudo-label"]
+    ignored = "dataset.json"
+    assert {
+        file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
+    } == {file: time for file, time in files.items() if file.name != ignored}
+    _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0")
+
+
+def _check_that_killed_steps_are_done_again(
+    workspace: Workspace, preprocessed: Path, predictions: Path, second: Path
+) -> None:
+    damaged = predictions / "demo_007.nii.gz"
+    whole = sitk.GetArrayFromImage(sitk.ReadImage(str(damaged)))
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    (preprocessed / "nnUNetPlans_3d_fullres" / "demo_007.pkl").unlink()
+    (second / "checkpoint_final.pth").rename(second / "checkpoint_latest.pth")
+    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
+    assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
+    assert "Epoch 0" not in output
+    assert (second / "checkpoint_final.pth").is_file()
+    without_tta = [argument for argument in COMMAND if argument != "--disable_tta"]
+    refused = workspace.run("nnunetv2_dycon", *without_tta, *TRAINERS, expect=1)
+    assert "(disable_tta differ): remove that folder" in refused

@@ -1,0 +1,89 @@
+"""Copying boxes between crops."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from nnunetv2_dycon.training.data_augmentation.copy_paste import invert_every_second, random_box_mask, random_partners
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "fraction", "box"),
+    [((9, 12, 6), 2 / 3, (6, 8, 4)), ((7, 5), 0.5, (4, 2)), ((4, 4, 40), 0.1, (1, 1, 4)), ((3, 3), 1, (3, 3))],
+)
+def test_each_patch_has_one_whole_box(patch_size: tuple[int, ...], fraction: float, box: tuple[int, ...]) -> None:
+    mask = random_box_mask(patch_size, fraction, 20, "cpu", generator())
+    assert mask.shape == (20, 1, *patch_size)
+    assert mask.dtype == torch.bool
+    for patch in mask[:, 0]:
+        places = patch.nonzero()
+        lengths = (places.amax(0) - places.amin(0) + 1).tolist()
+        assert lengths == list(box)
+        assert len(places) == torch.tensor(box).prod()
+
+
+def test_boxes_lie_at_all_places_equally_often_and_independently() -> None:
+    mask = random_box_mask((5, 4), 0.5, 6000, "cpu", generator())[:, 0]
+    starts = torch.stack([mask.any(2).int().argmax(1), mask.any(1).int().argmax(1)], dim=1)
+    places, counts = starts.unique(dim=0, return_counts=True)
+    # A box of 2 x 2 has 4 x 3 places.
+    assert places.tolist() == [[x, y] for x in range(4) for y in range(3)]
+    assert (counts - 500).abs().max() < 100
+
+
+def test_the_box_follows_torchs_seed() -> None:
+    torch.manual_seed(1)
+    first, second = (random_box_mask((32, 32), 0.5, 4, "cpu") for _ in range(2))
+    torch.manual_seed(1)
+    assert torch.equal(random_box_mask((32, 32), 0.5, 4, "cpu"), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01, float("nan")])
+def test_fractions_out_of_range_are_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="fraction"):
+        random_box_mask((4, 4), fraction, 1, "cpu")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_every_second_patch_is_inverted(batch: int) -> None:
+    mask = random_box_mask((6, 6), 0.5, batch, "cpu", generator())
+    firsts = set()
+    for seed in range(20):
+        patches = zip(mask, invert_every_second(mask, generator(seed)), strict=True)
+        inverted = [not torch.equal(before, after) for before, after in patches]
+        assert all(first != second for first, second in itertools.pairwise(inverted))
+        firsts.add(inverted[0])
+    assert firsts == {True, False}
+
+
+def test_an_inverted_patch_is_the_exact_complement() -> None:
+    mask = random_box_mask((6, 6), 0.5, 2, "cpu", generator())
+    changed = mask ^ invert_every_second(mask, generator())
+    assert sorted([changed[0].all().item(), changed[1].all().item()]) == [False, True]
+    assert sorted([changed[0].any().item(), changed[1].any().item()]) == [False, True]
+
+
+@pytest.mark.parametrize(("batch", "others"), [(2, 2), (3, 2), (2, 5), (1, 4), (4, 1)])
+def test_partners_are_all_of_the_other_batch_in_turn(batch: int, others: int) -> None:
+    seen = set()
+    torch.manual_seed(0)
+    for _ in range(50):
+        partners = random_partners(batch, others, "cpu")
+        assert partners.tolist() == [(partners[0].item() + i) % others for i in range(batch)]
+        seen |= set(partners.tolist())
+    assert seen == set(range(others))
+
+
+def test_nothing_waits_for_the_device() -> None:
+    # A tensor on the meta device has no values: whatever asks for one raises.
+    mask = invert_every_second(random_box_mask((8, 8, 8), 0.5, 2, "meta"))
+    data = torch.empty(3, 1, 8, 8, 8, device="meta")
+    torch.where(mask, data[random_partners(2, 3, "meta")], data[:2])
