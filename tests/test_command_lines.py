@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 from tests.scratch_environment import Environment
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependen
     again = workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", model, expect=1)
     assert "is there already" in again
     origin = json.loads((model / "fold_0" / "trained_with.json").read_text())
-    assert (origin["trainer"], origin["settings"]["uncl_weight"]) == ("nnUNetTrainerDyCONShort", 5.0)
+    assert (origin["trainer"], origin["settings"]["uncl_weight"]) == ("nnUNetTrainerDyCONShort", DyCONSettings().uncl_weight)
     stock = Environment(tmp_path / "stock", dependencies)
     gone = stock.python("import nnunetv2_dycon", check=False)
     assert "ModuleNotFoundError" in gone.stderr

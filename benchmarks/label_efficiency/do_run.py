@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -59,6 +61,13 @@ def _run_process(run: Run, environment: Mapping[str, str]) -> int:
         try:
             return process.wait()
         finally:
-            # Where this process is told to end.
-            process.terminate()
-            process.wait()
+            # Where this process is told to end, and for workers that a killed process has left behind.
+            _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # It may not have made its group yet.
+    process.kill()
+    process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -111,6 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this parent process has ended")
     options = parser.parse_args(arguments)
     if options.parent is not None:
+        # nnU-Net's workers go on when they are not told to end: as a group they can be ended with this process.
+        os.setpgrp()
         threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
     execute_run(options.folder)
 
@@ -136,7 +139,7 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     print("The process that started this run has ended", flush=True)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

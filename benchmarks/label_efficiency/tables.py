@@ -9,6 +9,7 @@ from benchmarks.label_efficiency.arms import REFERENCE_ARM
 from benchmarks.label_efficiency.metrics import DISTANCE_METRICS, METRICS, OVERLAP_METRICS
 from benchmarks.label_efficiency.records import Record
 from benchmarks.label_efficiency.summary import ArmSummary, Spread
+from nnunetv2_dycon.training.settings import Value
 
 _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
 _LEGEND = f"""\
@@ -36,6 +37,9 @@ def write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> 
         parts += [f"## {dataset}, {labels} labels", _main_table(arms)]
         if len(arms[0].metrics_of_classes) > 1:
             parts += ["By class:", _table_of_classes(arms)]
+    differing = _differing_settings(records)
+    if differing:
+        parts += ["## Runs of one arm with different settings", differing]
     return "\n\n".join([*parts, "## Runs that are not done", _unfinished(records)]) + "\n"
 
 
@@ -92,3 +96,23 @@ def _unfinished(records: Sequence[Record]) -> str:
         if not record.is_done
     ]
     return "\n".join(lines) or "None."
+
+
+def _differing_settings(records: Sequence[Record]) -> str:
+    """Runs from before and after a change of defaults must not be averaged unnoticed."""
+    settings: dict[tuple[str, str], dict[str, list[Value]]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for record in records:
+        if record.is_done:
+            arm = (record.run.dataset, record.run.arm.name)
+            counts[arm] = counts.get(arm, 0) + 1
+            for name, value in record.content["settings"].items():
+                settings.setdefault(arm, {}).setdefault(name, []).append(value)
+    lines = []
+    for (dataset, name), values in settings.items():
+        different = [
+            key for key, each in values.items() if len(each) < counts[dataset, name] or any(v != each[0] for v in each)
+        ]
+        if different:
+            lines.append(f"- {dataset}, {name}: the runs differ in {', '.join(different)}")
+    return "\n".join(lines)

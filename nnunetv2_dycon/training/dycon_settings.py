@@ -19,9 +19,9 @@ class DyCONSettings(SemiSupervisedSettings):
         minimum=0,
         maximum=1,
     )
-    uncl_weight: float = setting(5.0, "weight of UnCL after the ramp-up", minimum=0)
+    uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0)
     uncl_normalization: str = setting(
-        "voxels",
+        "classes",
         "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
         "size of a structure does not matter",
         choices=("voxels", "classes"),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,6 +15,7 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from benchmarks.label_efficiency import do_run
+from benchmarks.label_efficiency.claims import STALE_SECONDS, Claim
 from benchmarks.label_efficiency.run import Run
 from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, run_here
 
@@ -40,6 +44,13 @@ class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
 
 def record_of(workspace: Path, arm: str) -> dict:
     return json.loads((workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json").read_text())
+
+
+def read_command_lines() -> Iterator[bytes]:
+    """Of all processes; nothing outside Linux."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield file.read_bytes()
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -107,11 +118,13 @@ def test_killed_run_is_recorded_as_failed_and_continued(
     workspace = tmp_path / "workspace"
     shutil.copytree(finished_workspace, workspace, symlinks=True)
     folder = workspace / "runs" / "Tiny" / "2" / "Dying" / "seed_0"
-    assert run_command(workspace, "--budgets", "2", "--method", str(method)) == 1
+    assert run_command(workspace, "--budgets", "2", "--method", str(method), "--workers", "1") == 1
     failure = json.loads((folder / "failed.json").read_text())
     assert failure == {"exit_code": -signal.SIGKILL, "log": str(folder / "log.txt")}
     assert str(folder / "log.txt") in capsys.readouterr().out
     assert not (folder / "claim").exists()
+    # nnU-Net's workers would go on for ever.
+    assert str(folder).encode() not in b"".join(read_command_lines())
 
     assert run_command(workspace, "--budgets", "2", "--method", str(method)) == 0
     assert "Going on after epoch 1" in (folder / "log.txt").read_text()
@@ -136,6 +149,33 @@ def test_failed_run_does_not_stop_the_next_one(
     assert all(json.loads(run.failure_file.read_text())["exit_code"] == 3 for run in started)
 
 
+def test_claimed_run_is_left_to_its_owner_and_taken_over_when_told(
+    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    started: list[Run] = []
+
+    def succeed(run: Run, _: object) -> int:
+        started.append(run)
+        run.record_file.write_text("{}")
+        return 0
+
+    monkeypatch.setattr(do_run, "_run_process", succeed)
+    options = ("--budgets", "2", "--arms", "nnUNet", "--seeds", "1")
+    claim = Claim(workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_1" / "claim")
+    assert claim.take()
+    with claim:
+        assert run_command(workspace, *options) == 0
+        assert not started
+        old = time.time() - STALE_SECONDS - 1
+        os.utime(claim.file, (old, old))
+        assert run_command(workspace, *options) == 1
+        assert not started
+        assert run_command(workspace, *options, "--take-over") == 0
+    assert [(run.arm.name, run.seed) for run in started] == [("nnUNet", 1)]
+
+
 def test_self_training_trains_on_predicted_labels(
     finished_workspace: Path, run_command: Command, tmp_path: Path
 ) -> None:
@@ -158,6 +198,21 @@ def test_self_training_trains_on_predicted_labels(
         assert (raw / "labelsTr" / f"{case}.nii.gz").read_bytes() == predicted
     (log,) = (folder / "nnUNet_results").glob("*_self_training/*/fold_all/training_log*.txt")
     assert os.path.getsize(log) > 0
+
+
+def test_record_of_other_settings_is_named(
+    finished_workspace: Path, run_command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    file = workspace / "runs" / "Tiny" / "2" / "DyCON" / "seed_0" / "record.json"
+    record = json.loads(file.read_text())
+    record["settings"]["uncl_weight"] = 77.0
+    file.write_text(json.dumps(record))
+    assert run_command(workspace, *OPTIONS) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if "other settings than now" in line]
+    assert len(warned) == 1
+    assert str(file.parent) in warned[0]
 
 
 def test_other_presets_need_another_place(

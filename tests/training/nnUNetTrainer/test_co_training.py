@@ -122,7 +122,7 @@ def test_in_the_warmup_both_students_are_nnunettrainers(start: Start, trainer_cl
 
 @pytest.mark.parametrize("weight", [0.5, 1000.0])
 def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, weight: float) -> None:
-    """With the large weight, the gradients of each are clipped by themselves."""
+    """With the large weight, gradients are clipped."""
     trainer = start(nnUNetTrainerCoTraining, co_training_weight=weight, **AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
@@ -143,6 +143,14 @@ def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, we
     means = trainer.statistics.pop_means()
     assert means["co_training_loss"] == pytest.approx(losses[0], rel=1e-4)
     assert 0 < means["co_training_share"] < 1
+
+
+def test_each_module_is_clipped_by_itself(start: Start) -> None:
+    trainer = start(nnUNetTrainerDyCONCoTraining, uncl_weight=1e5, fecl_weight=1e5, **AT_ONCE)
+    take_steps(trainer, 1)
+    for module in (trainer.network, *trainer.auxiliary.values()):
+        found = [gradient.norm() for gradient in gradients(module).values() if gradient is not None]
+        assert torch.stack(found).norm().item() == pytest.approx(12, rel=1e-3)
 
 
 @both_methods
