@@ -84,7 +84,8 @@ def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependen
     again = workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", model, expect=1)
     assert "is there already" in again
     origin = json.loads((model / "fold_0" / "trained_with.json").read_text())
-    assert (origin["trainer"], origin["settings"]["uncl_weight"]) == ("nnUNetTrainerDyCONShort", DyCONSettings().uncl_weight)
+    assert origin["trainer"] == "nnUNetTrainerDyCONShort"
+    assert origin["settings"]["uncl_weight"] == DyCONSettings().uncl_weight
     stock = Environment(tmp_path / "stock", dependencies)
     gone = stock.python("import nnunetv2_dycon", check=False)
     assert "ModuleNotFoundError" in gone.stderr
