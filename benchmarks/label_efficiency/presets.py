@@ -55,6 +55,7 @@ PRESETS: dict[str, Preset] = {
             epochs=20,
             steps=100,
             validation_steps=8,
+            initial_learning_rate=0.03,
         ),
         Preset(
             name="lung_nodules",
@@ -67,6 +68,7 @@ PRESETS: dict[str, Preset] = {
             epochs=20,
             steps=100,
             validation_steps=8,
+            initial_learning_rate=0.03,
         ),
         # nnU-Net as it is, for GPUs.
         Preset(
