@@ -103,8 +103,11 @@ def run(options: argparse.Namespace) -> int:
     _keep_preset(workspace, source, preset)
     for each in wanted.values():
         each.plan()
-    signal.signal(signal.SIGTERM, _end)
-    outcomes = {number: _do(workspace, source, preset, each, options) for number, each in runs.items()}
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        outcomes = {number: _do(workspace, source, preset, each, options) for number, each in runs.items()}
+    finally:
+        signal.signal(signal.SIGTERM, before)
     failed = [runs[number].title for number, outcome in outcomes.items() if outcome == "failed"]
     stale = [each.title for each in runs.values() if each.state() == "stale claim"]
     for kind, titles in (("failed", failed), ("are claimed by processes that died", stale)):
