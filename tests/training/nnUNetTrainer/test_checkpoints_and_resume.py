@@ -95,6 +95,14 @@ def train(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monk
             return _FixedBatches(batches["labeled"], trainer), _FixedBatches(batches["validation"], trainer)
 
         monkeypatch.setattr(trainer, "get_dataloaders", get_fixed_dataloaders)
+        on_train_epoch_start = trainer.on_train_epoch_start
+
+        def fix_boxes() -> None:
+            # The places where patches are mixed are drawn like batches.
+            torch.manual_seed(trainer.current_epoch)
+            on_train_epoch_start()
+
+        monkeypatch.setattr(trainer, "on_train_epoch_start", fix_boxes)
         if until_epoch < trainer.num_epochs:
 
             def stop_there() -> None:
@@ -187,9 +195,9 @@ def test_a_checkpoint_of_other_settings_is_refused(
     plans["configurations"]["3d_fullres"]["dycon"] = {"uncl_weight": 1.5}
     workspace.write_plans(plans, plans["plans_name"])
     other = make_trainer(nnUNetTrainerDyCON)
-    with pytest.raises(UserError, match=r"uncl_weight: 5.0 there, 1.5 now"):
+    with pytest.raises(UserError, match=r"uncl_weight: 1.0 there, 1.5 now"):
         other.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
-    with pytest.raises(UserError, match=r"uncl_weight: 5.0 there, 1.5 now.*nnunetv2_dycon plan"):
+    with pytest.raises(UserError, match=r"uncl_weight: 1.0 there, 1.5 now.*nnunetv2_dycon plan"):
         other.on_train_start()
 
 
