@@ -130,7 +130,7 @@ def test_everything_is_logged_once_an_epoch(workspace: Workspace, make_trainer: 
     assert 0 < log["uncl_share"][1] + log["fecl_share"][1] < 1
     text = Path(trainer.log_file).read_text()
     assert "uncl_share" in text
-    assert "uncl_weight: 5.0" in text
+    assert "uncl_weight: 1.0" in text
 
 
 def test_bfloat16_autocast(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
