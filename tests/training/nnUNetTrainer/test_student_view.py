@@ -86,3 +86,14 @@ def test_ignored_voxels_of_the_labeled_patch_change_nothing(make_dycon: Callable
     torch.testing.assert_close(*losses)
     seen = torch.where(output.labeled & ~output.ignored, torch.randn_like(student), student)
     assert trainer.unlabeled_losses(NetworkOutput(seen, None), output)["uncl"] != losses[0]
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_nothing_waits_for_the_device(make_dycon: Callable[..., nnUNetTrainerDyCON], regions: bool) -> None:
+    # A tensor on the meta device has no values: whatever asks for one raises.
+    trainer = make_dycon(regions=regions, ignores=True)
+    strong, data = torch.empty(2, 2, 1, *PATCH, device="meta").unbind()
+    logits = torch.empty(2, trainer.label_manager.num_segmentation_heads, *PATCH, device="meta")
+    target = torch.empty(2, 3 if regions else 1, *PATCH, device="meta")
+    _, teacher = trainer.student_view(strong, NetworkOutput(logits, None), data, target)
+    assert teacher.logits.shape == logits.shape
