@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -75,3 +76,34 @@ def random_partners(batch: int, others: int, device: torch.device | str) -> Tens
     """
     start = torch.randint(others, (1,), device=device)
     return (torch.arange(batch, device=device) + start) % others
+
+
+class MixedPatches(NamedTuple):
+    """Unlabeled patches with parts of labeled ones.
+
+    Attributes:
+        patches: (B, C, *patch).
+        labeled: (B, 1, *patch) booleans, true where a patch shows a labeled one.
+        partners: (B,) indices: which labeled patch that is.
+    """
+
+    patches: Tensor
+    labeled: Tensor
+    partners: Tensor
+
+
+def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
+    """Mix unlabeled patches with labeled ones: a box of these in one half of the batch, all but a box in the other.
+
+    Args:
+        unlabeled: (B, C, *patch).
+        labeled: (B', C, *patch).
+        fraction: see :func:`random_box_mask`.
+
+    Returns:
+        The mixed patches and what they show.
+    """
+    batch, _, *patch_size = unlabeled.shape
+    mask = invert_every_second(random_box_mask(patch_size, fraction, batch, unlabeled.device))
+    partners = random_partners(batch, len(labeled), unlabeled.device)
+    return MixedPatches(torch.where(mask, labeled[partners], unlabeled), mask, partners)

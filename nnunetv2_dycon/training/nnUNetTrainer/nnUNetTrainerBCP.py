@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_dycon.training.bcp_settings import BCPSettings
-from nnunetv2_dycon.training.data_augmentation.copy_paste import invert_every_second, random_box_mask, random_partners
+from nnunetv2_dycon.training.data_augmentation.copy_paste import exchange_boxes
 from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels, largest_components
 from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
@@ -51,12 +51,10 @@ class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
             The mixed patches, and as ``output`` their target in the form that nnU-Net's loader gives it, ignored voxels
             included; ``labeled`` is true where a patch shows the labeled scan.
         """
-        batch, _, *patch_size = strong.shape
-        labeled = invert_every_second(random_box_mask(patch_size, self.settings.box_fraction, batch, strong.device))
-        partners = random_partners(batch, len(data), strong.device)
-        mixed = torch.where(labeled, data[partners], strong)
-        mixed_target = torch.where(labeled, target[partners], self._pseudo_target(teacher.logits, target))
-        return mixed, NetworkOutput(mixed_target, None, labeled)
+        mixed = exchange_boxes(strong, data, self.settings.box_fraction)
+        pseudo_target = self._pseudo_target(teacher.logits, target)
+        mixed_target = torch.where(mixed.labeled, target[mixed.partners], pseudo_target)
+        return mixed.patches, NetworkOutput(mixed_target, None, mixed.labeled)
 
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """Dice and cross-entropy where mixed patches show the labeled scan, and where they show the unlabeled one.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dycon.training.data_augmentation.copy_paste import invert_every_second, random_box_mask, random_partners
+from nnunetv2_dycon.training.data_augmentation.copy_paste import exchange_boxes
 from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 from nnunetv2_dycon.training.loss.cell_labels import (
     CellLabels,
@@ -92,14 +92,11 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         fraction = self.settings.copy_paste_fraction
         if fraction == 0:
             return strong, teacher
-        batch, _, *patch_size = strong.shape
-        labeled = invert_every_second(random_box_mask(patch_size, fraction, batch, strong.device))
-        partners = random_partners(batch, len(data), strong.device)
-        reference = reference_logits(target[partners], self.label_manager)
-        mixed = torch.where(labeled, data[partners], strong)
-        logits = torch.where(labeled, reference.logits.to(teacher.logits.dtype), teacher.logits)
-        ignored = None if reference.ignored is None else labeled & reference.ignored
-        return mixed, NetworkOutput(logits, teacher.bottleneck, labeled, ignored)
+        mixed = exchange_boxes(strong, data, fraction)
+        reference = reference_logits(target[mixed.partners], self.label_manager)
+        logits = torch.where(mixed.labeled, reference.logits.to(teacher.logits.dtype), teacher.logits)
+        ignored = None if reference.ignored is None else mixed.labeled & reference.ignored
+        return mixed.patches, NetworkOutput(logits, teacher.bottleneck, mixed.labeled, ignored)
 
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """UnCL and FeCL's unlabeled half. See nnUNetTrainerSemiSupervised."""

@@ -199,10 +199,22 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
 
     def _pass_unlabeled(self, data: Tensor, target: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:
         """Forward and backward on an unlabeled batch; returns its losses."""
-        views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
-        weak, strong = views.chunk(2, dim=1)
+        weak, strong = self._next_views()
         with self.autocast_context():
-            view, teacher = self.student_view(strong, self._forward_teacher(weak), data, target)
+            teacher = self._forward_teacher(weak)
+        return self._learn_from(teacher, strong, data, target, weights)
+
+    def _next_views(self) -> tuple[Tensor, Tensor]:
+        """The weak and the strong view of the next unlabeled batch, each (B, C, *patch)."""
+        views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
+        return views.chunk(2, dim=1)
+
+    def _learn_from(
+        self, teacher: NetworkOutput, strong: Tensor, data: Tensor, target: Tensor, weights: dict[str, float]
+    ) -> dict[str, Tensor]:
+        """Forward and backward of the student on its view; returns its losses."""
+        with self.autocast_context():
+            view, teacher = self.student_view(strong, teacher, data, target)
             losses = self.unlabeled_losses(self._forward_student(view), teacher)
             loss = sum(weights[term] * value for term, value in losses.items())
         self._backward(loss)

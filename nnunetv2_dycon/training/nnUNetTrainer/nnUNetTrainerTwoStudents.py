@@ -96,8 +96,7 @@ class nnUNetTrainerTwoStudents(nnUNetTrainerSemiSupervised):
 
     def _pass_unlabeled(self, data: Tensor, target: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:
         """Forward and backward of both students on an unlabeled batch; returns the first one's losses."""
-        views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
-        weak, strong = views.chunk(2, dim=1)
+        weak, strong = self._next_views()
         with self.autocast_context():
             said_by_first = self._forward_without_gradients(weak)
             with self.second_student():
@@ -106,17 +105,6 @@ class nnUNetTrainerTwoStudents(nnUNetTrainerSemiSupervised):
         with self.second_student():
             self._learn_from(said_by_first, strong, data, target, weights)
         return losses
-
-    def _learn_from(
-        self, teacher: NetworkOutput, strong: Tensor, data: Tensor, target: Tensor, weights: dict[str, float]
-    ) -> dict[str, Tensor]:
-        """Forward and backward of the acting student on the strong view; returns its losses."""
-        with self.autocast_context():
-            view, teacher = self.student_view(strong, teacher, data, target)
-            losses = self.unlabeled_losses(self._forward_student(view), teacher)
-            loss = sum(weights[term] * value for term, value in losses.items())
-        self._backward(loss)
-        return {term: value.detach() for term, value in losses.items()}
 
     def _pass_labeled(
         self, data: Tensor, target: Tensor | list[Tensor], weights: dict[str, float]
