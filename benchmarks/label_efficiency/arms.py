@@ -14,7 +14,7 @@ _PLAIN_TRAINER = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer:nnUNetTrainer"
 _ORACLE = "benchmarks.label_efficiency.oracle:nnUNetTrainerDyCONOracle"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
-# warm-up, no ramp and no mixed crops, the student deployed.
+# warm-up, no ramp, no mixed crops and no mirroring, the student deployed.
 _RELEASED: Mapping[str, Value] = {
     "uncl_weight": 0.5,
     "uncl_normalization": "voxels",
@@ -26,6 +26,7 @@ _RELEASED: Mapping[str, Value] = {
     "warmup_fraction": 0.0,
     "rampup_fraction": 0.0,
     "copy_paste_fraction": 0.0,
+    "mirrored_teacher": False,
     "deployed_network": "student",
 }
 
@@ -93,6 +94,7 @@ ARMS: dict[str, Arm] = {
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
         _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),
         _ablation("NoCopyPaste", "DyCON without exchange of labeled and unlabeled boxes", copy_paste_fraction=0.0),
+        _ablation("NoMirroring", "DyCON whose teacher sees the student's orientation", mirrored_teacher=False),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=5.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),
@@ -102,7 +104,6 @@ ARMS: dict[str, Arm] = {
         _ablation("NoFocalNegatives", "DyCON, FeCL without focal negatives", fecl_focal_negatives=False),
         _ablation("NoEntropyWeighting", "DyCON, FeCL without entropy weights", fecl_entropy_weighting=False),
         _ablation("NoHardNegatives", "DyCON, FeCL without the teacher's hard negatives", fecl_hard_negatives=False),
-        _ablation("NoCopyPaste", "DyCON without mixed crops", copy_paste_fraction=0.0),
         _ablation("FeCLOfficial", "DyCON with the released code's FeCL", fecl_variant="official"),
         _ablation("ReleasedWeights", "DyCON with the released weights and schedules", **_RELEASED),
         Arm("Oracle", _ORACLE, "DyCON whose FeCL sees the hidden labels: not a fair method", "ablation"),

@@ -64,7 +64,6 @@ def execute_run(folder: Path) -> None:
             dataset_json,
             seed=order["seed"],
             device=device,
-            mirroring=preset.mirroring,
             first_checkpoint=first_checkpoint,
         )
         checkpoint = trainings.second
@@ -81,7 +80,6 @@ def execute_run(folder: Path) -> None:
         raw / "imagesTs",
         predictions,
         device=device,
-        mirroring=preset.mirroring,
     )
     prediction_seconds = time.monotonic() - started
     curves = read_curves(checkpoint)

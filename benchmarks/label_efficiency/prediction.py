@@ -23,9 +23,8 @@ def predict(
     output: Path,
     *,
     device: torch.device,
-    mirroring: bool,
 ) -> None:
-    """Predict a folder of images as nnUNetv2_predict does, in this process.
+    """Predict a folder of images as nnUNetv2_predict does by default, with mirroring, in this process.
 
     Args:
         trainer_class: builds the network.
@@ -35,7 +34,6 @@ def predict(
         images: folder of ``CASE_0000`` files.
         output: folder for the segmentations; what an earlier attempt left there is written again.
         device: where.
-        mirroring: whether to average over mirrored copies.
     """
     plans_manager = PlansManager(plans)
     configuration = plans_manager.get_configuration(CONFIGURATION)
@@ -43,9 +41,7 @@ def predict(
     heads = plans_manager.get_label_manager(dataset_json).num_segmentation_heads
     channels = determine_num_input_channels(plans_manager, configuration, dataset_json)
     network = trainer_class.build_network_architecture(plans_manager, configuration, channels, heads, False)
-    predictor = nnUNetPredictor(
-        use_mirroring=mirroring, perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False
-    )
+    predictor = nnUNetPredictor(perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False)
     predictor.manual_initialization(
         network.to(device),
         plans_manager,

@@ -14,14 +14,13 @@ class Preset:
         channel_name: nnU-Net's channel name for a dataset that has no dataset.json.
         label_names: names of the labels 1, 2, ... for a dataset that has no dataset.json; empty for made-up names.
         patch_size: (axes in nnU-Net's order) in voxels; None keeps nnU-Net's own plans.
-        features: channels of each stage; None keeps nnU-Net's own plans.
-        convolutions: of each stage, in encoder and decoder; nnU-Net plans 2.
+        features: channels of each stage, highest resolution first; None keeps nnU-Net's own plans.
+        convolutions: of each stage, in encoder and decoder alike, where `features` are given; nnU-Net plans 2.
         batch_size: patches of a batch; None keeps nnU-Net's own.
         epochs: of a training.
         steps: training steps of an epoch.
         validation_steps: validation steps of an epoch, which give the pseudo-Dice.
         initial_learning_rate: of nnU-Net's SGD with polynomial decay.
-        mirroring: whether prediction averages over mirrored copies, as nnU-Net does by default.
         bfloat16_on_cpu: whether the training steps on a CPU compute in bfloat16 where that is safe, as nnU-Net does in
             float16 on a GPU.
     """
@@ -31,13 +30,12 @@ class Preset:
     label_names: tuple[str, ...]
     patch_size: tuple[int, int, int] | None
     features: tuple[int, ...] | None
-    convolutions: int
+    convolutions: tuple[int, ...]
     batch_size: int | None
     epochs: int
     steps: int
     validation_steps: int
     initial_learning_rate: float = 0.01
-    mirroring: bool = False
     bfloat16_on_cpu: bool = True
 
 
@@ -48,13 +46,13 @@ PRESETS: dict[str, Preset] = {
             name="hippocampus",
             channel_name="MRI",
             label_names=("anterior", "posterior"),
-            patch_size=(32, 40, 32),
-            features=(16, 32, 64, 128),
-            convolutions=1,
+            patch_size=(32, 48, 32),
+            features=(8, 32, 64, 128),
+            convolutions=(1, 2, 2, 2),
             batch_size=2,
             epochs=20,
             steps=100,
-            validation_steps=8,
+            validation_steps=16,
             initial_learning_rate=0.03,
         ),
         Preset(
@@ -62,12 +60,12 @@ PRESETS: dict[str, Preset] = {
             channel_name="CT",
             label_names=("nodule",),
             patch_size=(16, 48, 48),
-            features=(16, 32, 64, 128),
-            convolutions=1,
+            features=(8, 32, 64, 128),
+            convolutions=(1, 2, 2, 2),
             batch_size=2,
             epochs=20,
             steps=100,
-            validation_steps=8,
+            validation_steps=16,
             initial_learning_rate=0.03,
         ),
         # nnU-Net as it is, for GPUs.
@@ -77,12 +75,11 @@ PRESETS: dict[str, Preset] = {
             label_names=(),
             patch_size=None,
             features=None,
-            convolutions=2,
+            convolutions=(),
             batch_size=None,
             epochs=1000,
             steps=250,
             validation_steps=50,
-            mirroring=True,
             bfloat16_on_cpu=False,
         ),
     )

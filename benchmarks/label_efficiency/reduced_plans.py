@@ -30,7 +30,7 @@ def reduce_plans(plans: dict[str, Any], preset: Preset) -> dict[str, Any]:
         Plans of the name :data:`PLANS_IDENTIFIER`.
 
     Raises:
-        UserError: if the planner's rule gives another number of stages than the preset has features.
+        UserError: if the planner's rule gives another number of stages than the preset has features or convolutions.
     """
     plans = copy.deepcopy(plans)
     plans["plans_name"] = PLANS_IDENTIFIER
@@ -48,13 +48,18 @@ def reduce_plans(plans: dict[str, Any], preset: Preset) -> dict[str, Any]:
             f"the preset {preset.name} has features for {len(preset.features)} stages, but a patch of "
             f"{preset.patch_size} at a spacing of {configuration['spacing']} mm gives {stages}: give another patch size"
         )
+    if stages != len(preset.convolutions):
+        raise UserError(
+            f"{len(preset.convolutions)} numbers of convolutions are given for {stages} stages: give one for each"
+        )
     configuration["patch_size"] = [int(size) for size in patch_size]
     configuration["architecture"]["arch_kwargs"].update(
         n_stages=stages,
         features_per_stage=list(preset.features),
         strides=[list(stride) for stride in strides],
         kernel_sizes=[list(kernel) for kernel in kernel_sizes],
-        n_conv_per_stage=[preset.convolutions] * stages,
-        n_conv_per_stage_decoder=[preset.convolutions] * (stages - 1),
+        n_conv_per_stage=list(preset.convolutions),
+        # From the lowest resolution to the highest; the bottleneck has no decoder stage.
+        n_conv_per_stage_decoder=list(preset.convolutions[-2::-1]),
     )
     return plans

@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-steps", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--patch-size", nargs=3, type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--features", nargs="+", type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument("--convolutions", nargs="+", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--threads", type=int, metavar="T", help="CPU threads of a training (default: torch's choice)")
     parser.add_argument(
@@ -187,7 +188,7 @@ def _runs(
 
 
 def _preset(options: argparse.Namespace) -> Preset:
-    names = ("epochs", "steps", "validation_steps", "patch_size", "features")
+    names = ("epochs", "steps", "validation_steps", "patch_size", "features", "convolutions")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name, value in given.items():
         if min(value if isinstance(value, list) else [value]) < 1:

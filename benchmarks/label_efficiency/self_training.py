@@ -44,7 +44,6 @@ def train_twice(
     *,
     seed: int,
     device: torch.device,
-    mirroring: bool,
     first_checkpoint: Path | None,
 ) -> TwoTrainings:
     """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
@@ -58,7 +57,6 @@ def train_twice(
         dataset_json: the dataset's dataset.json.
         seed: of both trainings.
         device: where.
-        mirroring: whether predictions average over mirrored copies.
         first_checkpoint: of the same training on the labeled cases where it has been done already.
 
     Returns:
@@ -89,7 +87,6 @@ def train_twice(
             images,
             pseudo_labels,
             device=device,
-            mirroring=mirroring,
         )
         target_raw = folder / "nnUNet_raw" / plans["dataset_name"]
         # Its labels may be those of an attempt that was interrupted.

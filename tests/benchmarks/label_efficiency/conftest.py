@@ -16,7 +16,8 @@ from nnunetv2_dycon.demo.dataset import write_demo_dataset
 
 EXAMPLE_METHOD = Path(__file__).parents[3] / "benchmarks" / "label_efficiency" / "example_method.py"
 SHORT = ["--epochs", "2", "--steps", "2", "--validation-steps", "1"]
-SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--threads", "1", "--processes", "1"]
+SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--convolutions", "1", "1", "1"]
+SMALL += ["--threads", "1", "--processes", "1"]
 
 Command = Callable[..., int]
 

@@ -20,7 +20,9 @@ def plans_at(spacing: list[float]) -> dict:
 def test_hippocampus() -> None:
     plans = plans_at([1.0, 1.0, 1.0])
     before = copy.deepcopy(plans)
-    preset = replace(PRESETS["hippocampus"], patch_size=(32, 48, 32), convolutions=1)
+    preset = replace(
+        PRESETS["hippocampus"], patch_size=(32, 48, 32), features=(16, 32, 64, 128), convolutions=(1, 2, 3, 4)
+    )
     reduced = reduce_plans(plans, preset)
     assert plans == before
     configuration = reduced["configurations"][CONFIGURATION]
@@ -29,8 +31,8 @@ def test_hippocampus() -> None:
     assert network["features_per_stage"] == [16, 32, 64, 128]
     assert network["strides"] == [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2]]
     assert network["kernel_sizes"] == [[3, 3, 3]] * 4
-    assert network["n_conv_per_stage"] == [1, 1, 1, 1]
-    assert network["n_conv_per_stage_decoder"] == [1, 1, 1]
+    assert network["n_conv_per_stage"] == [1, 2, 3, 4]
+    assert network["n_conv_per_stage_decoder"] == [3, 2, 1]
     # What preprocessing reads stays.
     changed = {key for key, value in configuration.items() if value != before["configurations"][CONFIGURATION][key]}
     assert changed == {"patch_size", "architecture"}
@@ -53,3 +55,8 @@ def test_planned_keeps_nnunets_plans() -> None:
 def test_features_must_fit_the_patch() -> None:
     with pytest.raises(UserError, match="2 stages"):
         reduce_plans(plans_at([1.0, 1.0, 1.0]), replace(PRESETS["hippocampus"], features=(8, 16)))
+
+
+def test_every_stage_has_its_number_of_convolutions() -> None:
+    with pytest.raises(UserError, match="2 numbers of convolutions are given for 4 stages"):
+        reduce_plans(plans_at([1.0, 1.0, 1.0]), replace(PRESETS["hippocampus"], convolutions=(1, 2)))
