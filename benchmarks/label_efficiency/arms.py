@@ -14,7 +14,7 @@ _PLAIN_TRAINER = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer:nnUNetTrainer"
 _ORACLE = "benchmarks.label_efficiency.oracle:nnUNetTrainerDyCONOracle"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
-# warm-up, no ramp, no mixed crops and no mirroring, the student deployed.
+# warm-up, no ramp and no mixed crops, the student deployed.
 _RELEASED: Mapping[str, Value] = {
     "uncl_weight": 0.5,
     "uncl_normalization": "voxels",
@@ -26,7 +26,6 @@ _RELEASED: Mapping[str, Value] = {
     "warmup_fraction": 0.0,
     "rampup_fraction": 0.0,
     "copy_paste_fraction": 0.0,
-    "mirrored_teacher": False,
     "deployed_network": "student",
 }
 
@@ -94,7 +93,6 @@ ARMS: dict[str, Arm] = {
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
         _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),
         _ablation("NoCopyPaste", "DyCON without exchange of labeled and unlabeled boxes", copy_paste_fraction=0.0),
-        _ablation("NoMirroring", "DyCON whose teacher sees the student's orientation", mirrored_teacher=False),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=5.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),

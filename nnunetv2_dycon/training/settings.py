@@ -125,11 +125,6 @@ class SemiSupervisedSettings:
         minimum=0,
         maximum=1,
     )
-    mirrored_teacher: bool = setting(
-        True,
-        "whether the teacher sees its view mirrored along randomly drawn ones of nnU-Net's mirroring axes, its output "
-        "being mirrored back; the student then learns what prediction with mirroring would give",
-    )
     deployed_network: str = setting(
         "teacher",
         "whose weights checkpoints hold for prediction and whose pseudo-Dice chooses checkpoint_best",

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.data_augmentation.mirroring import random_mirror_axes
 from nnunetv2_dycon.training.logging.epoch_statistics import EpochStatistics
 from nnunetv2_dycon.training.logging.semi_supervised_logger import SemiSupervisedLogger
 from nnunetv2_dycon.training.network.bottleneck import BottleneckReader
@@ -242,16 +241,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerTeacher):
         return NetworkOutput(output, self.bottleneck_readers["student"].take() if self.reads_bottleneck else None)
 
     def _forward_teacher(self, data: Tensor) -> NetworkOutput:
-        axes = self._draw_mirror_axes()
         with torch.inference_mode():
-            output = full_resolution(self.teacher_network(data.flip(axes)))
+            output = full_resolution(self.teacher_network(data))
             bottleneck = self.bottleneck_readers["teacher"].take() if self.reads_bottleneck else None
-        # flip copies, even along no axis: tensors made in inference mode cannot take part in a graph, copies can.
-        return NetworkOutput(output.flip(axes), None if bottleneck is None else bottleneck.flip(axes))
-
-    def _draw_mirror_axes(self) -> list[int]:
-        """Along which axes of (B, C, *patch) the one who teaches sees its view mirrored, this time."""
-        return random_mirror_axes(self.inference_allowed_mirroring_axes) if self.settings.mirrored_teacher else []
+        # Tensors made in inference mode cannot take part in a graph; clones can.
+        return NetworkOutput(output.clone(), None if bottleneck is None else bottleneck.clone())
 
     def _backward(self, loss: Tensor) -> None:
         (loss if self.grad_scaler is None else self.grad_scaler.scale(loss)).backward()

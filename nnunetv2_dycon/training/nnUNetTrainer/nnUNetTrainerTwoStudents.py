@@ -123,9 +123,6 @@ class nnUNetTrainerTwoStudents(nnUNetTrainerSemiSupervised):
         return NetworkOutput(output, None if reader is None else reader.take())
 
     def _forward_without_gradients(self, data: Tensor) -> NetworkOutput:
-        axes = self._draw_mirror_axes()
         with torch.no_grad():
-            student = self._forward_student(data.flip(axes))
-        return NetworkOutput(
-            student.logits.flip(axes), None if student.bottleneck is None else student.bottleneck.flip(axes)
-        )
+            student = self._forward_student(data)
+        return NetworkOutput(student.logits, student.bottleneck)

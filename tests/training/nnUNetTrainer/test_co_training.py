@@ -123,7 +123,7 @@ def test_in_the_warmup_both_students_are_nnunettrainers(start: Start, trainer_cl
 @pytest.mark.parametrize("weight", [0.5, 1000.0])
 def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, weight: float) -> None:
     """With the large weight, gradients are clipped."""
-    trainer = start(nnUNetTrainerCoTraining, co_training_weight=weight, mirrored_teacher=False, **AT_ONCE)
+    trainer = start(nnUNetTrainerCoTraining, co_training_weight=weight, **AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.auxiliary["second_student"])]
@@ -190,7 +190,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
 
 
 def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, mirrored_teacher=False, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, **AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.auxiliary["second_student"])]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerUAMT:
     plans = workspace.read_plans()
-    settings = {"warmup_fraction": 0, "rampup_fraction": 0, "stochastic_passes": 3, "mirrored_teacher": False}
+    settings = {"warmup_fraction": 0, "rampup_fraction": 0, "stochastic_passes": 3}
     plans["configurations"]["3d_fullres"]["uamt"] = settings
     workspace.write_plans(plans, "nnUNetPlansUAMT")
     return make_trainer(nnUNetTrainerUAMT, "nnUNetPlansUAMT")

@@ -35,8 +35,7 @@ class MeanSquaredError(nnUNetTrainerSemiSupervised):
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
-    settings = {"copy_paste_fraction": 0, "mirrored_teacher": False}
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, **settings)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
@@ -53,8 +52,7 @@ def test_accumulated_gradients_are_those_of_one_loss(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans()
-    settings = {"warmup_fraction": 0, "rampup_fraction": 0, "mirrored_teacher": False}
-    plans["configurations"]["3d_fullres"]["mean_squared_error"] = settings
+    plans["configurations"]["3d_fullres"]["mean_squared_error"] = {"warmup_fraction": 0, "rampup_fraction": 0}
     workspace.write_plans(plans, "nnUNetPlansMSE")
     trainer = make_trainer(MeanSquaredError, "nnUNetPlansMSE")
     trainer.on_train_start()
