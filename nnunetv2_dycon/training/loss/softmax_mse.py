@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nnunetv2_dycon.training.loss.numerics import compute_dtype, without_autocast
+from nnunetv2_dycon.training.loss.probabilities import probabilities_of
 
 
 def softmax_mse(
@@ -35,7 +36,7 @@ def softmax_mse(
     dtype = compute_dtype(student_logits)
     with without_autocast(student_logits):
         student, teacher = (
-            logits.sigmoid() if regions else logits.softmax(1)
+            probabilities_of(logits, regions=regions)
             for logits in (student_logits.to(dtype), teacher_logits.detach().to(dtype))
         )
         squared = (student - teacher).square()

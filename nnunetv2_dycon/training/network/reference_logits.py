@@ -8,6 +8,8 @@ import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import Tensor
 
+from nnunetv2_dycon.training.split_target import split_target
+
 # A probability of 1 in float32, and no more than float16 holds.
 CERTAIN_LOGIT = 20.0
 
@@ -36,14 +38,11 @@ def reference_logits(target: Tensor, label_manager: LabelManager) -> ReferenceLo
     Returns:
         The logits, (B, number of segmentation heads, *patch), and what is ignored.
     """
-    ignored = None
+    target, ignored = split_target(target, label_manager)
     if label_manager.has_regions:
-        if label_manager.has_ignore_label:
-            target, ignored = target[:, :-1], target[:, -1:] > 0
         is_so = target > 0
     else:
-        if label_manager.has_ignore_label:
-            ignored = target == label_manager.ignore_label
+        if ignored is not None:
             target = torch.where(ignored, 0, target)
         classes = torch.arange(label_manager.num_segmentation_heads, device=target.device)
         is_so = target.clamp_min(0) == classes.view(1, -1, *[1] * (target.ndim - 2))

@@ -14,6 +14,7 @@ from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels, large
 from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.training.split_target import split_target
 
 
 class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
@@ -66,13 +67,9 @@ class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
         Returns:
             The loss under ``bcp``.
         """
-        target, labeled, known = teacher.output, teacher.labeled, teacher.labeled
-        if self.label_manager.ignore_label is not None:
-            if self.label_manager.has_regions:
-                target, ignored = target[:, :-1], target[:, -1:].bool()
-            else:
-                ignored = target == self.label_manager.ignore_label
-            known = labeled & ~ignored
+        target, ignored = split_target(teacher.output, self.label_manager)
+        labeled = teacher.labeled
+        known = labeled if ignored is None else labeled & ~ignored
         in_labeled, in_unlabeled = dice_and_cross_entropy(
             student.logits,
             target,

@@ -20,6 +20,7 @@ from nnunetv2_dycon.training.loss.cell_labels import (
 )
 from nnunetv2_dycon.training.loss.entropy import voxel_entropy
 from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.training.loss.probabilities import probabilities_of
 from nnunetv2_dycon.training.loss.uncl import uncl_terms
 from nnunetv2_dycon.training.network.bottleneck import bottleneck_channels
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
@@ -27,6 +28,7 @@ from nnunetv2_dycon.training.network.projection_head import ProjectionHead
 from nnunetv2_dycon.training.network.reference_logits import reference_logits
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
 from nnunetv2_dycon.training.schedules import adaptive_beta, sigmoid_rampup
+from nnunetv2_dycon.training.split_target import split_target
 
 # The released code's ramp of the threshold above which a teacher's negative is hard.
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
@@ -109,7 +111,7 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
             mask=None if teacher.ignored is None else ~teacher.ignored,
             normalization=self.settings.uncl_normalization,
         )
-        probabilities = self._probabilities(teacher.logits)
+        probabilities = probabilities_of(teacher.logits.float(), regions=self._has_regions)
         self.statistics.add("beta", beta)
         self.statistics.add("student_entropy", uncl.student_entropy)
         self.statistics.add("teacher_entropy", uncl.teacher_entropy)
@@ -135,14 +137,12 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
             return {}
         embeddings = self.embed_student(student.bottleneck)
         cells = embeddings.shape[2:]
-        ignore_label = self.label_manager.ignore_label
         if self._has_regions:
-            # nnU-Net appends the ignore label as a last region.
-            regions, ignored = (target, None) if ignore_label is None else (target[:, :-1], target[:, -1])
+            regions, ignored = split_target(target, self.label_manager)
             cell_labels = cell_labels_from_regions(regions, cells, ignored)
         else:
             num_labels = self.label_manager.num_segmentation_heads
-            cell_labels = cell_labels_from_segmentation(target, cells, num_labels, ignore_label)
+            cell_labels = cell_labels_from_segmentation(target, cells, num_labels, self.label_manager.ignore_label)
         return {"fecl": 0.5 * self._fecl(embeddings, cell_labels, student.logits)}
 
     def _fecl(
@@ -181,10 +181,6 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
     @property
     def _has_regions(self) -> bool:
         return self.label_manager.has_regions
-
-    def _probabilities(self, logits: Tensor) -> Tensor:
-        logits = logits.float()
-        return logits.sigmoid() if self._has_regions else logits.softmax(1)
 
     def _foreground_fraction(self, probabilities: Tensor) -> Tensor:
         # Not argmax, which takes ten times as long on a CPU.

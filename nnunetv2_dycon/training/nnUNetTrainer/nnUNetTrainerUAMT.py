@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dycon.training.loss.predictive_entropy import predictive_entropy
+from nnunetv2_dycon.training.loss.probabilities import probabilities_of
 from nnunetv2_dycon.training.loss.softmax_mse import softmax_mse
 from nnunetv2_dycon.training.network.network_output import NetworkOutput, full_resolution
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
@@ -82,5 +83,5 @@ class nnUNetTrainerUAMT(nnUNetTrainerSemiSupervised):
         for _ in range(passes):
             noise = (_NOISE * torch.randn_like(data)).clamp_(-_LARGEST_NOISE, _LARGEST_NOISE)
             logits = full_resolution(self.teacher_network(data + noise)).float()
-            total = total + (logits.sigmoid() if regions else logits.softmax(1))
+            total = total + probabilities_of(logits, regions=regions)
         return predictive_entropy(total / passes, regions=regions)
