@@ -45,7 +45,8 @@ def execute_run(folder: Path) -> None:
     if order["threads"] is not None:
         torch.set_num_threads(order["threads"])
     base = find_trainer_class(arm["trainer"])
-    trainer_class = make_benchmark_trainer(base, preset, bfloat16=device.type == "cpu" and preset.bfloat16_on_cpu)
+    bfloat16 = device.type == "cpu" and preset.bfloat16_on_cpu
+    trainer_class = make_benchmark_trainer(base, preset, bfloat16=bfloat16)
     preprocessed = Path(os.environ["nnUNet_preprocessed"]) / dataset
     dataset_json = read_json_file(preprocessed / "dataset.json")
     plans = plans_of_arm(read_json_file(preprocessed / f"{PLANS_IDENTIFIER}.json"), arm["name"], base, arm["settings"])
@@ -64,6 +65,7 @@ def execute_run(folder: Path) -> None:
             dataset_json,
             seed=order["seed"],
             device=device,
+            bfloat16=bfloat16,
             first_checkpoint=first_checkpoint,
         )
         checkpoint = trainings.second
@@ -80,6 +82,7 @@ def execute_run(folder: Path) -> None:
         raw / "imagesTs",
         predictions,
         device=device,
+        bfloat16=bfloat16,
     )
     prediction_seconds = time.monotonic() - started
     curves = read_curves(checkpoint)

@@ -23,6 +23,7 @@ def predict(
     output: Path,
     *,
     device: torch.device,
+    bfloat16: bool,
 ) -> None:
     """Predict a folder of images as nnUNetv2_predict does by default, with mirroring, in this process.
 
@@ -34,6 +35,7 @@ def predict(
         images: folder of ``CASE_0000`` files.
         output: folder for the segmentations; what an earlier attempt left there is written again.
         device: where.
+        bfloat16: compute on the CPU in bfloat16, as nnU-Net does in float16 on a GPU.
     """
     plans_manager = PlansManager(plans)
     configuration = plans_manager.get_configuration(CONFIGURATION)
@@ -52,4 +54,5 @@ def predict(
         checkpoint["inference_allowed_mirroring_axes"],
     )
     output.mkdir(parents=True, exist_ok=True)
-    predictor.predict_from_files_sequential(str(images), str(output))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        predictor.predict_from_files_sequential(str(images), str(output))

@@ -21,8 +21,8 @@ class Preset:
         steps: training steps of an epoch.
         validation_steps: validation steps of an epoch, which give the pseudo-Dice.
         initial_learning_rate: of nnU-Net's SGD with polynomial decay.
-        bfloat16_on_cpu: whether the training steps on a CPU compute in bfloat16 where that is safe, as nnU-Net does in
-            float16 on a GPU.
+        bfloat16_on_cpu: whether training and prediction on a CPU compute in bfloat16 where that is safe, as nnU-Net
+            does in float16 on a GPU.
     """
 
     name: str

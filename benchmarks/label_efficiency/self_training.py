@@ -44,6 +44,7 @@ def train_twice(
     *,
     seed: int,
     device: torch.device,
+    bfloat16: bool,
     first_checkpoint: Path | None,
 ) -> TwoTrainings:
     """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
@@ -57,6 +58,7 @@ def train_twice(
         dataset_json: the dataset's dataset.json.
         seed: of both trainings.
         device: where.
+        bfloat16: of the predictions, see :func:`predict`.
         first_checkpoint: of the same training on the labeled cases where it has been done already.
 
     Returns:
@@ -87,6 +89,7 @@ def train_twice(
             images,
             pseudo_labels,
             device=device,
+            bfloat16=bfloat16,
         )
         target_raw = folder / "nnUNet_raw" / plans["dataset_name"]
         # Its labels may be those of an attempt that was interrupted.
