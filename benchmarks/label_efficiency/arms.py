@@ -92,7 +92,7 @@ ARMS: dict[str, Arm] = {
         Arm("DyCONCoTraining", _trainer("nnUNetTrainerDyCONCoTraining"), "DyCON's losses in a co-training", "method"),
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
         _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),
-        _ablation("NoCopyPaste", "DyCON without exchange of labeled and unlabeled boxes", copy_paste_fraction=0.0),
+        _ablation("NoCopyPaste", "DyCON without labeled boxes in unlabeled patches", copy_paste_fraction=0.0),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=5.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),

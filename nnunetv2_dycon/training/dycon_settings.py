@@ -14,8 +14,8 @@ class DyCONSettings(SemiSupervisedSettings):
 
     copy_paste_fraction: float = setting(
         0.5,
-        "length, along each axis and as a fraction of the patch's, of the box that unlabeled and labeled patches "
-        "exchange in the student's view; 0: no exchange, as in the paper",
+        "length, along each axis and as a fraction of the patch's, of the box of a labeled patch that is pasted into "
+        "each unlabeled one in the student's view; 0: none, as in the paper",
         minimum=0,
         maximum=1,
     )

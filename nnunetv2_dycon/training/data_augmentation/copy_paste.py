@@ -92,6 +92,20 @@ class MixedPatches(NamedTuple):
     partners: Tensor
 
 
+def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
+    """Paste a box of a labeled patch into each unlabeled one, at the place where it was.
+
+    Args:
+        unlabeled: (B, C, *patch).
+        labeled: (B', C, *patch).
+        fraction: see :func:`random_box_mask`.
+
+    Returns:
+        The mixed patches and what they show.
+    """
+    return _mix(unlabeled, labeled, _boxes_of(unlabeled, fraction))
+
+
 def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
     """Mix unlabeled patches with labeled ones: a box of these in one half of the batch, all but a box in the other.
 
@@ -103,7 +117,14 @@ def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> Mixed
     Returns:
         The mixed patches and what they show.
     """
-    batch, _, *patch_size = unlabeled.shape
-    mask = invert_every_second(random_box_mask(patch_size, fraction, batch, unlabeled.device))
-    partners = random_partners(batch, len(labeled), unlabeled.device)
+    return _mix(unlabeled, labeled, invert_every_second(_boxes_of(unlabeled, fraction)))
+
+
+def _boxes_of(patches: Tensor, fraction: float) -> Tensor:
+    batch, _, *patch_size = patches.shape
+    return random_box_mask(patch_size, fraction, batch, patches.device)
+
+
+def _mix(unlabeled: Tensor, labeled: Tensor, mask: Tensor) -> MixedPatches:
+    partners = random_partners(len(unlabeled), len(labeled), unlabeled.device)
     return MixedPatches(torch.where(mask, labeled[partners], unlabeled), mask, partners)

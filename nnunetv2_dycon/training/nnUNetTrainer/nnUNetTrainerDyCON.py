@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dycon.training.data_augmentation.copy_paste import exchange_boxes
+from nnunetv2_dycon.training.data_augmentation.copy_paste import paste_boxes
 from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 from nnunetv2_dycon.training.loss.cell_labels import (
     CellLabels,
@@ -85,16 +85,15 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
     def student_view(
         self, strong: Tensor, teacher: NetworkOutput, data: Tensor, target: Tensor
     ) -> tuple[Tensor, NetworkOutput]:
-        """Mix the unlabeled patches with labeled ones, whose labels then are the teacher's.
+        """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
 
-        In one half of the batch a box of a labeled patch is pasted into each unlabeled one, in the other half the
-        reverse, as in bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673). See
-        nnUNetTrainerSemiSupervised.
+        One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): the other one,
+        in which little of the unlabeled patch is seen, made the result worse. See nnUNetTrainerSemiSupervised.
         """
         fraction = self.settings.copy_paste_fraction
         if fraction == 0:
             return strong, teacher
-        mixed = exchange_boxes(strong, data, fraction)
+        mixed = paste_boxes(strong, data, fraction)
         reference = reference_logits(target[mixed.partners], self.label_manager)
         logits = torch.where(mixed.labeled, reference.logits.to(teacher.logits.dtype), teacher.logits)
         ignored = None if reference.ignored is None else mixed.labeled & reference.ignored

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from nnunetv2_dycon.training.data_augmentation.copy_paste import invert_every_second, random_box_mask, random_partners
+from nnunetv2_dycon.training.data_augmentation.copy_paste import (
+    MixedPatches,
+    exchange_boxes,
+    invert_every_second,
+    paste_boxes,
+    random_box_mask,
+    random_partners,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -82,8 +90,19 @@ def test_partners_are_all_of_the_other_batch_in_turn(batch: int, others: int) ->
     assert seen == set(range(others))
 
 
-def test_nothing_waits_for_the_device() -> None:
+@pytest.mark.parametrize(("mix", "labeled_voxels"), [(paste_boxes, [27, 27]), (exchange_boxes, [27, 216 - 27])])
+def test_boxes_of_the_partner_are_seen_at_their_place(mix: Callable[..., MixedPatches], labeled_voxels: list) -> None:
+    unlabeled, labeled = torch.randn(2, 2, 6, 6, 6), torch.randn(3, 2, 6, 6, 6)
+    mixed = mix(unlabeled, labeled, 0.5)
+    assert sorted(mixed.labeled.flatten(1).sum(1).tolist()) == labeled_voxels
+    for patch, mask, own, partner in zip(mixed.patches, mixed.labeled, unlabeled, labeled[mixed.partners], strict=True):
+        mask = mask.expand_as(patch)
+        assert torch.equal(patch[mask], partner[mask])
+        assert torch.equal(patch[~mask], own[~mask])
+
+
+@pytest.mark.parametrize("mix", [paste_boxes, exchange_boxes])
+def test_nothing_waits_for_the_device(mix: Callable[..., MixedPatches]) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
-    mask = invert_every_second(random_box_mask((8, 8, 8), 0.5, 2, "meta"))
     data = torch.empty(3, 1, 8, 8, 8, device="meta")
-    torch.where(mask, data[random_partners(2, 3, "meta")], data[:2])
+    mix(data[:2], data, 0.5)
