@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from unittest.mock import patch
@@ -32,8 +33,14 @@ def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_here(run: Run, environment: Mapping[str, str]) -> int:
     """In place of a process, which would have to import nnU-Net."""
-    with patch.dict(os.environ, environment):
-        execute_run(run.folder)
+    # A process has SIGTERM's default too. nnU-Net's pools end their forked workers by it, and one that inherits a
+    # handler written in Python can miss it and wait for ever.
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with patch.dict(os.environ, environment):
+            execute_run(run.folder)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
