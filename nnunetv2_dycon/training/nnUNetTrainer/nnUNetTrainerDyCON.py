@@ -87,8 +87,8 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
     ) -> tuple[Tensor, NetworkOutput]:
         """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
 
-        One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): the other one,
-        in which little of the unlabeled patch is seen, made the result worse. See nnUNetTrainerSemiSupervised.
+        One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other
+        one little of the unlabeled patch is seen. See nnUNetTrainerSemiSupervised.
         """
         fraction = self.settings.copy_paste_fraction
         if fraction == 0:
