@@ -78,7 +78,9 @@ def uncl_terms(
         \operatorname{mean}_c \frac{\sum_i w_i (p_{s,ic} - p_{t,ic})^2}{\sum_i w_i (p_{s,ic}^2 + p_{t,ic}^2)}
 
     over the batch, for each class but the background, or each region. This is a soft Dice loss in which voxels count
-    by their weight: the size of a structure does not matter, nor how much background lies around it.
+    by their weight: the size of a structure does not matter, nor how much background lies around it. The denominator
+    is a constant for the gradient: a gradient through it rewards larger predictions wherever student and teacher
+    disagree, the teacher follows its student, and the pseudo-labels grow.
 
     The distribution of a voxel is the softmax over classes, or, for region-based training, one Bernoulli distribution
     per region (sigmoid) with the entropies summed. Everything is computed in float32 (float64 for float64 logits)
@@ -205,11 +207,10 @@ class _UnCL(torch.autograd.Function):
             # The first class is the background; regions have none.
             counts = torch.ones_like(sizes) if regions else torch.arange(len(sizes), device=sizes.device) > 0
             by_difference = counts / (counts.sum().clamp_min(1) * (sizes + SMALLEST_CLASS_SIZE))
-            by_size = -by_difference * differences / (sizes + SMALLEST_CLASS_SIZE)
         else:
-            by_difference, by_size = inverse_weight.expand_as(differences), None
+            by_difference = inverse_weight.expand_as(differences)
         distance = (differences * by_difference).sum()
-        ctx.save_for_backward(student_logits, mask, inverse_weight, by_difference, by_size)
+        ctx.save_for_backward(student_logits, mask, inverse_weight, by_difference)
         # Tensors made in inference mode cannot be saved in the usual way, and a teacher is run in inference mode.
         ctx.teacher_logits = teacher_logits
         ctx.beta, ctx.regions = beta, regions
@@ -222,14 +223,12 @@ class _UnCL(torch.autograd.Function):
     def backward(
         ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, None, None, None, None, None]:
-        student_logits, mask, inverse_weight, by_difference, by_size = ctx.saved_tensors
+        student_logits, mask, inverse_weight, by_difference = ctx.saved_tensors
         dtype, beta, regions = compute_dtype(student_logits), ctx.beta, ctx.regions
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
         gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
         by_difference = (by_difference * distance_gradient).view(1, -1, 1)
-        if by_size is not None:
-            by_size = (by_size * distance_gradient).view(1, -1, 1)
         entropy_gradient = entropy_gradient * inverse_weight
         for start in range(0, student_flat.shape[2], length):
             tile = slice(start, start + length)
@@ -240,10 +239,6 @@ class _UnCL(torch.autograd.Function):
             # By a voxel's weight, and by the student's probabilities at a given weight.
             by_probability = difference * by_difference
             by_weight = (difference * by_probability).sum(1)
-            if by_size is not None:
-                squares = student.probability.square().addcmul_(teacher.probability, teacher.probability)
-                by_weight += squares.mul_(by_size).sum(1)
-                by_probability.addcmul_(student.probability, by_size)
             # d weight / d Hs = -beta exp(beta Hs) weight^2, where exp(beta Hs) weight is a sigmoid.
             share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
             by_entropy = by_weight.mul_(scale).mul_(share).mul_(-beta) + entropy_gradient

@@ -146,7 +146,7 @@ def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, we
 
 
 def test_each_module_is_clipped_by_itself(start: Start) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, uncl_weight=1e5, fecl_weight=1e5, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, uncl_weight=1e5, fecl_weight=1e5, copy_paste_fraction=0.5, **AT_ONCE)
     take_steps(trainer, 1)
     for module in (trainer.network, *trainer.auxiliary.values()):
         found = [gradient.norm() for gradient in gradients(module).values() if gradient is not None]
@@ -190,7 +190,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
 
 
 def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, **AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.auxiliary["second_student"])]
@@ -306,6 +306,6 @@ def test_regions(start: Start, workspace: Workspace, trainer_class: TrainerClass
 
 
 def test_dycon_without_fecl_needs_no_heads(start: Start) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, fecl_weight=0, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, fecl_weight=0, copy_paste_fraction=0.5, **AT_ONCE)
     take_steps(trainer, 1)
     assert list(trainer.auxiliary) == ["second_student"]

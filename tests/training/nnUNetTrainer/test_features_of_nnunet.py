@@ -20,7 +20,7 @@ from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrain
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0}
+SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0, "copy_paste_fraction": 0.5}
 
 
 def _train_and_check(trainer: nnUNetTrainerDyCON) -> dict:

@@ -24,7 +24,7 @@ IGNORE = 3
 def make_dycon(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> Callable[..., nnUNetTrainerDyCON]:
     def make(*, regions: bool = False, ignores: bool = False, **settings: object) -> nnUNetTrainerDyCON:
         workspace.write_labels(regions=regions, ignores=ignores)
-        workspace.write_settings("nnUNetPlansView", **settings)
+        workspace.write_settings("nnUNetPlansView", **{"copy_paste_fraction": 0.5, **settings})
         return make_trainer(nnUNetTrainerDyCON, "nnUNetPlansView")
 
     return make
@@ -40,7 +40,7 @@ def mix(trainer: nnUNetTrainerDyCON, target: Tensor, batch: int = 2) -> tuple[Te
 
 
 def test_a_labeled_box_is_pasted_into_each_unlabeled_patch(make_dycon: Callable[..., nnUNetTrainerDyCON]) -> None:
-    _, mixed, output = mix(make_dycon(copy_paste_fraction=0.5), torch.zeros(2, 1, *PATCH))
+    _, mixed, output = mix(make_dycon(), torch.zeros(2, 1, *PATCH))
     assert torch.equal(mixed > 0, output.labeled)
     # Half of each axis: a box of 3 x 4 x 2 voxels in a patch of 6 x 8 x 4.
     assert (mixed > 0).flatten(1).sum(1).tolist() == [24, 24]

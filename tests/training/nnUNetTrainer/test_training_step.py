@@ -35,7 +35,7 @@ class MeanSquaredError(nnUNetTrainerSemiSupervised):
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
@@ -138,7 +138,7 @@ def test_bfloat16_autocast(workspace: Workspace, make_trainer: Callable[..., nnU
         def autocast_context(self) -> torch.autocast:
             return torch.autocast("cpu", dtype=torch.bfloat16)
 
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0.5)
     losses = {}
     for trainer_class in (nnUNetTrainerDyCON, Autocast):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")
@@ -159,7 +159,7 @@ def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUN
         def _do_i_compile(self) -> bool:
             return True
 
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0.5)
     weights, losses = {}, {}
     for trainer_class in (nnUNetTrainerDyCON, Compiled):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")

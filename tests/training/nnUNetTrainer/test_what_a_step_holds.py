@@ -34,7 +34,7 @@ class Watching(nnUNetTrainerDyCON):
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., Watching]) -> Watching:
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0.5)
     trainer = make_trainer(Watching, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
