@@ -14,7 +14,7 @@ _PLAIN_TRAINER = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer:nnUNetTrainer"
 _ORACLE = "benchmarks.label_efficiency.oracle:nnUNetTrainerDyCONOracle"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
-# warm-up and no ramp, the student deployed.
+# warm-up, no ramp and no mixed crops, the student deployed.
 _RELEASED: Mapping[str, Value] = {
     "uncl_weight": 0.5,
     "uncl_normalization": "voxels",
@@ -25,6 +25,7 @@ _RELEASED: Mapping[str, Value] = {
     "fecl_variant": "official",
     "warmup_fraction": 0.0,
     "rampup_fraction": 0.0,
+    "copy_paste_fraction": 0.0,
     "deployed_network": "student",
 }
 
@@ -91,7 +92,7 @@ ARMS: dict[str, Arm] = {
         Arm("DyCONCoTraining", _trainer("nnUNetTrainerDyCONCoTraining"), "DyCON's losses in a co-training", "method"),
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
         _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),
-        _ablation("CopyPaste", "DyCON with labeled boxes in unlabeled patches", copy_paste_fraction=0.5),
+        _ablation("NoCopyPaste", "DyCON without labeled boxes in unlabeled patches", copy_paste_fraction=0.0),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=10.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),

@@ -15,11 +15,17 @@ def random_box_mask(
     batch: int,
     device: torch.device | str,
     generator: torch.Generator | None = None,
+    *,
+    wraps: bool = False,
 ) -> Tensor:
     """One box of fixed size at a random place in each patch.
 
     The zero-centred mask of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673). Places are
     drawn on the device and independently for each patch; nothing waits for it.
+
+    A box that must fit covers the middle of a patch more often than its rim, and always if it is at least half as long
+    as the patch: where patches show one structure in their middle, it would be cut in all of them. A box that wraps
+    around goes on at the opposite side, and covers all voxels equally often.
 
     Args:
         patch_size: voxels along each axis, of any number of axes.
@@ -27,9 +33,11 @@ def random_box_mask(
         batch: number of patches.
         device: where to make the mask.
         generator: source of the random places, on `device`; torch's own by default.
+        wraps: whether the box may start anywhere and goes on at the opposite side of the patch.
 
     Returns:
-        (batch, 1, *patch_size) booleans, true in the box. All places where the box fits are equally probable.
+        (batch, 1, *patch_size) booleans, true in the box. All places where the box fits, or all places, are equally
+        probable.
 
     Raises:
         ValueError: if `fraction` is out of range.
@@ -39,9 +47,9 @@ def random_box_mask(
     mask = torch.ones((batch, 1, *[1] * len(patch_size)), dtype=torch.bool, device=device)
     for axis, length in enumerate(patch_size):
         box_length = max(1, round(fraction * length))
-        start = torch.randint(length - box_length + 1, (batch, 1), device=device, generator=generator)
-        position = torch.arange(length, device=device)
-        inside = (position >= start) & (position < start + box_length)
+        places = length if wraps else length - box_length + 1
+        start = torch.randint(places, (batch, 1), device=device, generator=generator)
+        inside = (torch.arange(length, device=device) - start) % length < box_length
         mask = mask & inside.view(batch, 1, *[length if other == axis else 1 for other in range(len(patch_size))])
     return mask
 
@@ -93,7 +101,7 @@ class MixedPatches(NamedTuple):
 
 
 def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
-    """Paste a box of a labeled patch into each unlabeled one, at the place where it was.
+    """Paste a box of a labeled patch into each unlabeled one, at the place where it was; boxes wrap around.
 
     Args:
         unlabeled: (B, C, *patch).
@@ -103,7 +111,7 @@ def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPat
     Returns:
         The mixed patches and what they show.
     """
-    return _mix(unlabeled, labeled, _boxes_of(unlabeled, fraction))
+    return _mix(unlabeled, labeled, _boxes_of(unlabeled, fraction, wraps=True))
 
 
 def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
@@ -117,12 +125,12 @@ def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> Mixed
     Returns:
         The mixed patches and what they show.
     """
-    return _mix(unlabeled, labeled, invert_every_second(_boxes_of(unlabeled, fraction)))
+    return _mix(unlabeled, labeled, invert_every_second(_boxes_of(unlabeled, fraction, wraps=False)))
 
 
-def _boxes_of(patches: Tensor, fraction: float) -> Tensor:
+def _boxes_of(patches: Tensor, fraction: float, *, wraps: bool) -> Tensor:
     batch, _, *patch_size = patches.shape
-    return random_box_mask(patch_size, fraction, batch, patches.device)
+    return random_box_mask(patch_size, fraction, batch, patches.device, wraps=wraps)
 
 
 def _mix(unlabeled: Tensor, labeled: Tensor, mask: Tensor) -> MixedPatches:

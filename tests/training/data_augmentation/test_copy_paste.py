@@ -46,6 +46,23 @@ def test_boxes_lie_at_all_places_equally_often_and_independently() -> None:
     assert (counts - 500).abs().max() < 100
 
 
+def test_boxes_that_wrap_around_cover_all_voxels_equally_often() -> None:
+    mask = random_box_mask((6, 5), 0.5, 6000, "cpu", generator(), wraps=True)[:, 0]
+    assert (mask.flatten(1).sum(1) == 3 * 2).all()
+    # The box of 3 x 2 voxels covers a fifth of the patch.
+    assert (mask.float().mean(0) - 0.2).abs().max() < 0.02
+    along_first_axis = mask.any(2)
+    assert (along_first_axis.sum(1) == 3).all()
+    # One piece, or one at each end.
+    changes = along_first_axis != along_first_axis.roll(1, 1)
+    assert (changes.sum(1) == 2).all()
+    assert (along_first_axis[:, 0] & along_first_axis[:, -1]).any()
+
+
+def test_a_box_that_must_fit_covers_the_middle_always() -> None:
+    assert random_box_mask((6, 6), 0.5, 1000, "cpu", generator())[:, 0, 2:4, 2:4].flatten(1).any(1).all()
+
+
 def test_the_box_follows_torchs_seed() -> None:
     torch.manual_seed(1)
     first, second = (random_box_mask((32, 32), 0.5, 4, "cpu") for _ in range(2))
@@ -106,3 +123,13 @@ def test_nothing_waits_for_the_device(mix: Callable[..., MixedPatches]) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
     data = torch.empty(3, 1, 8, 8, 8, device="meta")
     mix(data[:2], data, 0.5)
+
+
+def test_pasted_boxes_wrap_around_and_exchanged_ones_do_not() -> None:
+    patches = torch.zeros(500, 1, 8, 8)
+    pasted = paste_boxes(patches, patches, 0.5).labeled
+    exchanged = exchange_boxes(patches, patches, 0.5).labeled
+    exchanged = exchanged ^ (exchanged.flatten(1).sum(1) > 16).view(-1, 1, 1, 1)
+    for mask, wraps in ((pasted, True), (exchanged, False)):
+        rows = mask[:, 0].any(2)
+        assert bool((rows[:, 0] & rows[:, -1]).any()) == wraps

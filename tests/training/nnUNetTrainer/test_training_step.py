@@ -35,7 +35,7 @@ class MeanSquaredError(nnUNetTrainerSemiSupervised):
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
