@@ -129,6 +129,7 @@ def test_pasted_boxes_wrap_around_and_exchanged_ones_do_not() -> None:
     patches = torch.zeros(500, 1, 8, 8)
     pasted = paste_boxes(patches, patches, 0.5).labeled
     exchanged = exchange_boxes(patches, patches, 0.5).labeled
+    # The box itself, of 4 x 4 voxels, also where all but a box is labeled.
     exchanged = exchanged ^ (exchanged.flatten(1).sum(1) > 16).view(-1, 1, 1, 1)
     for mask, wraps in ((pasted, True), (exchanged, False)):
         rows = mask[:, 0].any(2)

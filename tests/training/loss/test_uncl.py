@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nnunetv2_dycon.training.loss import uncl
-from nnunetv2_dycon.training.loss.uncl import UnCLTerms, uncl_loss, uncl_terms
+from nnunetv2_dycon.training.loss.uncl import uncl_loss, uncl_terms
 from tests.training.loss.largest_tensor import LargestTensor
+from tests.training.loss.plain_uncl import plain_uncl_terms
 
 NORMALIZATIONS = ["voxels", "classes"]
 CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
@@ -21,37 +22,6 @@ CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
 def logits(*shape: int, seed: int = 0, scale: float = 3.0, dtype: torch.dtype = torch.float64) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return (scale * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
-
-
-def plain_terms(
-    student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None, normalization: str
-) -> UnCLTerms:
-    """The formula, written down with torch's own distributions and left to autograd."""
-    if regions:
-        student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
-        teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
-        student_probability, teacher_probability = student.sigmoid(), teacher.sigmoid()
-    else:
-        student_entropy = torch.distributions.Categorical(logits=student.movedim(1, -1)).entropy()
-        teacher_entropy = torch.distributions.Categorical(logits=teacher.movedim(1, -1)).entropy()
-        student_probability, teacher_probability = student.softmax(1), teacher.softmax(1)
-    scale = 1 / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
-    weights = torch.ones_like(scale) if mask is None else mask.to(scale).reshape(scale.shape)
-    squared = (student_probability - teacher_probability) ** 2
-
-    def mean(values: Tensor) -> Tensor:
-        return (values * weights).sum() / weights.sum()
-
-    if normalization == "voxels":
-        distance = mean(squared.sum(1) * scale)
-    else:
-        axes = (0, *range(2, student.ndim))
-        voxels = (scale * weights).unsqueeze(1)
-        sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-5
-        distances = (voxels * squared).sum(axes) / sizes.detach()
-        # The first class is the background; a region may be anything.
-        distance = distances.mean() if regions else distances[1:].sum() / max(1, len(distances) - 1)
-    return UnCLTerms(distance, mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy))
 
 
 @pytest.fixture
@@ -87,7 +57,7 @@ def test_terms_and_gradients_equal_the_plain_formula(
     random = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     mask = {"none": None, "boolean": random > 0.4, "weights": random.unsqueeze(1)}[mask_kind]
     terms = uncl_terms(student, teacher, 0.7, regions=regions, mask=mask, normalization=normalization)
-    expected = plain_terms(student, teacher, 0.7, regions, mask, normalization)
+    expected = plain_uncl_terms(student, teacher, 0.7, regions, mask, normalization)
     for value, expected_value in zip(terms, expected, strict=True):
         torch.testing.assert_close(value, expected_value, rtol=1e-9, atol=1e-12)
     for value, expected_value in zip(terms[:2], expected[:2], strict=True):

@@ -1,0 +1,39 @@
+"""The terms of UnCL in the plainest way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nnunetv2_dycon.training.loss.uncl import UnCLTerms
+
+
+def plain_uncl_terms(
+    student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None, normalization: str
+) -> UnCLTerms:
+    """The formula, written down with torch's own distributions and left to autograd."""
+    if regions:
+        student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
+        teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
+        student_probability, teacher_probability = student.sigmoid(), teacher.sigmoid()
+    else:
+        student_entropy = torch.distributions.Categorical(logits=student.movedim(1, -1)).entropy()
+        teacher_entropy = torch.distributions.Categorical(logits=teacher.movedim(1, -1)).entropy()
+        student_probability, teacher_probability = student.softmax(1), teacher.softmax(1)
+    scale = 1 / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
+    weights = torch.ones_like(scale) if mask is None else mask.to(scale).reshape(scale.shape)
+    squared = (student_probability - teacher_probability) ** 2
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * weights).sum() / weights.sum()
+
+    if normalization == "voxels":
+        distance = mean(squared.sum(1) * scale)
+    else:
+        axes = (0, *range(2, student.ndim))
+        voxels = (scale * weights).unsqueeze(1)
+        sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-5
+        distances = (voxels * squared).sum(axes) / sizes.detach()
+        # The first class is the background; a region may be anything.
+        distance = distances.mean() if regions else distances[1:].sum() / max(1, len(distances) - 1)
+    return UnCLTerms(distance, mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy))
