@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.rot90 import Rot90Transform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.spatial.transpose import TransposeAxesTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.nnunet_masking import MaskImageTransform
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
+from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
 
-_SPATIAL_TRANSFORMS = (SpatialTransform, MirrorTransform, Convert3DTo2DTransform, Convert2DTo3DTransform)
+from nnunetv2_dycon.exceptions import UserError
+
+_SPATIAL_TRANSFORMS = (
+    SpatialTransform,
+    MirrorTransform,
+    Rot90Transform,
+    TransposeAxesTransform,
+    Convert3DTo2DTransform,
+    Convert2DTo3DTransform,
+)
+_KINDS = (_SPATIAL_TRANSFORMS, (ImageOnlyTransform,), (MaskImageTransform,), (SegOnlyTransform,))
 
 
 class TwoViewsTransform(BasicTransform):
     """One spatial transform, then a weak view without and a strong view with intensity transforms.
 
     It is made from the training transforms of the trainer, so that a change there (mirroring axes, rotation ranges,
-    further intensity transforms) holds for unlabeled data too. The views differ by intensity only: every voxel of one
-    shows the same place as that voxel of the other.
+    further intensity transforms) holds for unlabeled data too; those of segmentations alone are left out. The views
+    differ by intensity only: every voxel of one shows the same place as that voxel of the other.
 
     Input: ``image`` (C, X, Y, Z) and ``segmentation`` (1, X, Y, Z), the latter -1 outside the nonzero mask. Output:
     ``image`` (2C, ...), the weak view's channels first, and an empty ``segmentation``, since nnU-Net's loader collects
@@ -29,20 +41,27 @@ class TwoViewsTransform(BasicTransform):
         training_transforms: what ``nnUNetTrainer.get_training_transforms`` returns.
         strong_view_probability: each intensity transform is applied to the strong view with at least this probability,
             in [0, 1].
+
+    Raises:
+        UserError: when it cannot be told of a transform whether it moves voxels or changes intensities.
     """
 
     def __init__(self, training_transforms: ComposeTransforms, strong_view_probability: float) -> None:
         super().__init__()
         transforms = training_transforms.transforms
-        self.spatial = ComposeTransforms([t for t in transforms if isinstance(t, _SPATIAL_TRANSFORMS)])
+        for transform in transforms:
+            if not any(_is_only(transform, *kinds) for kinds in _KINDS):
+                raise UserError(
+                    f"The trainer's training transforms hold {transform!r}. Unlabeled patches are shown to teacher and "
+                    "student with the same spatial and different intensity transforms, and this one is not known to be "
+                    "either. If it changes intensities only, derive it from batchgeneratorsv2's ImageOnlyTransform; "
+                    "otherwise leave it out of get_training_transforms."
+                )
+        self.spatial = ComposeTransforms([t for t in transforms if _is_only(t, *_SPATIAL_TRANSFORMS)])
         self.strong = ComposeTransforms(
-            [
-                RandomTransform(t.transform, max(t.apply_probability, strong_view_probability))
-                for t in transforms
-                if isinstance(t, RandomTransform) and isinstance(t.transform, ImageOnlyTransform)
-            ]
+            [_at_least(t, strong_view_probability) for t in transforms if _is_only(t, ImageOnlyTransform)]
         )
-        self.masking = ComposeTransforms([t for t in transforms if isinstance(t, MaskImageTransform)])
+        self.masking = ComposeTransforms([t for t in transforms if _is_only(t, MaskImageTransform)])
 
     def apply(self, data_dict: dict, **params: object) -> dict:
         """Make the two views; see the class."""
@@ -52,3 +71,21 @@ class TwoViewsTransform(BasicTransform):
         views = [crop["image"], self.strong(image=crop["image"].clone())["image"]]
         views = [self.masking(**{**crop, "image": view})["image"] for view in views]
         return {"image": torch.cat(views), "segmentation": torch.empty(0, dtype=torch.int16)}
+
+
+def _is_only(transform: BasicTransform, *kinds: type[BasicTransform]) -> bool:
+    """Whether the transform, or every one that it may apply, is of these kinds."""
+    if isinstance(transform, RandomTransform):
+        return _is_only(transform.transform, *kinds)
+    if isinstance(transform, OneOfTransform):
+        return all(_is_only(t, *kinds) for t in transform.list_of_transforms)
+    return isinstance(transform, kinds)
+
+
+def _at_least(transform: BasicTransform, probability: float) -> BasicTransform:
+    """The transform, applied with at least this probability."""
+    if isinstance(transform, RandomTransform):
+        return RandomTransform(transform.transform, max(transform.apply_probability, probability))
+    if isinstance(transform, OneOfTransform):
+        return OneOfTransform([_at_least(t, probability) for t in transform.list_of_transforms])
+    return transform

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
 from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.rot90 import Rot90Transform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
+from batchgeneratorsv2.transforms.utils.pseudo2d import Convert3DTo2DTransform
+from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
 from torch import Tensor
 
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 
 PATCH_SIZE = {2: (24, 20), 3: (12, 20, 16)}
@@ -166,6 +171,62 @@ def test_probabilities_are_raised_and_never_lowered(least: float, expected: list
     transform = TwoViewsTransform(transforms, least)
     assert [t.apply_probability for t in transform.strong.transforms] == expected
     assert [t.apply_probability for t in transforms.transforms if is_intensity(t)] == PROBABILITIES
+
+
+class Add(ImageOnlyTransform):
+    """Adds one."""
+
+    def _apply_to_image(self, img: Tensor, **_: object) -> Tensor:
+        return img + 1
+
+
+class Unknown(BasicTransform):
+    """May do anything."""
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [Add(), RandomTransform(Add(), 0), OneOfTransform([RandomTransform(Add(), 0), RandomTransform(Add(), 0)])],
+)
+def test_the_strong_view_has_each_intensity_transform_however_it_is_wrapped(transform: BasicTransform) -> None:
+    weak, strong = views(TwoViewsTransform(ComposeTransforms([transform]), 1), torch.zeros(1, 4, 4, 4))
+    assert (weak == 0).all()
+    assert (strong == 1).all()
+
+
+def test_a_choice_of_spatial_transforms_is_the_same_for_both_views() -> None:
+    rotate = OneOfTransform(
+        [RandomTransform(Rot90Transform(num_axis_combinations=(1, 2), num_rot_per_combination=(1, 2, 3)), 1)]
+    )
+    image, seen = coordinates((4, 4, 4)), set()
+    for weak, strong in draw(TwoViewsTransform(ComposeTransforms([rotate]), 1), image, count=20):
+        assert torch.equal(weak, strong)
+        seen.add(tuple(weak.flatten().tolist()))
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    "transform", [Unknown(), RandomTransform(Unknown(), 0.5), OneOfTransform([Add(), Convert3DTo2DTransform()])]
+)
+def test_a_transform_of_unknown_kind_is_refused(transform: BasicTransform) -> None:
+    with pytest.raises(UserError, match="not known to be either"):
+        TwoViewsTransform(ComposeTransforms([Add(), transform]), 0.5)
+
+
+def test_every_transform_of_nnunets_da5_reaches_the_unlabeled_patches() -> None:
+    transforms = nnUNetTrainerDA5.get_training_transforms((8, 8, 8), (-0.5, 0.5), None, (0, 1, 2), False)
+    result = TwoViewsTransform(transforms, 0.5)
+    names = {
+        "spatial": [repr(t) for t in result.spatial.transforms],
+        "strong": [repr(t) for t in result.strong.transforms],
+    }
+    for name in ("Rot90Transform", "TransposeAxesTransform", "SpatialTransform", "MirrorTransform"):
+        assert sum(name in entry for entry in names["spatial"]) == 1
+    # Two choices of two, and nine on their own.
+    assert sum(isinstance(t, OneOfTransform) for t in result.strong.transforms) == 2
+    assert len(names["spatial"]) + len(names["strong"]) == len(
+        [t for t in transforms.transforms if "Seg" not in type(t).__name__ and "Label" not in type(t).__name__]
+    )
 
 
 def test_the_loader_gets_an_empty_segmentation_to_collect() -> None:
