@@ -13,7 +13,7 @@ class DyCONSettings(SemiSupervisedSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
     copy_paste_fraction: float = setting(
-        0.5,
+        0.75,
         "length, along each axis and as a fraction of the patch's, of the box of a labeled patch that is pasted into "
         "each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
