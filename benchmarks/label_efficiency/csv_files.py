@@ -12,7 +12,12 @@ import numpy as np
 from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
 from benchmarks.label_efficiency.metrics import METRICS
 from benchmarks.label_efficiency.records import Record
-from benchmarks.label_efficiency.scores import case_scores, count_undefined, mean_of_runs
+from benchmarks.label_efficiency.scores import (
+    case_scores,
+    count_undefined,
+    dice_gained_in_last_quarter,
+    mean_of_runs,
+)
 
 _RUN = ["dataset", "budget", "arm", "seed"]
 
@@ -25,7 +30,8 @@ def write_runs_csv(file: Path, records: Sequence[Record]) -> None:
         records: of all runs.
     """
     undefined = [f"{metric}_not_defined" for metric in METRICS]
-    further = ["epochs", "steps", "pseudo_dice_gained_in_last_quarter", "training_seconds", "prediction_seconds"]
+    further = ["epochs", "steps", "dice_gained_in_last_quarter", "pseudo_dice_gained_in_last_quarter"]
+    further += ["training_seconds", "prediction_seconds"]
     rows = (_run_row(record) for record in records)
     _write(file, [*_RUN, "state", "labels", *METRICS, *undefined, *further], rows)
 
@@ -60,6 +66,7 @@ def _run_row(record: Record) -> list[Any]:
         *(count_undefined(record, metric) for metric in METRICS),
         content["preset"]["epochs"],
         content["preset"]["steps"],
+        dice_gained_in_last_quarter(record),
         pseudo_dice_gained_at_the_end(content["curves"]["mean_fg_dice"]),
         content["training_seconds"],
         content["prediction_seconds"],

@@ -21,14 +21,14 @@ from benchmarks.label_efficiency.metrics import compare_files
 from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle
 from benchmarks.label_efficiency.prediction import predict
 from benchmarks.label_efficiency.presets import Preset
+from benchmarks.label_efficiency.records import RECORD_VERSION
 from benchmarks.label_efficiency.reduced_plans import CONFIGURATION, PLANS_IDENTIFIER
 from benchmarks.label_efficiency.run import read_order
 from benchmarks.label_efficiency.self_training import train_twice
 from benchmarks.label_efficiency.settings import plans_of_arm, settings_in_force
-from benchmarks.label_efficiency.training import train
+from benchmarks.label_efficiency.training import THREE_QUARTERS_CHECKPOINT, train
 from benchmarks.label_efficiency.versions import describe_packages
 
-RECORD_VERSION = 1
 _SECONDS_BETWEEN_LOOKS = 2.0
 
 
@@ -72,19 +72,23 @@ def execute_run(folder: Path) -> None:
         first_seconds = sum(read_curves(trainings.first)["epoch_seconds"])
     else:
         checkpoint = train(trainer_class, plans, dataset_json, seed=order["seed"], device=device)
-    predictions = folder / "predictions"
+
+    def test(checkpoint: Path, predictions: Path, *, mirroring: bool) -> dict[str, Any]:
+        images, references = raw / "imagesTs", raw / "labelsTs"
+        where = {"device": device, "bfloat16": bfloat16, "mirroring": mirroring}
+        predict(base, checkpoint, plans, dataset_json, images, predictions, **where)
+        return _metrics(predictions, references, order["test"], dataset_json)
+
     started = time.monotonic()
-    predict(
-        base,
-        checkpoint,
-        plans,
-        dataset_json,
-        raw / "imagesTs",
-        predictions,
-        device=device,
-        bfloat16=bfloat16,
-    )
+    metrics = test(checkpoint, folder / "predictions", mirroring=True)
     prediction_seconds = time.monotonic() - started
+    unmirrored = {
+        name: test(file, folder / "predictions_without_mirroring" / name, mirroring=False)
+        for name, file in (
+            ("three_quarters", checkpoint.with_name(THREE_QUARTERS_CHECKPOINT)),
+            ("final", checkpoint),
+        )
+    }
     curves = read_curves(checkpoint)
     record = {
         "version": RECORD_VERSION,
@@ -97,7 +101,8 @@ def execute_run(folder: Path) -> None:
         "training_seconds": first_seconds + sum(curves["epoch_seconds"]),
         "prediction_seconds": prediction_seconds,
         "curves": curves,
-        "metrics": _metrics(predictions, raw / "labelsTs", order["test"], dataset_json),
+        "metrics": metrics,
+        "metrics_without_mirroring": unmirrored,
     }
     write_whole_json(folder / "record.json", record)
 

@@ -24,8 +24,9 @@ def predict(
     *,
     device: torch.device,
     bfloat16: bool,
+    mirroring: bool = True,
 ) -> None:
-    """Predict a folder of images as nnUNetv2_predict does by default, with mirroring, in this process.
+    """Predict a folder of images as nnUNetv2_predict does, in this process.
 
     Args:
         trainer_class: builds the network.
@@ -36,6 +37,7 @@ def predict(
         output: folder for the segmentations; what an earlier attempt left there is written again.
         device: where.
         bfloat16: compute on the CPU in bfloat16, as nnU-Net does in float16 on a GPU.
+        mirroring: at test time, nnU-Net's default.
     """
     plans_manager = PlansManager(plans)
     configuration = plans_manager.get_configuration(CONFIGURATION)
@@ -43,7 +45,12 @@ def predict(
     heads = plans_manager.get_label_manager(dataset_json).num_segmentation_heads
     channels = determine_num_input_channels(plans_manager, configuration, dataset_json)
     network = trainer_class.build_network_architecture(plans_manager, configuration, channels, heads, False)
-    predictor = nnUNetPredictor(perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False)
+    predictor = nnUNetPredictor(
+        use_mirroring=mirroring,
+        perform_everything_on_device=device.type == "cuda",
+        device=device,
+        allow_tqdm=False,
+    )
     predictor.manual_initialization(
         network.to(device),
         plans_manager,

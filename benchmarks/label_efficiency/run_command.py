@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patch-size", nargs=3, type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--features", nargs="+", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--convolutions", nargs="+", type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument(
+        "--float32", action="store_true", help="on a CPU, no bfloat16, which is slow on those without AMX"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--threads", type=int, metavar="T", help="CPU threads of a training (default: torch's choice)")
     parser.add_argument(
@@ -193,8 +196,10 @@ def _preset(options: argparse.Namespace) -> Preset:
     for name, value in given.items():
         if min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+    preset = PRESETS[options.preset]
     return replace(
-        PRESETS[options.preset],
+        preset,
+        bfloat16_on_cpu=preset.bfloat16_on_cpu and not options.float32,
         **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,15 +22,34 @@ def case_scores(records: Sequence[Record], metric: str, classes: Sequence[str] |
         case's mean; NaN where no class is left.
     """
     cases = sorted(records[0].metrics)
-    scores = np.full((len(records), len(cases)), np.nan)
+    scores = np.empty((len(records), len(cases)))
     for row, record in enumerate(records):
         for column, case in enumerate(cases):
-            by_class = record.metrics[case]
-            values = [by_class[name][metric] for name in (by_class if classes is None else classes)]
-            defined = [value for value in values if value is not None]
-            if defined:
-                scores[row, column] = sum(defined) / len(defined)
+            scores[row, column] = _mean_of_classes(record.metrics[case], metric, classes)
     return scores
+
+
+def dice_gained_in_last_quarter(record: Record) -> float | None:
+    """Mean Dice of the test cases at the end of a training minus that after three quarters of it.
+
+    Both without mirroring in prediction. It says whether a training was long enough; nothing is chosen by it.
+
+    Args:
+        record: a run that is done.
+
+    Returns:
+        The mean over the cases where both are defined; None where there is none.
+    """
+    early, late = (
+        {
+            case: _mean_of_classes(by_class, "dice")
+            for case, by_class in record.metrics_without_mirroring(checkpoint).items()
+        }
+        for checkpoint in ("three_quarters", "final")
+    )
+    gains = np.array([[late[case] - early[case] for case in sorted(late)]])
+    gained = float(mean_of_runs(gains)[0])
+    return None if np.isnan(gained) else gained
 
 
 def mean_of_runs(scores: np.ndarray) -> np.ndarray:
@@ -39,6 +58,14 @@ def mean_of_runs(scores: np.ndarray) -> np.ndarray:
     counts = defined.sum(1)
     sums = np.where(defined, scores, 0.0).sum(1)
     return np.divide(sums, counts, out=np.full(len(scores), np.nan), where=counts > 0)
+
+
+def _mean_of_classes(
+    by_class: Mapping[str, Mapping[str, float | None]], metric: str, classes: Sequence[str] | None = None
+) -> float:
+    values = [by_class[name][metric] for name in (by_class if classes is None else classes)]
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else float("nan")
 
 
 def count_undefined(record: Record, metric: str) -> int:

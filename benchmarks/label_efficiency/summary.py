@@ -13,7 +13,12 @@ from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
 from benchmarks.label_efficiency.label_savings import LabelSavings, gap_closed, label_savings
 from benchmarks.label_efficiency.metrics import METRICS
 from benchmarks.label_efficiency.records import Record
-from benchmarks.label_efficiency.scores import case_scores, count_undefined, mean_of_runs
+from benchmarks.label_efficiency.scores import (
+    case_scores,
+    count_undefined,
+    dice_gained_in_last_quarter,
+    mean_of_runs,
+)
 from benchmarks.label_efficiency.source import ALL
 
 MAIN_METRIC = "dice"
@@ -52,7 +57,8 @@ class ArmSummary:
         compared_seeds: how many seeds both have.
         gap_closed: share of the gap between the reference with as many and with all labels; None where it is absent.
         savings: labels that the reference needs for the same Dice; None where it is absent.
-        gained_at_the_end: pseudo-Dice gained in the last quarter of the training, mean over seeds.
+        pseudo_dice_gained: in the last quarter of the training, mean over seeds.
+        dice_gained: of the test cases, in the last quarter of the training, mean over seeds.
         training_seconds: mean over seeds.
     """
 
@@ -71,7 +77,8 @@ class ArmSummary:
     compared_seeds: int
     gap_closed: float | None
     savings: LabelSavings | None
-    gained_at_the_end: float | None
+    pseudo_dice_gained: float | None
+    dice_gained: float | None
     training_seconds: float
 
 
@@ -114,8 +121,6 @@ def _summarise_arm(
     difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
     comparable = not is_reference and score is not None
     reference_score = curve.get(first.number_of_labels)
-    gains = [pseudo_dice_gained_at_the_end(record.content["curves"]["mean_fg_dice"]) for record in group]
-    known_gains = [gain for gain in gains if gain is not None]
     classes = list(next(iter(first.metrics.values())))
     return ArmSummary(
         dataset=first.run.dataset,
@@ -137,7 +142,10 @@ def _summarise_arm(
         if comparable and reference_score is not None and with_all is not None
         else None,
         savings=label_savings(score, first.number_of_labels, curve) if comparable and curve else None,
-        gained_at_the_end=float(np.mean(known_gains)) if known_gains else None,
+        pseudo_dice_gained=_mean_of_known(
+            [pseudo_dice_gained_at_the_end(record.content["curves"]["mean_fg_dice"]) for record in group]
+        ),
+        dice_gained=_mean_of_known([dice_gained_in_last_quarter(record) for record in group]),
         training_seconds=float(np.mean([record.content["training_seconds"] for record in group])),
     )
 
@@ -152,6 +160,11 @@ def _difference(group: list[Record], reference: list[Record]) -> tuple[Differenc
         [of_reference[seed] for seed in seeds], MAIN_METRIC
     )
     return (None if np.isnan(differences).all() else paired_bootstrap(differences)), len(seeds)
+
+
+def _mean_of_known(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _over_seeds(scores: np.ndarray) -> Spread:

@@ -16,6 +16,8 @@ from benchmarks.label_efficiency.reduced_plans import CONFIGURATION
 # All labeled cases are trained on: with four of them there are no folds.
 FOLD = "all"
 LAST_EPOCHS_CHECKPOINT, FINAL_CHECKPOINT = "checkpoint_latest.pth", "checkpoint_final.pth"
+# Of the benchmark's own, to see what the last quarter of the training is worth.
+THREE_QUARTERS_CHECKPOINT = "checkpoint_three_quarters.pth"
 
 
 def train(

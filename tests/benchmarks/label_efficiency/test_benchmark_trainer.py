@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,21 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import nn
 
 from benchmarks.label_efficiency.benchmark_trainer import make_benchmark_trainer
+from benchmarks.label_efficiency.curves import read_curves
 from benchmarks.label_efficiency.presets import PRESETS
+from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, THREE_QUARTERS_CHECKPOINT
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
 MakeTrainer = Callable[..., nnUNetTrainer]
 PRESET = replace(PRESETS["hippocampus"], epochs=30, steps=7, validation_steps=4, initial_learning_rate=0.02)
-
-
-def started(make_trainer: MakeTrainer, base: type[nnUNetTrainer], *, bfloat16: bool) -> nnUNetTrainer:
-    trainer = make_trainer(make_benchmark_trainer(base, PRESET, bfloat16=bfloat16))
-    trainer.on_train_start()
-    trainer.on_train_epoch_start()
-    return trainer
 
 
 def test_length_is_that_of_the_preset(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,54 +54,28 @@ def test_without_bfloat16_a_step_is_that_of_the_trainer(make_trainer: MakeTraine
     )
 
 
-def test_bfloat16_computes_in_half_the_bits_and_returns_float32(make_trainer: MakeTrainer) -> None:
-    trainer = started(make_trainer, nnUNetTrainerDyCON, bfloat16=True)
-    types = {"student": set(), "teacher": set()}
-    networks = {"student": trainer.network, "teacher": trainer.teacher.module["network"]}
-    for name, network in networks.items():
-        convolution = next(module for module in network.modules() if isinstance(module, nn.Conv3d))
-        convolution.register_forward_hook(lambda *hooked, name=name: types[name].add(hooked[-1].dtype))
-        network.register_forward_hook(lambda *hooked, name=name: types[name].add(_first(hooked[-1]).dtype))
-    trainer.current_epoch = 29  # after the warm-up
-    loss = trainer.train_step(next(trainer.dataloader_train))["loss"]
-    assert types == {"student": {torch.bfloat16, torch.float32}, "teacher": {torch.bfloat16, torch.float32}}
-    assert torch.isfinite(torch.as_tensor(loss))
-    assert all(parameter.dtype == torch.float32 for parameter in trainer.network.parameters())
-
-
-def _first(output: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:
-    return output[0] if isinstance(output, list) else output
-
-
-def test_bfloat16_steps_change_what_the_network_computes(make_trainer: MakeTrainer) -> None:
-    trainer = started(make_trainer, nnUNetTrainer, bfloat16=True)
-    batch = next(trainer.dataloader_train)
-    losses = [float(trainer.train_step(batch)["loss"]) for _ in range(6)]
-    assert losses[-1] < losses[0] - 0.05
-
-
-def test_bfloat16_validates_student_and_teacher_with_their_own_weights(make_trainer: MakeTrainer) -> None:
-    trainer = started(make_trainer, nnUNetTrainerDyCON, bfloat16=True)
-    for network, label in ((trainer.network, 1), (trainer.teacher.module["network"], 0)):
-        with torch.no_grad():
-            for layer in network.decoder.seg_layers:
-                layer.weight.zero_()
-                layer.bias.zero_()
-                layer.bias[label] = 10
-    batch = next(trainer.dataloader_val)
-    with torch.no_grad():
-        teacher = trainer.validation_step(copy.deepcopy(batch))
-    # The teacher, which is deployed, says background everywhere, the student never does.
-    assert teacher["fp_hard"].sum() == 0
-    student = trainer.pseudo_dice["student"]
-    assert student.pop_mean() > 0
-
-
 def test_no_checkpoint_is_half_written(make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    trainer = started(make_trainer, nnUNetTrainer, bfloat16=False)
+    trainer = make_trainer(make_benchmark_trainer(nnUNetTrainer, PRESET, bfloat16=False))
+    trainer.on_train_start()
     file = tmp_path / "checkpoint_latest.pth"
     file.write_text("before")
     trainer.optimizer = None  # so that it fails
     with pytest.raises(AttributeError):
         trainer.save_checkpoint(str(file))
     assert file.read_text() == "before"
+
+
+def test_bfloat16_is_the_trainer_that_computes_in_it(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(make_benchmark_trainer(nnUNetTrainer, PRESET, bfloat16=True))
+    assert type(trainer).__name__ == "nnUNetTrainer"
+    assert [base.__name__ for base in type(trainer).__mro__[1:3]] == ["Bfloat16Trainer", "nnUNetTrainer"]
+
+
+@pytest.mark.parametrize(("epochs", "three_quarters"), [(8, 6), (3, 2), (1, 1)])
+def test_checkpoint_of_three_quarters_is_kept(make_trainer: MakeTrainer, epochs: int, three_quarters: int) -> None:
+    preset = replace(PRESET, epochs=epochs, steps=1, validation_steps=1)
+    trainer = make_trainer(make_benchmark_trainer(nnUNetTrainer, preset, bfloat16=False))
+    trainer.run_training()
+    file = Path(trainer.output_folder) / THREE_QUARTERS_CHECKPOINT
+    assert len(read_curves(file)["train_losses"]) == three_quarters
+    assert len(read_curves(file.with_name(FINAL_CHECKPOINT))["train_losses"]) == epochs

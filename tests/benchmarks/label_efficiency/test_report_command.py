@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.label_efficiency import __main__
 from benchmarks.label_efficiency.arms import ARMS
-from benchmarks.label_efficiency.records import read_records
+from benchmarks.label_efficiency.records import RECORD_VERSION, read_records
 from benchmarks.label_efficiency.run import Run
 from benchmarks.label_efficiency.summary import summarise
 from benchmarks.label_efficiency.workspace import Workspace
@@ -31,7 +31,16 @@ def write_run(workspace: Workspace, budget: str, arm: str, seed: int, dice: dict
         }
         for case, value in dice.items()
     }
+    # What the last quarter of the training brought: 0.02 for both classes of c0, 0.04 for class a of c1.
+    unmirrored = {
+        checkpoint: {
+            "c0": {"a": {"dice": 0.5 + gain}, "b": {"dice": 0.7 + gain}},
+            "c1": {"a": {"dice": 0.6 + 2 * gain}},
+        }
+        for checkpoint, gain in (("three_quarters", 0.0), ("final", 0.02))
+    }
     record = {
+        "version": RECORD_VERSION,
         "dataset": "set",
         "budget": budget,
         "arm": asdict(ARMS[arm]),
@@ -43,6 +52,7 @@ def write_run(workspace: Workspace, budget: str, arm: str, seed: int, dice: dict
         "prediction_seconds": 6.0,
         "curves": {"mean_fg_dice": CURVE},
         "metrics": metrics,
+        "metrics_without_mirroring": unmirrored,
     }
     run.record_file.write_text(json.dumps(record))
     return run
@@ -86,7 +96,8 @@ def test_summary_by_hand(workspace: Workspace) -> None:
     # 0.75 is half way from 4 labels (0.70) to 16 (0.80).
     assert dycon.savings.labels == pytest.approx(8.0)
     assert dycon.savings.factor == pytest.approx(2.0)
-    assert dycon.gained_at_the_end == pytest.approx(0.04)
+    assert dycon.pseudo_dice_gained == pytest.approx(0.04)
+    assert dycon.dice_gained == pytest.approx((0.02 + 0.04) / 2)
     assert plain.difference is None
     assert plain.savings is None
     assert (teacher.difference, teacher.compared_seeds) == (None, 0)
@@ -102,7 +113,7 @@ def test_command_writes_everything(workspace: Workspace, tmp_path: Path, capsys:
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| DyCON")
     ]
     assert rows[0][:3] == ["DyCON", "2", "0.7500 ± 0.0141"]
-    assert rows[0][6:] == ["+0.0500 [+0.0400, +0.0600]", "33 %", "8 (2x)", "2 of 8", "+0.0400", "2.0"]
+    assert rows[0][6:] == ["+0.0500 [+0.0400, +0.0600]", "33 %", "8 (2x)", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
     assert "no seed in common" in text
     assert "- set, 4 labels, BCP, seed 0: failed, see " in text
     assert "- set, 8 labels, DyCON, seed 0: not started" in text
@@ -115,6 +126,8 @@ def test_command_writes_everything(workspace: Workspace, tmp_path: Path, capsys:
     assert by_run["8", "DyCON", "0"]["dice"] == ""
     assert float(by_run["4", "DyCON", "1"]["dice"]) == pytest.approx(0.76)
     assert by_run["4", "DyCON", "1"]["hd95_not_defined"] == "1"
+    assert float(by_run["4", "DyCON", "1"]["dice_gained_in_last_quarter"]) == pytest.approx(0.03)
+    assert float(by_run["4", "DyCON", "1"]["pseudo_dice_gained_in_last_quarter"]) == pytest.approx(0.04)
     with (output / "cases.csv").open() as file:
         cases = list(csv.DictReader(file))
     assert len(cases) == 7 * 2 * 2
@@ -135,6 +148,17 @@ def test_runs_of_one_arm_with_different_settings_are_named(
     file.write_text(json.dumps({**json.loads(file.read_text()), "settings": {"uncl_weight": 9.0}}))
     assert __main__.main(["report", "--workspace", str(workspace.root), "--output", str(tmp_path / "report")]) == 0
     assert "- set, DyCON: the runs differ in uncl_weight" in capsys.readouterr().out
+
+
+def test_record_of_another_version_is_refused(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workspace.run_folder("set", "4", "DyCON", 1) / "record.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": RECORD_VERSION - 1}))
+    assert __main__.main(["report", "--workspace", str(workspace.root), "--output", str(tmp_path / "report")]) == 1
+    message = capsys.readouterr().err
+    assert str(file) in message
+    assert f"version {RECORD_VERSION - 1}" in message
 
 
 def test_report_of_real_runs_has_all_rows(

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+import torch
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from benchmarks.label_efficiency import do_run
 from benchmarks.label_efficiency.claims import STALE_SECONDS, Claim
@@ -69,6 +72,30 @@ def test_record_says_what_was_done(finished_workspace: Path, source_folder: Path
     assert record["training_seconds"] == sum(record["curves"]["epoch_seconds"]) > 0
     assert ("uncl_weight" in record["settings"]) == (arm == "DyCON")
     assert record["packages"]["nnunetv2"].startswith("2.")
+    unmirrored = record["metrics_without_mirroring"]
+    assert unmirrored.keys() == {"three_quarters", "final"}
+    assert all(metrics.keys() == {"demo_005", "demo_006"} for metrics in unmirrored.values())
+
+
+def test_test_cases_are_predicted_with_and_without_mirroring_and_by_both_checkpoints(finished_workspace: Path) -> None:
+    folder = finished_workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_0"
+    (trained,) = folder.glob("nnUNet_results/*/*/fold_all")
+    (raw,) = (finished_workspace / "nnUNet_raw").iterdir()
+    for name, mirroring, predictions in (
+        ("checkpoint_final.pth", True, "predictions"),
+        ("checkpoint_final.pth", False, "predictions_without_mirroring/final"),
+        ("checkpoint_three_quarters.pth", False, "predictions_without_mirroring/three_quarters"),
+    ):
+        predictor = nnUNetPredictor(
+            use_mirroring=mirroring, device=torch.device("cpu"), perform_everything_on_device=False
+        )
+        predictor.initialize_from_trained_model_folder(str(trained.parent), ("all",), name)
+        for case in ("demo_005", "demo_006"):
+            image, properties = SimpleITKIO().read_images([str(raw / "imagesTs" / f"{case}_0000.nii.gz")])
+            with torch.autocast("cpu", torch.bfloat16):
+                theirs = predictor.predict_single_npy_array(image, properties)
+            mine, _ = SimpleITKIO().read_seg(str(folder / predictions / f"{case}.nii.gz"))
+            assert np.array_equal(mine[0], theirs)
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -218,11 +245,16 @@ def test_record_of_other_settings_is_named(
     assert str(file.parent) in warned[0]
 
 
+@pytest.mark.parametrize(("option", "name"), [(["--epochs", "3"], "epochs"), (["--float32"], "bfloat16_on_cpu")])
 def test_other_presets_need_another_place(
-    finished_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+    finished_workspace: Path,
+    run_command: Command,
+    capsys: pytest.CaptureFixture[str],
+    option: list[str],
+    name: str,
 ) -> None:
-    assert run_command(finished_workspace, *OPTIONS, "--epochs", "3") == 1
-    assert "have another epochs" in capsys.readouterr().err
+    assert run_command(finished_workspace, *OPTIONS, *option) == 1
+    assert f"have another {name}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
