@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -8,40 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from tests.training.loss.largest_tensor import LargestTensor
-
-VARIANTS = ["paper", "official"]
-
-
-def random_inputs(
-    batch: int = 2, num_cells: int = 24, channels: int = 8, num_labels: int = 3, seed: int = 0
-) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-    return {
-        "embeddings": normalize(uniform(batch, num_cells, channels) - 0.25, dim=2),
-        "labels": torch.randint(0, num_labels, (batch, num_cells), generator=generator),
-        "teacher_embeddings": normalize(uniform(batch, num_cells, channels) - 0.25, dim=2),
-        "entropy": uniform(batch, num_cells),
-        "weights": uniform(batch, num_cells) * (uniform(batch, num_cells) > 0.2),
-    }
-
-
-def to(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: tensor if name == "labels" else tensor.to(dtype) for name, tensor in inputs.items()}
-
-
-def value_and_gradient(inputs: dict[str, Tensor], **options: Any) -> tuple[Tensor, Tensor]:
-    leaf = inputs["embeddings"].detach().clone().requires_grad_()
-    loss = fecl_loss(**{**inputs, "embeddings": leaf}, **options)
-    loss.backward()
-    return loss.detach(), leaf.grad
+from tests.training.loss.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
 
 
 def assert_zero(inputs: dict[str, Tensor], variant: str) -> None:
@@ -168,87 +136,6 @@ def test_value_is_the_same_without_a_gradient(variant: str) -> None:
         loss = fecl_loss(**inputs, variant=variant)
     assert torch.equal(loss, expected)
     assert not loss.requires_grad
-
-
-@pytest.mark.parametrize(("variant", "entropy"), [("paper", math.log(1e-9)), ("official", 1e-9)])
-def test_a_loss_scaler_saves_gradients_too_small_for_half_precision(variant: str, entropy: float) -> None:
-    inputs = random_inputs()
-    del inputs["teacher_embeddings"]
-    inputs["entropy"].fill_(entropy)
-    half = to(inputs, torch.float16)
-    half["entropy"] = inputs["entropy"]
-    half["embeddings"].requires_grad_()
-    (fecl_loss(**half, variant=variant) * 1e9).backward()
-    _, expected = value_and_gradient(inputs, variant=variant)
-    assert (half["embeddings"].grad - expected * 1e9).norm() <= 1e-2 * (expected * 1e9).norm()
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_inputs_made_in_inference_mode(variant: str) -> None:
-    inputs = random_inputs()
-    expected_value, expected_gradient = value_and_gradient(inputs, variant=variant)
-    with torch.inference_mode():
-        others = {name: tensor.clone() for name, tensor in inputs.items() if name != "embeddings"}
-    value, gradient = value_and_gradient({**inputs, **others}, variant=variant)
-    assert torch.equal(value, expected_value)
-    assert torch.equal(gradient, expected_gradient)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_embeddings_are_computed_in_float32(variant: str, dtype: torch.dtype) -> None:
-    exact = random_inputs(num_cells=64, channels=32)
-    rounded = to(exact, dtype)
-    value, gradient = value_and_gradient(rounded, variant=variant)
-    _, expected_gradient = value_and_gradient(to(rounded, torch.float64), variant=variant)
-    assert value.dtype == torch.float32
-    assert gradient.dtype == dtype
-    assert value.item() == pytest.approx(fecl_loss(**exact, variant=variant).item(), rel=1e-2)
-    assert (gradient - expected_gradient).norm() <= 1e-2 * expected_gradient.norm()
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_autocast_changes_nothing(variant: str) -> None:
-    inputs = to(random_inputs(), torch.float32)
-    expected = value_and_gradient(inputs, variant=variant)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        results = value_and_gradient(inputs, variant=variant)
-    assert torch.equal(results[0], expected[0])
-    assert torch.equal(results[1], expected[1])
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_codes_of_sixty_regions_are_told_apart(variant: str) -> None:
-    inputs = random_inputs(num_labels=2)
-    expected = fecl_loss(**inputs, variant=variant)
-    inputs["labels"] += 2**60
-    torch.testing.assert_close(fecl_loss(**inputs, variant=variant), expected)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_memory_grows_with_the_number_of_cells_and_not_with_its_square(variant: str) -> None:
-    inputs = to(random_inputs(num_cells=700, channels=4), torch.float32)
-    inputs["embeddings"].requires_grad_()
-    with LargestTensor() as largest:
-        fecl_loss(**inputs, variant=variant, byte_budget=500_000).backward()
-    assert largest.elements * 4 <= 500_000
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_memory_is_bounded_by_default_too(variant: str) -> None:
-    inputs = to(random_inputs(batch=1, num_cells=3000, channels=4), torch.float32)
-    inputs["embeddings"].requires_grad_()
-    with LargestTensor() as largest:
-        fecl_loss(**inputs, variant=variant).backward()
-    assert largest.elements <= 3000**2 / 8
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_waits_for_the_device(variant: str) -> None:
-    # A tensor on the meta device has no values: whatever asks for one raises.
-    inputs = {name: tensor.to("meta") for name, tensor in random_inputs().items()}
-    inputs["embeddings"].requires_grad_()
-    fecl_loss(**inputs, variant=variant).backward()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+
+@pytest.fixture
+def start(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> Callable[..., nnUNetTrainer]:
+    """Start a training with settings of the method."""
+
+    def run(trainer_class: type[nnUNetTrainer], configuration: str = "3d_fullres", **settings: object) -> nnUNetTrainer:
+        plans = workspace.read_plans()
+        section = getattr(trainer_class, "settings_section", "none")
+        plans["configurations"][configuration][section] = settings
+        workspace.write_plans(plans, "nnUNetPlansCoTraining")
+        trainer = make_trainer(trainer_class, "nnUNetPlansCoTraining", configuration)
+        shutil.rmtree(trainer.output_folder_base, ignore_errors=True)
+        Path(trainer.output_folder).mkdir(parents=True)
+        trainer.on_train_start()
+        trainer.on_train_epoch_start()
+        return trainer
+
+    return run
