@@ -9,6 +9,7 @@ from typing import Literal
 from nnunetv2_dycon.training.settings import Value
 
 REFERENCE_ARM = "nnUNet"
+METHOD_ARM = "DyCON"
 _TRAINERS = "nnunetv2_dycon.training.nnUNetTrainer"
 _PLAIN_TRAINER = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer:nnUNetTrainer"
 _ORACLE = "benchmarks.label_efficiency.oracle:nnUNetTrainerDyCONOracle"
@@ -88,7 +89,7 @@ ARMS: dict[str, Arm] = {
         _baseline("UAMT", "mean teacher where the teacher is certain"),
         _baseline("BCP", "bidirectional copy-paste between labeled and unlabeled crops"),
         _baseline("CoTraining", "two networks supervising each other"),
-        Arm("DyCON", _trainer("nnUNetTrainerDyCON"), "DyCON with its defaults", "method"),
+        Arm(METHOD_ARM, _trainer("nnUNetTrainerDyCON"), "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", _trainer("nnUNetTrainerDyCONCoTraining"), "DyCON's losses in a co-training", "method"),
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
         _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),

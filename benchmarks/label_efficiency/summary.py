@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.bootstrap import Difference, paired_bootstrap
 from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
 from benchmarks.label_efficiency.label_savings import LabelSavings, gap_closed, label_savings
@@ -55,6 +55,9 @@ class ArmSummary:
         scores: mean Dice of each seed.
         difference: to the reference arm at the same budget with the same seeds; None for itself and where it is absent.
         compared_seeds: how many seeds both have.
+        lead_of_method: difference of the method's arm to this one in the same way; None for itself and where it is
+            absent.
+        seeds_of_lead: how many seeds these two have in common.
         gap_closed: share of the gap between the reference with as many and with all labels; None where it is absent.
         savings: labels that the reference needs for the same Dice; None where it is absent.
         pseudo_dice_gained: in the last quarter of the training, mean over seeds.
@@ -75,6 +78,8 @@ class ArmSummary:
     scores: tuple[float, ...]
     difference: Difference | None
     compared_seeds: int
+    lead_of_method: Difference | None
+    seeds_of_lead: int
     gap_closed: float | None
     savings: LabelSavings | None
     pseudo_dice_gained: float | None
@@ -105,7 +110,11 @@ def summarise(records: Sequence[Record]) -> list[ArmSummary]:
                 with_all[dataset] = score
     summaries = [
         _summarise_arm(
-            group, groups.get((dataset, budget, REFERENCE_ARM)), curves.get(dataset, {}), with_all.get(dataset)
+            group,
+            groups.get((dataset, budget, REFERENCE_ARM)),
+            groups.get((dataset, budget, METHOD_ARM)),
+            curves.get(dataset, {}),
+            with_all.get(dataset),
         )
         for (dataset, budget, _), group in groups.items()
     ]
@@ -113,12 +122,18 @@ def summarise(records: Sequence[Record]) -> list[ArmSummary]:
 
 
 def _summarise_arm(
-    group: list[Record], reference: list[Record] | None, curve: Mapping[int, float], with_all: float | None
+    group: list[Record],
+    reference: list[Record] | None,
+    method: list[Record] | None,
+    curve: Mapping[int, float],
+    with_all: float | None,
 ) -> ArmSummary:
     first = group[0]
     score = _over_seeds(case_scores(group, MAIN_METRIC)).mean
     is_reference = first.run.arm.name == REFERENCE_ARM
     difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
+    is_method = first.run.arm.name == METHOD_ARM
+    lead, seeds_of_lead = (None, 0) if is_method or method is None else _difference(method, group)
     comparable = not is_reference and score is not None
     reference_score = curve.get(first.number_of_labels)
     classes = list(next(iter(first.metrics.values())))
@@ -138,6 +153,8 @@ def _summarise_arm(
         scores=tuple(mean_of_runs(case_scores(group, MAIN_METRIC)).tolist()),
         difference=difference,
         compared_seeds=compared,
+        lead_of_method=lead,
+        seeds_of_lead=seeds_of_lead,
         gap_closed=gap_closed(score, reference_score, with_all)
         if comparable and reference_score is not None and with_all is not None
         else None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
+from benchmarks.label_efficiency.bootstrap import Difference
 from benchmarks.label_efficiency.metrics import DISTANCE_METRICS, METRICS, OVERLAP_METRICS
 from benchmarks.label_efficiency.records import Record
 from benchmarks.label_efficiency.summary import ArmSummary, Spread
@@ -14,12 +15,13 @@ from nnunetv2_dycon.training.settings import Value
 _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
 _LEGEND = f"""\
 Mean over test cases and classes, ± standard deviation over seeds. Difference: mean Dice minus that of {REFERENCE_ARM}
-with as many labels and the same seeds, with the 95 % interval of a paired bootstrap over cases and seeds. Gap closed:
-share of the way from {REFERENCE_ARM} with as many labels to {REFERENCE_ARM} with all. Labels needed: how many
-{REFERENCE_ARM} needs for the same Dice, read from its curve over the logarithm of the labels, and as a multiple. Not
-defined: a distance where prediction or reference is empty (Dice and Jaccard are 0 there), left out of the means. Last
-quarter: Dice that the test cases gained in the last quarter of the training, without mirroring in prediction, and in
-brackets the pseudo-Dice, which nnU-Net takes from training cases in fold all."""
+with as many labels and the same seeds, with the 95 % interval of a paired bootstrap over cases and seeds. {METHOD_ARM}
+minus it: the same, of {METHOD_ARM} to the arm of the row. Gap closed: share of the way from {REFERENCE_ARM} with as
+many labels to {REFERENCE_ARM} with all. Labels needed: how many {REFERENCE_ARM} needs for the same Dice, read from its
+curve over the logarithm of the labels, and as a multiple. Not defined: a distance where prediction or reference is
+empty (Dice and Jaccard are 0 there), left out of the means. Last quarter: Dice that the test cases gained in the last
+quarter of the training, without mirroring in prediction, and in brackets the pseudo-Dice, which nnU-Net takes from
+training cases in fold all."""
 
 
 def write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> str:
@@ -46,7 +48,7 @@ def write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> 
 
 def _main_table(arms: Sequence[ArmSummary]) -> str:
     header = ["arm", "seeds", *(_TITLES[metric] for metric in METRICS), "difference", "gap closed", "labels needed"]
-    header += ["distances not defined", "last quarter", "training (min)"]
+    header += [f"{METHOD_ARM} minus it", "distances not defined", "last quarter", "training (min)"]
     rows = []
     for each in arms:
         undefined = max(each.undefined[metric] for metric in DISTANCE_METRICS)
@@ -58,6 +60,7 @@ def _main_table(arms: Sequence[ArmSummary]) -> str:
                 _difference(each),
                 "" if each.gap_closed is None else f"{100 * each.gap_closed:.0f} %",
                 "" if each.savings is None else each.savings.describe(),
+                _lead_of_method(each),
                 f"{undefined} of {each.values}",
                 _last_quarter(each),
                 f"{each.training_seconds / 60:.1f}",
@@ -86,8 +89,17 @@ def _spread(metric: str, spread: Spread) -> str:
 def _difference(each: ArmSummary) -> str:
     if each.difference is None:
         return "" if each.arm == REFERENCE_ARM else "no seed in common"
-    seeds = "" if each.compared_seeds == len(each.seeds) else f", {each.compared_seeds} seeds"
-    return f"{each.difference.mean:+.4f} [{each.difference.low:+.4f}, {each.difference.high:+.4f}]{seeds}"
+    return _interval(each.difference, each.compared_seeds, len(each.seeds))
+
+
+def _lead_of_method(each: ArmSummary) -> str:
+    return "" if each.lead_of_method is None else _interval(each.lead_of_method, each.seeds_of_lead, len(each.seeds))
+
+
+def _interval(difference: Difference, compared: int, seeds: int) -> str:
+    """The number of seeds is told where it is not that of the row."""
+    told = "" if compared == seeds else f", {compared} seeds"
+    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]{told}"
 
 
 def _last_quarter(each: ArmSummary) -> str:

@@ -64,6 +64,7 @@ def workspace(tmp_path: Path) -> Workspace:
     for seed, shift in enumerate((-0.01, 0.01)):
         write_run(workspace, "4", "nnUNet", seed, {"c0": 0.60 + shift, "c1": 0.80 + shift})
         write_run(workspace, "4", "DyCON", seed, {"c0": 0.64 + shift, "c1": 0.86 + shift})
+    write_run(workspace, "4", "MeanTeacher", 0, {"c0": 0.59, "c1": 0.87})
     write_run(workspace, "16", "nnUNet", 0, {"c0": 0.70, "c1": 0.90})
     write_run(workspace, "all", "nnUNet", 0, {"c0": 0.75, "c1": 0.95})
     write_run(workspace, "16", "MeanTeacher", 1, {"c0": 0.95, "c1": 0.97})
@@ -75,8 +76,17 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_summary_by_hand(workspace: Workspace) -> None:
     arms = {(each.arm, each.labels): each for each in summarise(read_records(workspace))}
-    assert list(arms) == [("nnUNet", 4), ("DyCON", 4), ("nnUNet", 16), ("MeanTeacher", 16), ("nnUNet", 64)]
-    plain, dycon, teacher = arms["nnUNet", 4], arms["DyCON", 4], arms["MeanTeacher", 16]
+    assert list(arms) == [
+        ("nnUNet", 4),
+        ("DyCON", 4),
+        ("MeanTeacher", 4),
+        ("nnUNet", 16),
+        ("MeanTeacher", 16),
+        ("nnUNet", 64),
+    ]
+    plain, dycon, behind, teacher = (
+        arms[key] for key in (("nnUNet", 4), ("DyCON", 4), ("MeanTeacher", 4), ("MeanTeacher", 16))
+    )
     assert plain.metrics["dice"].mean == pytest.approx(0.70)
     assert plain.metrics["dice"].deviation == pytest.approx(0.02 / 2**0.5)
     assert arms["nnUNet", 16].metrics["dice"].deviation is None
@@ -92,6 +102,14 @@ def test_summary_by_hand(workspace: Workspace) -> None:
     assert dycon.difference.low == pytest.approx(0.04)
     assert dycon.difference.high == pytest.approx(0.06)
     assert dycon.compared_seeds == 2
+    assert (dycon.lead_of_method, dycon.seeds_of_lead) == (None, 0)
+    assert plain.lead_of_method == dycon.difference
+    assert plain.seeds_of_lead == 2
+    # Only seed 0 of the mean teacher: 0.04 behind on c0, 0.02 ahead on c1.
+    assert behind.lead_of_method.mean == pytest.approx(0.01)
+    assert behind.lead_of_method.low == pytest.approx(-0.02)
+    assert behind.lead_of_method.high == pytest.approx(0.04)
+    assert (behind.seeds_of_lead, teacher.lead_of_method) == (1, None)
     assert dycon.gap_closed == pytest.approx((0.75 - 0.70) / (0.85 - 0.70))
     # 0.75 is half way from 4 labels (0.70) to 16 (0.80).
     assert dycon.savings.labels == pytest.approx(8.0)
@@ -113,14 +131,16 @@ def test_command_writes_everything(workspace: Workspace, tmp_path: Path, capsys:
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| DyCON")
     ]
     assert rows[0][:3] == ["DyCON", "2", "0.7500 ± 0.0141"]
-    assert rows[0][6:] == ["+0.0500 [+0.0400, +0.0600]", "33 %", "8 (2x)", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
+    assert rows[0][6:] == ["+0.0500 [+0.0400, +0.0600]", "33 %", "8 (2x)", "", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
+    behind = next(line for line in text.splitlines() if line.startswith("| MeanTeacher"))
+    assert "| +0.0100 [-0.0200, +0.0400] |" in behind
     assert "no seed in common" in text
     assert "- set, 4 labels, BCP, seed 0: failed, see " in text
     assert "- set, 8 labels, DyCON, seed 0: not started" in text
 
     with (output / "runs.csv").open() as file:
         runs = list(csv.DictReader(file))
-    assert len(runs) == 9
+    assert len(runs) == 10
     by_run = {(run["budget"], run["arm"], run["seed"]): run for run in runs}
     assert by_run["8", "DyCON", "0"]["state"] == "not started"
     assert by_run["8", "DyCON", "0"]["dice"] == ""
@@ -130,7 +150,7 @@ def test_command_writes_everything(workspace: Workspace, tmp_path: Path, capsys:
     assert float(by_run["4", "DyCON", "1"]["pseudo_dice_gained_in_last_quarter"]) == pytest.approx(0.04)
     with (output / "cases.csv").open() as file:
         cases = list(csv.DictReader(file))
-    assert len(cases) == 7 * 2 * 2
+    assert len(cases) == 8 * 2 * 2
     assert {case["hd95"] for case in cases if (case["case"], case["class"]) == ("c1", "b")} == {""}
 
     content = json.loads((output / "report.json").read_text())
