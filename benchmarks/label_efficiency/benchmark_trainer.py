@@ -56,7 +56,7 @@ def make_benchmark_trainer(base: type[nnUNetTrainer], preset: Preset, *, bfloat1
 
         def on_epoch_end(self) -> None:
             super().on_epoch_end()
-            if self.current_epoch == max(1, 3 * preset.epochs // 4):
+            if self.current_epoch == max(1, 3 * self.num_epochs // 4):
                 self.save_checkpoint(os.path.join(self.output_folder, THREE_QUARTERS_CHECKPOINT))
 
         def on_train_end(self) -> None:

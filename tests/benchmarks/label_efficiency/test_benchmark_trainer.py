@@ -73,8 +73,7 @@ def test_bfloat16_is_the_trainer_that_computes_in_it(make_trainer: MakeTrainer) 
 
 @pytest.mark.parametrize(("epochs", "three_quarters"), [(8, 6), (3, 2), (1, 1)])
 def test_checkpoint_of_three_quarters_is_kept(make_trainer: MakeTrainer, epochs: int, three_quarters: int) -> None:
-    preset = replace(PRESET, epochs=epochs, steps=1, validation_steps=1)
-    trainer = make_trainer(make_benchmark_trainer(nnUNetTrainer, preset, bfloat16=False))
+    trainer = make_trainer(make_benchmark_trainer(nnUNetTrainer, PRESET, bfloat16=False), num_epochs=epochs)
     trainer.run_training()
     file = Path(trainer.output_folder) / THREE_QUARTERS_CHECKPOINT
     assert len(read_curves(file)["train_losses"]) == three_quarters
