@@ -1,52 +1,101 @@
-"""The report's picture: Dice over labels."""
+"""The report's picture: Dice over labels, and the arms of a budget side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.summary import MAIN_METRIC, ArmSummary
 
 _MARKERS = "osD^vP*Xhp<>"
 
 
 def draw_picture(file: Path, summaries: Sequence[ArmSummary]) -> None:
-    """Draw a panel for each dataset: arms are lines through their means, seeds are points.
+    """Draw the panels of each dataset into a file.
 
     Args:
         file: the PNG file to write.
         summaries: of the runs that are done, one at least.
     """
-    datasets = list(dict.fromkeys(each.dataset for each in summaries))
-    # The reference is black in every panel, and an arm has the same colour in all.
-    arms = [REFERENCE_ARM, *sorted({each.arm for each in summaries} - {REFERENCE_ARM})]
-    figure, panels = plt.subplots(1, len(datasets), figsize=(7 * len(datasets), 5.5), squeeze=False)
-    for panel, dataset in zip(panels[0], datasets, strict=True):
-        here = [each for each in summaries if each.dataset == dataset]
-        for number, arm in enumerate(arms):
-            _draw_arm(panel, number, [each for each in here if each.arm == arm])
-        ticks = sorted({each.labels for each in here})
-        panel.set_xscale("log")
-        panel.set_xticks(ticks, [str(tick) for tick in ticks])
-        panel.minorticks_off()
-        panel.set(title=dataset, xlabel="labeled cases", ylabel="mean test Dice")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
-    figure.tight_layout()
+    figure = draw_figure(summaries)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
 
-def _draw_arm(panel: plt.Axes, number: int, points: Sequence[ArmSummary]) -> None:
-    points = [each for each in points if each.metrics[MAIN_METRIC].mean is not None]
-    if not points:
-        return
-    colour = "black" if number == 0 else plt.colormaps["tab20"]((number - 1) % 20)
-    marker = _MARKERS[number % len(_MARKERS)]
-    means = [each.metrics[MAIN_METRIC].mean for each in points]
-    panel.plot([each.labels for each in points], means, color=colour, marker=marker, label=points[0].arm)
-    for each in points:
-        panel.scatter([each.labels] * len(each.scores), each.scores, s=12, color=[colour], alpha=0.5)
+def draw_figure(summaries: Sequence[ArmSummary]) -> Figure:
+    """Draw two panels for each dataset.
+
+    The first has the curves of the arms with more than one budget, if there are any; the second, which all arms can
+    be told apart in, those of the budget with most of them: the larger points are means, the smaller ones seeds, the
+    line is the reference.
+
+    Args:
+        summaries: of the runs that are done, one at least.
+    """
+    panels: list[tuple[Callable[[plt.Axes, Sequence[ArmSummary]], None], list[ArmSummary]]] = []
+    for dataset in dict.fromkeys(each.dataset for each in summaries):
+        here = [each for each in summaries if each.dataset == dataset and _mean(each) is not None]
+        budgets_of_arms = Counter(each.arm for each in here)
+        curves = [each for each in here if budgets_of_arms[each.arm] > 1]
+        # Of budgets with equally many arms, the one with the fewest labels.
+        arms_of_budgets = Counter(sorted(each.labels for each in here))
+        budget = max(arms_of_budgets, key=arms_of_budgets.__getitem__, default=None)
+        if curves:
+            panels.append((_draw_curves, curves))
+        if budget is not None:
+            panels.append((_draw_arms, [each for each in here if each.labels == budget]))
+    height = max([5.0, *(0.27 * len(arms) for draw, arms in panels if draw is _draw_arms)])
+    figure, axes = plt.subplots(1, max(1, len(panels)), figsize=(6 * max(1, len(panels)), height), squeeze=False)
+    for panel, (draw, arms) in zip(axes[0], panels, strict=False):
+        draw(panel, arms)
+    figure.tight_layout()
+    return figure
+
+
+def _draw_curves(panel: plt.Axes, curves: Sequence[ArmSummary]) -> None:
+    arms = [REFERENCE_ARM, *sorted({each.arm for each in curves} - {REFERENCE_ARM})]
+    for number, arm in enumerate(arms):
+        points = sorted((each for each in curves if each.arm == arm), key=lambda each: each.labels)
+        if not points:
+            continue
+        colour = _colour(arm) or plt.colormaps["tab20"](number % 20)
+        marker = _MARKERS[number % len(_MARKERS)]
+        panel.plot(
+            [each.labels for each in points], [_mean(each) for each in points], color=colour, marker=marker, label=arm
+        )
+        for each in points:
+            panel.scatter([each.labels] * len(each.scores), each.scores, s=12, color=[colour], alpha=0.5)
+    ticks = sorted({each.labels for each in curves})
+    panel.set_xscale("log")
+    panel.set_xticks(ticks, [str(tick) for tick in ticks])
+    panel.minorticks_off()
+    panel.set(title=curves[0].dataset, xlabel="labeled cases", ylabel="mean test Dice")
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+
+
+def _draw_arms(panel: plt.Axes, arms: Sequence[ArmSummary]) -> None:
+    ranked = sorted(arms, key=lambda each: _mean(each) or 0.0)
+    for height, each in enumerate(ranked):
+        colour = _colour(each.arm) or "tab:blue"
+        panel.scatter(each.scores, [height] * len(each.scores), s=12, color=colour, alpha=0.5)
+        panel.scatter([_mean(each)], [height], s=45, color=colour)
+        if each.arm == REFERENCE_ARM:
+            panel.axvline(_mean(each), color=colour, linewidth=1)
+    names = [f"{each.arm} ({len(each.scores)})" for each in ranked]
+    panel.set_yticks(range(len(ranked)), names, fontsize=8)
+    panel.set(title=f"{ranked[0].dataset}, {ranked[0].labels} labels (number of seeds)", xlabel="mean test Dice")
+    panel.grid(alpha=0.3)
+
+
+def _colour(arm: str) -> str | None:
+    return {REFERENCE_ARM: "black", METHOD_ARM: "tab:red"}.get(arm)
+
+
+def _mean(summary: ArmSummary) -> float | None:
+    return summary.metrics[MAIN_METRIC].mean

@@ -1,18 +1,23 @@
-"""A tiny labeled dataset, and a workspace in which three arms were run on it."""
+"""A tiny labeled dataset, a workspace in which three arms were run on it, and one with written records."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from benchmarks.label_efficiency import __main__, do_run
+from benchmarks.label_efficiency.arms import ARMS
 from benchmarks.label_efficiency.execute_run import execute_run
+from benchmarks.label_efficiency.records import RECORD_VERSION
 from benchmarks.label_efficiency.run import Run
+from benchmarks.label_efficiency.workspace import Workspace
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 
 EXAMPLE_METHOD = Path(__file__).parents[3] / "benchmarks" / "label_efficiency" / "example_method.py"
@@ -21,6 +26,7 @@ SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--conv
 SMALL += ["--threads", "1", "--processes", "1"]
 
 Command = Callable[..., int]
+CURVE = [0.01 * epoch for epoch in range(16)]
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +75,61 @@ def run_command(source_folder: Path) -> Iterator[Command]:
 
     with patch.dict(os.environ):
         yield command
+
+
+def write_run(workspace: Workspace, budget: str, arm: str, seed: int, dice: dict[str, float] | None) -> Run:
+    """A run with a Dice for each case; class b is 0.1 better than class a. Without ``dice``, one that is not done."""
+    run = Run(workspace.run_folder("set", budget, arm, seed), "set", budget, ARMS[arm], seed)
+    run.plan()
+    if dice is None:
+        return run
+    number = 64 if budget == "all" else int(budget)
+    metrics = {
+        case: {
+            "a": {"dice": value - 0.05, "jaccard": 0.5, "hd95": 4.0, "asd": 1.0},
+            "b": {"dice": value + 0.05, "jaccard": 0.5, "hd95": None if case == "c1" else 2.0, "asd": 1.0},
+        }
+        for case, value in dice.items()
+    }
+    # What the last quarter of the training brought: 0.02 for both classes of c0, 0.04 for class a of c1.
+    unmirrored = {
+        checkpoint: {
+            "c0": {"a": {"dice": 0.5 + gain}, "b": {"dice": 0.7 + gain}},
+            "c1": {"a": {"dice": 0.6 + 2 * gain}},
+        }
+        for checkpoint, gain in (("three_quarters", 0.0), ("final", 0.02))
+    }
+    record = {
+        "version": RECORD_VERSION,
+        "dataset": "set",
+        "budget": budget,
+        "arm": asdict(ARMS[arm]),
+        "seed": seed,
+        "labeled": [f"l{index}" for index in range(number)],
+        "settings": {},
+        "preset": {"epochs": 16, "steps": 5},
+        "training_seconds": 120.0,
+        "prediction_seconds": 6.0,
+        "curves": {"mean_fg_dice": CURVE},
+        "metrics": metrics,
+        "metrics_without_mirroring": unmirrored,
+    }
+    run.record_file.write_text(json.dumps(record))
+    return run
+
+
+@pytest.fixture
+def recorded_workspace(tmp_path: Path) -> Workspace:
+    """Written records: nnUNet, DyCON and MeanTeacher, a run that failed and one not started."""
+    workspace = Workspace(tmp_path / "workspace")
+    for seed, shift in enumerate((-0.01, 0.01)):
+        write_run(workspace, "4", "nnUNet", seed, {"c0": 0.60 + shift, "c1": 0.80 + shift})
+        write_run(workspace, "4", "DyCON", seed, {"c0": 0.64 + shift, "c1": 0.86 + shift})
+    write_run(workspace, "4", "MeanTeacher", 0, {"c0": 0.59, "c1": 0.87})
+    write_run(workspace, "16", "nnUNet", 0, {"c0": 0.70, "c1": 0.90})
+    write_run(workspace, "all", "nnUNet", 0, {"c0": 0.75, "c1": 0.95})
+    write_run(workspace, "16", "MeanTeacher", 1, {"c0": 0.95, "c1": 0.97})
+    failed = write_run(workspace, "4", "BCP", 0, None)
+    failed.failure_file.write_text(json.dumps({"exit_code": 1, "log": str(failed.log_file)}))
+    write_run(workspace, "8", "DyCON", 0, None)
+    return workspace
