@@ -30,9 +30,9 @@ def draw_picture(file: Path, summaries: Sequence[ArmSummary]) -> None:
 def draw_figure(summaries: Sequence[ArmSummary]) -> Figure:
     """Draw two panels for each dataset.
 
-    The first has the curves of the arms with more than one budget, if there are any; the second, which all arms can
-    be told apart in, those of the budget with most of them: the larger points are means, the smaller ones seeds, the
-    line is the reference.
+    The second has the arms of the budget with most of them, one below the other: the larger points are means, the
+    smaller ones seeds, the line is the reference. The first, if it is needed, has the curves of the arms with other
+    budgets.
 
     Args:
         summaries: of the runs that are done, one at least.
@@ -40,11 +40,11 @@ def draw_figure(summaries: Sequence[ArmSummary]) -> Figure:
     panels: list[tuple[Callable[[plt.Axes, Sequence[ArmSummary]], None], list[ArmSummary]]] = []
     for dataset in dict.fromkeys(each.dataset for each in summaries):
         here = [each for each in summaries if each.dataset == dataset and _mean(each) is not None]
-        budgets_of_arms = Counter(each.arm for each in here)
-        curves = [each for each in here if budgets_of_arms[each.arm] > 1]
         # Of budgets with equally many arms, the one with the fewest labels.
         arms_of_budgets = Counter(sorted(each.labels for each in here))
         budget = max(arms_of_budgets, key=arms_of_budgets.__getitem__, default=None)
+        arms_of_curves = {each.arm for each in here if each.labels != budget}
+        curves = [each for each in here if each.arm in arms_of_curves]
         if curves:
             panels.append((_draw_curves, curves))
         if budget is not None:
@@ -58,11 +58,8 @@ def draw_figure(summaries: Sequence[ArmSummary]) -> Figure:
 
 
 def _draw_curves(panel: plt.Axes, curves: Sequence[ArmSummary]) -> None:
-    arms = [REFERENCE_ARM, *sorted({each.arm for each in curves} - {REFERENCE_ARM})]
-    for number, arm in enumerate(arms):
+    for number, arm in enumerate(sorted({each.arm for each in curves}, key=lambda arm: (arm != REFERENCE_ARM, arm))):
         points = sorted((each for each in curves if each.arm == arm), key=lambda each: each.labels)
-        if not points:
-            continue
         colour = _colour(arm) or plt.colormaps["tab20"](number % 20)
         marker = _MARKERS[number % len(_MARKERS)]
         panel.plot(
@@ -80,7 +77,7 @@ def _draw_curves(panel: plt.Axes, curves: Sequence[ArmSummary]) -> None:
 
 
 def _draw_arms(panel: plt.Axes, arms: Sequence[ArmSummary]) -> None:
-    ranked = sorted(arms, key=lambda each: _mean(each) or 0.0)
+    ranked = sorted(arms, key=_mean)
     for height, each in enumerate(ranked):
         colour = _colour(each.arm) or "tab:blue"
         panel.scatter(each.scores, [height] * len(each.scores), s=12, color=colour, alpha=0.5)

@@ -28,12 +28,20 @@ def test_panels(figure: Figure) -> None:
     assert titles == ["set", "set, 4 labels (number of seeds)", "other, 4 labels (number of seeds)"]
 
 
-def test_curves_are_of_the_arms_with_more_than_one_budget(figure: Figure) -> None:
+def test_curves_are_of_the_arms_with_other_budgets(figure: Figure) -> None:
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines) == ["nnUNet", "MeanTeacher"]
     assert list(lines["nnUNet"].get_xdata()) == [4, 16, 64]
     assert list(lines["nnUNet"].get_ydata()) == pytest.approx([0.70, 0.80, 0.85])
     assert list(lines["MeanTeacher"].get_ydata()) == pytest.approx([0.73, 0.96])
+
+
+def test_an_arm_of_another_budget_alone_is_among_the_curves(recorded_workspace: Workspace) -> None:
+    summaries = summarise(read_records(recorded_workspace))
+    lone = next(each for each in summaries if (each.arm, each.labels) == ("MeanTeacher", 16))
+    figure = draw_figure([*summaries, replace(lone, arm="BCP")])
+    assert [line.get_label() for line in figure.axes[0].lines] == ["nnUNet", "BCP", "MeanTeacher"]
+    plt.close(figure)
 
 
 def test_arms_of_a_budget_are_ranked(figure: Figure) -> None:
