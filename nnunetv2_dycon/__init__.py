@@ -3,4 +3,4 @@
 This module is imported at interpreter start-up by the installed ``.pth`` file, so it imports nothing.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -43,7 +43,7 @@ PATCH_SIZE = {"3d_fullres": (16, 24, 16), "2d": (32, 32)}
 SHORT_TRAINERS = """
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 
 def short(base, name, num_epochs):

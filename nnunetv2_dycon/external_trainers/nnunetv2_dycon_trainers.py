@@ -1,15 +1,3 @@
 """All trainers of this package under the names by which nnU-Net looks them up."""
 
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerBCP import nnUNetTrainerBCP as nnUNetTrainerBCP
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerCoTraining import (
-    nnUNetTrainerCoTraining as nnUNetTrainerCoTraining,
-)
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON as nnUNetTrainerDyCON
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCONCoTraining import (
-    nnUNetTrainerDyCONCoTraining as nnUNetTrainerDyCONCoTraining,
-)
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerMeanTeacher import (
-    nnUNetTrainerMeanTeacher as nnUNetTrainerMeanTeacher,
-)
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerUAMT import nnUNetTrainerUAMT as nnUNetTrainerUAMT
-from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length.nnUNetTrainerDyCON_Xepochs import *  # noqa: F403
+from nnunetv2_dycon.trainers import *  # noqa: F403

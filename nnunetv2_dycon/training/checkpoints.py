@@ -1,29 +1,111 @@
-"""Checkpoints that nnU-Net can read, with the training state of student and teacher beside."""
+"""Checkpoints that nnU-Net can read, with the training state of students and moving average beside."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import written_aside
+from nnunetv2_dycon.methods.settings import MethodSettings
+from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
+_DEPLOYED_PREFIX = "module.network."
 
 
-def write_checkpoint(checkpoint: dict, file: str | os.PathLike) -> None:
-    """Write a checkpoint to a temporary file in the same folder and rename it, so that a kill leaves no broken file.
+def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSettings) -> dict[str, Any]:
+    """What nnUNetTrainer.save_checkpoint of 2.8.1 writes, with the weights to deploy, and our state beside.
+
+    Args:
+        trainer: in training.
+        students: its networks.
+        settings: in force; they say whose weights are deployed.
+
+    Returns:
+        The checkpoint. Its tensors are those of the training, each of them once.
+    """
+    first, *_ = students
+    student, average = first.network.state_dict(), students.average.state_dict()
+    teacher = {
+        key.removeprefix(_DEPLOYED_PREFIX): value for key, value in average.items() if key.startswith(_DEPLOYED_PREFIX)
+    }
+    return {
+        "network_weights": teacher if settings.deployed_network == "teacher" else student,
+        "optimizer_state": trainer.optimizer.state_dict(),
+        "grad_scaler_state": None if trainer.grad_scaler is None else trainer.grad_scaler.state_dict(),
+        "logging": trainer.logger.get_checkpoint(),
+        "_best_ema": trainer._best_ema,
+        "current_epoch": trainer.current_epoch + 1,
+        "init_args": trainer.my_init_kwargs,
+        "trainer_name": type(trainer).__name__,
+        "inference_allowed_mirroring_axes": trainer.inference_allowed_mirroring_axes,
+        STATE_KEY: {
+            "version": __version__,
+            "settings": dataclasses.asdict(settings),
+            "student": student,
+            "auxiliary": students.auxiliary.state_dict(),
+            "teacher": average,
+        },
+    }
+
+
+def read_training_state(file: str | os.PathLike[str], device: torch.device, settings: MethodSettings) -> dict[str, Any]:
+    """Read our state of a checkpoint.
+
+    Args:
+        file: the checkpoint.
+        device: where its tensors go.
+        settings: in force.
+
+    Returns:
+        What it holds under :data:`STATE_KEY`.
+
+    Raises:
+        UserError: for a checkpoint of another kind of trainer or of other settings.
+    """
+    checkpoint = torch.load(file, map_location=device, weights_only=False)
+    if STATE_KEY not in checkpoint:
+        raise UserError(
+            f"{file} was written by {checkpoint['trainer_name']} and has no teacher to continue from. To start from its "
+            "weights, pass it as -pretrained_weights to a new training."
+        )
+    state: dict[str, Any] = checkpoint[STATE_KEY]
+    settings.refuse_others(state["settings"], str(file), state["version"])
+    return state
+
+
+def restore_training_state(state: dict[str, Any], students: Students) -> None:
+    """Give the students the weights of a checkpoint.
+
+    Args:
+        state: from :func:`read_training_state`.
+        students: of the training, newly built.
+    """
+    first, *_ = students
+    first.network.load_state_dict(state["student"])
+    students.auxiliary.load_state_dict(state["auxiliary"])
+    students.average.load_state_dict(state["teacher"])
+
+
+def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -> None:
+    """Write a checkpoint so that a kill leaves the older one or the new one, and no broken file.
 
     Args:
         checkpoint: what ``torch.save`` takes.
         file: the final name.
     """
-    file = Path(file)
-    temporary = file.with_name(f".{file.name}.partial")
-    torch.save(checkpoint, temporary)
-    os.replace(temporary, file)
+    with written_aside(Path(file)) as partial:
+        torch.save(checkpoint, partial)
 
 
-def without_training_state(checkpoint: dict, trainer_name: str) -> dict:
+def without_training_state(checkpoint: dict[str, Any], trainer_name: str) -> dict[str, Any]:
     """What a stock nnU-Net needs to predict or to start from: no student, teacher or optimizer state.
 
     Args:

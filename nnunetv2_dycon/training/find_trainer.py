@@ -10,7 +10,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 
 def find_trainer(name: str) -> type[nnUNetTrainer]:

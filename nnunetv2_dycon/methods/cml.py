@@ -1,0 +1,121 @@
+"""Complementary mutual learning (CML; public code SongwuJob/CML)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
+from nnunetv2_dycon.losses.pseudo_labels import largest_components
+from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
+from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.networks.interpolating_decoder import interpolate_in_decoder
+from nnunetv2_dycon.views.copy_paste import paste_boxes_of_next
+
+
+@dataclass(frozen=True)
+class CMLSettings(MethodSettings):
+    """Weights, box and pseudo-labels of complementary mutual learning (with departures as documented)."""
+
+    mutual_weight: float = setting(
+        1.0,
+        "weight of the loss on mixed unlabeled patches after the ramp-up; 1 in the released code, on ACDC 0.5",
+        minimum=0,
+    )
+    disagreement_weight: float = setting(
+        0.4,
+        "weight of the cosine of the two students' bottleneck features after the ramp-up; 0.2 in the released code, "
+        "whose supervised loss is half of nnU-Net's",
+        minimum=0,
+    )
+    box_fraction: float = setting(
+        0.667,
+        "length of the box along each axis as a fraction of the patch's; 2/3 in the released code",
+        minimum=0.01,
+        maximum=1,
+    )
+    largest_component: bool = setting(
+        True,
+        "whether pseudo-labels keep the largest connected component of each class alone, as in the released code; it "
+        "is computed on the CPU and slows each step down",
+    )
+
+
+@dataclass(frozen=True)
+class ComplementaryTask(Task):
+    """Mixed unlabeled patches and their target.
+
+    Attributes:
+        target: (B, 1, *patch) or (B, regions, *patch) pseudo-labels: the other student's outside of the box, the
+            student's own in it.
+    """
+
+    target: Tensor
+
+
+class CML(Method[CMLSettings, ComplementaryTask]):
+    """Complementary mutual learning: two students with different decoders that are kept apart and teach each other.
+
+    Each sees unlabeled patches with a box of another unlabeled patch. It learns the other's hard pseudo-labels outside
+    of the box and its own in it. A second term drives the bottleneck features of the two apart.
+    """
+
+    settings_section = "cml"
+    settings_class = CMLSettings
+    terms = ("mutual", "disagreement")
+    panels = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
+    num_students = 2
+    compares_students_on = ("labeled", "unlabeled")
+
+    def term_weights(self) -> dict[str, float]:
+        """See Method."""
+        return {"mutual": self.settings.mutual_weight, "disagreement": self.settings.disagreement_weight}
+
+    @property
+    def reads_features(self) -> bool:
+        """The disagreement does."""
+        return self.settings.disagreement_weight > 0
+
+    def prepare_further_student(self, network: nn.Module) -> None:
+        """Interpolation and convolution in place of transposed convolutions. See Method."""
+        interpolate_in_decoder(network)
+
+    def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> ComplementaryTask:
+        """Mix unlabeled patches with each other. See Method."""
+        mixed = paste_boxes_of_next(strong, self.settings.box_fraction)
+        others, own = self._pseudo_labels(guidance.teacher), self._pseudo_labels(guidance.own)
+        target = torch.where(mixed.from_partner, own[mixed.partners], others)
+        return ComplementaryTask(mixed.patches, guidance.teacher, target)
+
+    def _pseudo_labels(self, prediction: Prediction) -> Tensor:
+        pseudo_labels = self.labels.harden(prediction.logits)
+        return largest_components(pseudo_labels) if self.settings.largest_component else pseudo_labels
+
+    def unlabeled_losses(self, student: Prediction, task: ComplementaryTask, progress: float) -> Losses:
+        """Dice and cross-entropy with the pseudo-labels, and the disagreement. See Method."""
+        foreground = (task.target != 0).any(1, keepdim=True)
+        (loss,) = dice_and_cross_entropy(
+            student.logits,
+            task.target,
+            [torch.ones_like(foreground)],
+            labels=self.labels,
+            batch_dice=self.batch_dice,
+        )
+        return Losses(
+            {"mutual": loss, **self._disagreement(student)},
+            {"pseudo_foreground_fraction": foreground.float().mean()},
+        )
+
+    def labeled_losses(self, student: Prediction, target: Tensor, progress: float) -> Losses:
+        """The disagreement. See Method."""
+        return Losses(self._disagreement(student))
+
+    def _disagreement(self, student: Prediction) -> dict[str, Tensor]:
+        """``1 + mean cosine`` of the student's features and the other's, in [0, 2]."""
+        if student.features is None:
+            return {}
+        cosine = functional.cosine_similarity(student.features.float(), student.others[0].features.float(), dim=1)
+        return {"disagreement": 1 + cosine.mean()}

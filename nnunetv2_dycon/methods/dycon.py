@@ -1,0 +1,211 @@
+"""DyCON: UnCL and FeCL (CVPR 2025, arXiv:2504.04566)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.losses.cell_labels import (
+    CellLabels,
+    cell_labels_from_probabilities,
+    cell_labels_from_target,
+    mean_over_cells,
+)
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from nnunetv2_dycon.losses.uncl import uncl_terms
+from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
+from nnunetv2_dycon.methods.schedules import adaptive_beta, sigmoid_rampup
+from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.networks.projection_head import ProjectionHead
+from nnunetv2_dycon.views.copy_paste import paste_boxes
+
+# The released code's ramp of the threshold above which a teacher's negative is hard.
+_HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
+
+
+@dataclass(frozen=True)
+class DyCONSettings(MethodSettings):
+    """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
+
+    copy_paste_fraction: float = setting(
+        0.75,
+        "length, along each axis and as a fraction of the patch's, of the box of a labeled patch that is pasted into "
+        "each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
+        minimum=0,
+        maximum=1,
+    )
+    uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0)
+    uncl_normalization: str = setting(
+        "classes",
+        "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
+        "size of a structure does not matter",
+        choices=("voxels", "classes"),
+    )
+    uncl_entropy_weight: float = setting(
+        0.02, "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper", minimum=0
+    )
+    beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
+    beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
+    fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0)
+    fecl_variant: str = setting(
+        "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
+    )
+    fecl_temperature: float = setting(0.6, "FeCL's temperature tau", minimum=0.02, maximum=10)
+    fecl_gamma: float = setting(
+        2.0, "FeCL's focal exponent; to leave the focal weights out, switch them off", minimum=1, maximum=10
+    )
+    fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - S)^gamma")
+    fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by S^gamma")
+    fecl_entropy_weighting: bool = setting(
+        True, "whether FeCL weights each anchor by exp(entropy); in the paper variant"
+    )
+    fecl_hard_negatives: bool = setting(True, "whether FeCL adds the teacher's hardest negatives")
+    fecl_num_hard_negatives: int = setting(16, "how many of the teacher's hardest negatives FeCL averages", minimum=1)
+    fecl_embedding_channels: int = setting(64, "channels of FeCL's embeddings", minimum=2)
+
+    def __post_init__(self) -> None:
+        """Check what no single range can.
+
+        Raises:
+            UserError: when beta would rise instead of fall.
+        """
+        if self.beta_min > self.beta_max:
+            raise UserError(f'"beta_min" ({self.beta_min}) must not be above "beta_max" ({self.beta_max}).')
+
+
+@dataclass(frozen=True)
+class PastedTask(Task):
+    """Unlabeled patches with a box of a labeled one; there, the reference takes the place of the teacher's logits.
+
+    Attributes:
+        labeled: (B, 1, *patch) booleans, true where a patch shows a labeled one; None: nowhere.
+        ignored: (B, 1, *patch) booleans, true where that one has the ignore label; None: nowhere.
+    """
+
+    labeled: Tensor | None = None
+    ignored: Tensor | None = None
+
+
+class DyCON(Method[DyCONSettings, PastedTask]):
+    """DyCON: UnCL and FeCL on a mean teacher.
+
+    UnCL draws student and teacher together on unlabeled patches, less where either is uncertain. FeCL contrasts the
+    cells of the bottleneck: labeled cells take their class from the segmentation, unlabeled ones from the teacher, with
+    its confidence. No label of an unlabeled case is read.
+    """
+
+    settings_section = "dycon"
+    settings_class = DyCONSettings
+    terms = ("uncl", "fecl")
+    panels = {
+        "entropy [nats]": ("student_entropy", "teacher_entropy"),
+        "beta": ("beta",),
+        "pseudo-label foreground fraction": ("pseudo_foreground_fraction",),
+    }
+
+    def term_weights(self) -> dict[str, float]:
+        """See Method."""
+        return {"uncl": self.settings.uncl_weight, "fecl": self.settings.fecl_weight}
+
+    @property
+    def reads_features(self) -> bool:
+        """FeCL does."""
+        return self.settings.fecl_weight > 0
+
+    def build_head(self, num_channels: int, total_stride: Sequence[int]) -> nn.Module:
+        """FeCL's projection head. See Method."""
+        return ProjectionHead(num_channels, self.settings.fecl_embedding_channels, total_stride)
+
+    def beta(self, progress: float) -> float:
+        """UnCL's beta after a share of the training."""
+        return adaptive_beta(progress, self.settings.beta_max, self.settings.beta_min)
+
+    def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> PastedTask:
+        """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
+
+        One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other
+        one little of the unlabeled patch is seen. See Method.
+        """
+        teacher, fraction = guidance.teacher, self.settings.copy_paste_fraction
+        if fraction == 0:
+            return PastedTask(strong, teacher)
+        mixed = paste_boxes(strong, labeled.data, fraction)
+        reference = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
+        logits = torch.where(mixed.from_partner, reference.logits.to(teacher.logits.dtype), teacher.logits)
+        ignored = None if reference.ignored is None else mixed.from_partner & reference.ignored
+        return PastedTask(mixed.patches, replace(teacher, output=logits), mixed.from_partner, ignored)
+
+    def unlabeled_losses(self, student: Prediction, task: PastedTask, progress: float) -> Losses:
+        """UnCL and FeCL's unlabeled half. See Method."""
+        beta = self.beta(progress)
+        uncl = uncl_terms(
+            student.logits,
+            task.teacher.logits,
+            beta,
+            labels=self.labels,
+            mask=None if task.ignored is None else ~task.ignored,
+            normalization=self.settings.uncl_normalization,
+        )
+        probabilities = self.labels.probabilities(task.teacher.logits.float())
+        terms = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
+        if student.embeddings is not None:
+            cells = student.embeddings.shape[2:]
+            cell_labels = cell_labels_from_probabilities(probabilities, cells, self.labels, task.ignored)
+            terms["fecl"] = 0.5 * self._fecl(student, cell_labels, progress, task)
+        statistics = {
+            "beta": beta,
+            "student_entropy": uncl.student_entropy,
+            "teacher_entropy": uncl.teacher_entropy,
+            "pseudo_foreground_fraction": self.labels.is_foreground(probabilities).float().mean(),
+        }
+        return Losses(terms, statistics)
+
+    def labeled_losses(self, student: Prediction, target: Tensor, progress: float) -> Losses:
+        """FeCL's labeled half; without hard negatives, since the teacher sees unlabeled scans only. See Method."""
+        if student.embeddings is None:
+            return Losses({})
+        cells, num_classes = student.embeddings.shape[2:], student.logits.shape[1]
+        cell_labels = cell_labels_from_target(target, cells, self.labels, num_classes)
+        return Losses({"fecl": 0.5 * self._fecl(student, cell_labels, progress)})
+
+    def _fecl(
+        self, student: Prediction, cell_labels: CellLabels, progress: float, task: PastedTask | None = None
+    ) -> Tensor:
+        """FeCL of a prediction with embeddings; the task is that of an unlabeled batch."""
+        settings, cells = self.settings, student.embeddings.shape[2:]
+        entropy = teacher_embeddings = teacher_mask = None
+        # The released training passes no entropy.
+        if settings.fecl_entropy_weighting and settings.fecl_variant == "paper":
+            logits = student.logits.detach()
+            # Its exponential is a weight: a sum over many regions would make it huge.
+            num_distributions = self.labels.num_distributions(logits.shape[1])
+            entropy = mean_over_cells(self.labels.entropy(logits), cells) / num_distributions
+        if task is not None:
+            teacher_embeddings = _as_list_of_cells(task.teacher.embeddings)
+            # The teacher saw the unlabeled patch alone.
+            teacher_mask = None if task.labeled is None else mean_over_cells(task.labeled, cells) == 0
+        return fecl_loss(
+            _as_list_of_cells(student.embeddings),
+            cell_labels.labels,
+            teacher_embeddings=teacher_embeddings,
+            teacher_mask=teacher_mask,
+            entropy=entropy,
+            weights=cell_labels.weights,
+            variant=settings.fecl_variant,
+            temperature=settings.fecl_temperature,
+            gamma=settings.fecl_gamma,
+            focal_positives=settings.fecl_focal_positives,
+            focal_negatives=settings.fecl_focal_negatives,
+            hard_negatives=settings.fecl_hard_negatives,
+            num_hard_negatives=settings.fecl_num_hard_negatives,
+            hard_negative_threshold=sigmoid_rampup(progress, *_HARD_NEGATIVE_THRESHOLDS),
+        )
+
+
+def _as_list_of_cells(embeddings: Tensor) -> Tensor:
+    """(B, D, *cells) -> (B, N, D)."""
+    return embeddings.flatten(2).transpose(1, 2)

@@ -1,0 +1,240 @@
+"""Settings of a method, read from an optional section of a configuration in nnU-Net's plans.
+
+nnU-Net's trainers take no options and its results folder is named after trainer, plans and configuration, so settings
+belong in the plans. Each method has one frozen dataclass whose fields are made with :func:`setting`, which holds the
+default, the range and the text of the documentation in one place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.exceptions import UserError
+
+Value = bool | int | float | str | None
+SettingsType = TypeVar("SettingsType", bound="MethodSettings")
+_AS_BY_DEFAULT: Any = object()
+
+
+def setting(
+    default: Value,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    optional: bool = False,
+    before_it_existed: Value = _AS_BY_DEFAULT,
+    changed_meaning: tuple[str, str] | None = None,
+) -> Any:
+    """Declare one setting.
+
+    Args:
+        default: the value where the plans say nothing; its type is the type that plans must give (a float setting
+            also takes an int).
+        description: what it does, with its unit, for the documentation.
+        minimum: the smallest allowed value.
+        maximum: the largest allowed value.
+        choices: the allowed values of a text setting.
+        optional: whether ``null`` is allowed; such a setting is an int.
+        before_it_existed: the value that does what releases without the setting did; by default the default. A
+            training of such a release can be resumed with this value only.
+        changed_meaning: the release (``0.3.0``) since which a value does something else, and what that is. Trainings of
+            earlier releases cannot be resumed then.
+
+    Returns:
+        A dataclass field.
+    """
+    metadata = {
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "optional": optional,
+        "kind": int if optional else type(default),
+        "before_it_existed": default if before_it_existed is _AS_BY_DEFAULT else before_it_existed,
+        "changed_meaning": changed_meaning,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe_range(field: dataclasses.Field) -> str:
+    """The allowed values of a setting in words, for documentation and error messages."""
+    metadata = field.metadata
+    if metadata["kind"] is bool:
+        return "true or false"
+    if metadata["choices"] is not None:
+        return " or ".join(f'"{choice}"' for choice in metadata["choices"])
+    text = "an integer" if metadata["kind"] is int else "a number"
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    if minimum is not None and maximum is not None:
+        text += f" from {minimum:g} to {maximum:g}"
+    elif minimum is not None:
+        text += f" of at least {minimum:g}"
+    elif maximum is not None:
+        text += f" of at most {maximum:g}"
+    return f"{text}, or null" if metadata["optional"] else text
+
+
+def _is_valid(field: dataclasses.Field, value: object) -> bool:
+    metadata = field.metadata
+    if value is None:
+        return metadata["optional"]
+    kind = metadata["kind"]
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is str:
+        return value in metadata["choices"]
+    allowed = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        return False
+    # False for NaN, and for an integer that no float can hold.
+    if not abs(value) <= sys.float_info.max:
+        return False
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """What every semi-supervised method has: the unlabeled stream, the teacher, the ramp.
+
+    Fractions are fractions of the whole training (``num_epochs`` times the steps of an epoch), so that they mean the
+    same for every training length.
+    """
+
+    unlabeled_batch_size: int | None = setting(
+        None, "patches in an unlabeled batch; null: the batch size of the plans", minimum=1, optional=True
+    )
+    ema_decay: float = setting(
+        0.99,
+        "decay of the teacher's exponential moving average per step; in step t it is min(1 - 1/(t+1), ema_decay)",
+        minimum=0,
+        maximum=0.99999,
+    )
+    warmup_fraction: float = setting(
+        0.1, "fraction of training at the start with the supervised loss alone", minimum=0, maximum=1
+    )
+    rampup_fraction: float = setting(
+        0.3,
+        "fraction of training, after the warm-up, over which the unsupervised weights rise from 0 to their values as "
+        "exp(-5(1-x)^2)",
+        minimum=0,
+        maximum=1,
+    )
+    strong_view_probability: float = setting(
+        0.5,
+        "least probability with which each of nnU-Net's intensity transforms is applied to the student's view of an "
+        "unlabeled patch; the teacher's view has none",
+        minimum=0,
+        maximum=1,
+    )
+    deployed_network: str = setting(
+        "teacher",
+        "whose weights checkpoints hold for prediction and whose pseudo-Dice chooses checkpoint_best",
+        choices=("teacher", "student"),
+    )
+
+    @classmethod
+    def from_configuration(cls: type[SettingsType], section: object, where: str) -> SettingsType:
+        """Read and check the section of a configuration.
+
+        Args:
+            section: what the plans hold under the method's key; None where the key is absent.
+            where: the section's place, for error messages, e.g. ``configurations/3d_fullres/dycon of plans ...``.
+
+        Returns:
+            The settings, defaults filled in.
+
+        Raises:
+            UserError: for a section that is no dictionary, unknown keys and values out of range, each by name.
+        """
+        if section is None:
+            return cls()
+        if not isinstance(section, dict):
+            raise UserError(f"{where} must be a dictionary of settings, not {section!r}.")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        problems = []
+        for name, value in section.items():
+            if name not in fields:
+                close = difflib.get_close_matches(str(name), fields, n=1)
+                hint = f' Did you mean "{close[0]}"?' if close else f" Known settings: {', '.join(sorted(fields))}."
+                problems.append(f'"{name}" is not a setting.{hint}')
+            elif not _is_valid(fields[name], value):
+                problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')
+        if problems:
+            raise UserError(f"{where}: " + " ".join(problems) + ' Change it with "nnunetv2_dycon plan".')
+        try:
+            return cls(**section)
+        except UserError as error:
+            raise UserError(f'{where}: {error} Change it with "nnunetv2_dycon plan".') from error
+
+    def describe(self) -> str:
+        """All settings in force, one a line."""
+        return "\n".join(f"  {name}: {value}" for name, value in dataclasses.asdict(self).items())
+
+    def differences(self, other: dict[str, Value], release: str = __version__) -> list[str]:
+        """Name the settings in which another training differs from this one.
+
+        Args:
+            other: the other training's settings, as ``dataclasses.asdict`` gave them. A setting that its release did
+                not have yet counts as what that release did.
+            release: the release of this package that the other training ran on, such as ``0.1.0``.
+
+        Returns:
+            One text per setting that differs, that this release no longer has, or whose values mean something else than
+            they did; empty when the two agree.
+        """
+        texts = [f"{name}: {other[name]} there, not set now" for name in other if not hasattr(self, name)]
+        for field in dataclasses.fields(self):
+            there, now = other.get(field.name, field.metadata["before_it_existed"]), getattr(self, field.name)
+            changed = field.metadata["changed_meaning"]
+            if there != now:
+                absent = "" if field.name in other else f", which {release} did without this setting"
+                texts.append(f"{field.name}: {there} there{absent}, {now} now")
+            elif changed is not None and _version(release) < _version(changed[0]):
+                texts.append(f"{field.name}: {now} means something else since {changed[0]}: {changed[1]}")
+        return sorted(texts)
+
+    def refuse_others(self, there: dict[str, Value], place: str, release: str = __version__) -> None:
+        """Refuse to go on where other settings were in force.
+
+        Args:
+            there: see :meth:`differences`.
+            place: the file or folder they come from.
+            release: see :meth:`differences`.
+
+        Raises:
+            UserError: naming each setting that differs.
+        """
+        differences = self.differences(there, release)
+        if differences:
+            raise UserError(
+                f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
+                'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
+                "with -p, or remove that folder."
+            )
+
+
+def _version(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", release))
+
+
+def settings_table(settings_class: type[MethodSettings]) -> str:
+    """All settings of a method as a Markdown table: name, default, range, meaning.
+
+    Args:
+        settings_class: the dataclass.
+    """
+    rows = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(settings_class):
+        default = json.dumps(field.default)
+        rows.append(f"| `{field.name}` | `{default}` | {describe_range(field)} | {field.metadata['description']} |")
+    return "\n".join(rows)

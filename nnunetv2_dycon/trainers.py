@@ -1,0 +1,65 @@
+"""All trainers: one for each method and each of nnU-Net's training lengths, by the name that nnU-Net looks up.
+
+``nnUNetTrainerDyCON``, ``nnUNetTrainerDyCON_100epochs``, ``nnUNetTrainerMeanTeacher`` and so on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+
+# nnunetv2.training.nnUNetTrainer.variants.training_length
+TRAINING_LENGTHS = (1, 5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000)
+
+Trainer = type[nnUNetTrainerSemiSupervised]
+
+
+def trainer_of(method: type[Method[Any, Any]], num_epochs: int | None = None, module: str | None = None) -> Trainer:
+    """Make the trainer of a method.
+
+    Args:
+        method: the method.
+        num_epochs: the length of the training; None for nnU-Net's 1000.
+        module: where the trainer can be imported from; by default that of the method.
+
+    Returns:
+        ``nnUNetTrainerMETHOD``, or ``nnUNetTrainerMETHOD_NUMBERepochs``.
+    """
+    name, length = f"nnUNetTrainer{method.__name__}", ""
+    if num_epochs is not None:
+        name += f"_{num_epochs}epoch{'s' if num_epochs > 1 else ''}"
+        length = f"\n\nThe training is {num_epochs} epochs long."
+    attributes = {
+        "method_class": method,
+        "training_length": num_epochs,
+        "__module__": module or method.__module__,
+        "__doc__": f"{method.__doc__}{length}",
+    }
+    return type(name, (nnUNetTrainerSemiSupervised,), attributes)
+
+
+def trainers_of(method: type[Method[Any, Any]], module: str | None = None) -> dict[str, Trainer]:
+    """Make the trainers of a method, of all lengths.
+
+    Args:
+        method: see :func:`trainer_of`.
+        module: see :func:`trainer_of`.
+
+    Returns:
+        The trainers by their names. In a file of one's own, ``globals().update(trainers_of(METHOD))`` shows them to nnU-Net.
+    """
+    trainers = [trainer_of(method, num_epochs, module) for num_epochs in (None, *TRAINING_LENGTHS)]
+    return {trainer.__name__: trainer for trainer in trainers}
+
+
+_TRAINERS = {name: trainer for method in all_methods() for name, trainer in trainers_of(method, __name__).items()}
+globals().update(_TRAINERS)
+__all__ = list(_TRAINERS)
+
+
+def __getattr__(name: str) -> Trainer:
+    # Tells type checkers that there are names they cannot see; those that exist are found before this is called.
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

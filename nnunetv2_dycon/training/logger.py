@@ -1,0 +1,73 @@
+"""nnU-Net's local logger with further values and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+from PIL import Image
+
+from nnunetv2_dycon.methods.method import Method
+
+
+def panels_of(method: Method[Any, Any]) -> dict[str, tuple[str, ...]]:
+    """What is logged of a method's steps: for each panel of ``progress.png`` its title and the names drawn in it."""
+    return {
+        "unsupervised loss": tuple(f"{term}_loss" for term in method.terms),
+        "weight": ("ramp", *(f"{term}_weight" for term in method.terms)),
+        "share of the loss": tuple(f"{term}_share" for term in method.terms),
+        **method.panels,
+    }
+
+
+class SemiSupervisedLogger(LocalLogger):
+    """Keeps one value per epoch of further keys and draws them beside nnU-Net's own panels in ``progress.png``.
+
+    Args:
+        panels: for each further panel its title and the keys drawn in it; these keys are registered.
+        verbose: see ``LocalLogger``.
+    """
+
+    def __init__(self, panels: dict[str, Sequence[str]], verbose: bool = False) -> None:
+        super().__init__(verbose)
+        self.panels = panels
+        for keys in panels.values():
+            for key in keys:
+                self.my_fantastic_logging[key] = []
+
+    def plot_progress_png(self, output_folder: str) -> None:
+        """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger.
+
+        Args:
+            output_folder: where the picture goes.
+        """
+        super().plot_progress_png(output_folder)
+        file = Path(output_folder) / "progress.png"
+        with Image.open(file) as opened:
+            theirs = opened.convert("RGB")
+        ours = self._draw_panels(height=theirs.height)
+        both = Image.new("RGB", (theirs.width + ours.width, theirs.height))
+        both.paste(theirs, (0, 0))
+        both.paste(ours, (theirs.width, 0))
+        # The picture is large and drawn each epoch, so it is compressed quickly rather than well.
+        both.save(file, compress_level=1)
+
+    def _draw_panels(self, height: int) -> Image.Image:
+        dpi = 100
+        figure, axes = plt.subplots(len(self.panels), 1, figsize=(30, height / dpi), dpi=dpi, squeeze=False)
+        for axis, (title, keys) in zip(axes[:, 0], self.panels.items(), strict=True):
+            for key in keys:
+                values = self.my_fantastic_logging[key]
+                axis.plot(range(len(values)), values, label=key, linewidth=4, marker="o" if len(values) == 1 else None)
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(title)
+            axis.legend(loc=(0, 1), ncol=2)
+        figure.tight_layout()
+        figure.canvas.draw()
+        image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        plt.close(figure)
+        return image

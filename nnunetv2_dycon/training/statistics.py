@@ -1,0 +1,90 @@
+"""What is summed over an epoch: scalars of the steps, and pseudo-Dice of the validation patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nnunetv2_dycon.training.step import StepResult
+
+
+class EpochStatistics:
+    """Sums scalars on their device and reads them once an epoch.
+
+    Args:
+        names: the values that may be added; each gets a mean at the end of the epoch.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._sums: dict[str, Tensor | float | None] = dict.fromkeys(names)
+        self._counts: dict[str, int] = dict.fromkeys(self._sums, 0)
+
+    def add(self, name: str, value: Tensor | float) -> None:
+        """Add the value of a step.
+
+        Args:
+            name: one of the names.
+            value: a scalar; tensors are detached.
+
+        Raises:
+            KeyError: for a name that was not declared.
+        """
+        value = value.detach().float() if isinstance(value, Tensor) else value
+        total = self._sums[name]
+        self._sums[name] = value if total is None else total + value
+        self._counts[name] += 1
+
+    def add_step(self, step: StepResult, weights: Mapping[str, float], least_supervised_loss: float) -> None:
+        """Add what a step yields.
+
+        Args:
+            step: of the first student.
+            weights: of the unsupervised terms in that step.
+            least_supervised_loss: shares of the loss are of what is above it.
+        """
+        weighted = {term: weights[term] * value for term, value in step.terms.items()}
+        total = step.supervised_loss - least_supervised_loss + sum(weighted.values())
+        for term, value in step.terms.items():
+            self.add(f"{term}_loss", value)
+            self.add(f"{term}_share", weighted[term] / total)
+        for name, value in step.statistics.items():
+            self.add(name, value)
+
+    def pop_means(self) -> dict[str, float]:
+        """Read all means and start again. The mean of nothing is NaN, e.g. in an epoch of supervised warm-up."""
+        sums = dict(self._sums)
+        tensors = {name: total for name, total in sums.items() if isinstance(total, Tensor)}
+        if tensors:
+            # Stacked, so that the GPU is waited for once.
+            sums |= zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)
+        means = {name: math.nan if total is None else total / self._counts[name] for name, total in sums.items()}
+        self.__init__(sums)
+        return means
+
+
+class PseudoDice:
+    """Sums what nnUNetTrainer.validation_step returns and gives nnU-Net's pseudo-Dice of it."""
+
+    def __init__(self) -> None:
+        self._counts: np.ndarray | None = None
+
+    def add(self, result: dict) -> None:
+        """Add a validation step.
+
+        Args:
+            result: with ``tp_hard``, ``fp_hard`` and ``fn_hard``, each (classes or regions).
+        """
+        counts = np.stack([result["tp_hard"], result["fp_hard"], result["fn_hard"]])
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def pop_mean(self) -> float:
+        """The mean over classes or regions, those without any voxel left out; starts again. In [0, 1] or NaN."""
+        tp, fp, fn = self._counts
+        self._counts = None
+        size = 2 * tp + fp + fn
+        present = size > 0
+        return float(np.mean(2 * tp[present] / size[present])) if present.any() else float("nan")

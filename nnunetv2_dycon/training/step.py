@@ -1,0 +1,166 @@
+"""One training step of all students on a labeled and an unlabeled batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nnunetv2_dycon.methods.method import Batch, LabeledBatch, Losses, Method, Prediction, full_resolution
+from nnunetv2_dycon.training.students import Student, Students
+
+_MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
+
+Target = Tensor | list[Tensor]
+
+
+class StepResult(NamedTuple):
+    """What a step yields, of the first student; all tensors are detached.
+
+    Attributes:
+        supervised_loss: a scalar.
+        terms: the value of each unsupervised term, summed over both batches, not weighted.
+        statistics: what the method's losses carry.
+    """
+
+    supervised_loss: Tensor
+    terms: dict[str, Tensor]
+    statistics: dict[str, Tensor | float]
+
+
+class TwoStreamStep:
+    """The step, in which both batches are passed forward and backward in turn.
+
+    That sums their gradients with the memory of one. Follows nnUNetTrainer.train_step of 2.8.1 in everything else.
+
+    Args:
+        students: the networks.
+        method: the method.
+        loss: the supervised loss.
+        optimizer: of all students.
+        grad_scaler: nnU-Net's, on a GPU.
+        autocast: nnU-Net's choice of precision.
+    """
+
+    def __init__(
+        self,
+        students: Students,
+        method: Method[Any, Any],
+        loss: Callable[[Target, Target], Tensor],
+        optimizer: torch.optim.Optimizer,
+        grad_scaler: torch.GradScaler | None,
+        autocast: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.students = students
+        self.method = method
+        self.loss = loss
+        self.optimizer = optimizer
+        self.grad_scaler = grad_scaler
+        self.autocast = autocast
+
+    def __call__(
+        self, data: Tensor, target: Target, views: Tensor, weights: Mapping[str, float], progress: float
+    ) -> StepResult:
+        """Do the step.
+
+        Args:
+            data: (B, C, *patch), the labeled batch.
+            target: its target, a list with deep supervision.
+            views: (B', 2C, *patch), the weak and the strong view of an unlabeled batch.
+            weights: of the unsupervised terms at this point of the training.
+            progress: share of the training that is done, in [0, 1].
+
+        Returns:
+            What is to be logged.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        unlabeled = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
+        supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
+        self._update_weights()
+        parts = (unlabeled.terms, labeled.terms)
+        terms = {name: sum(part[name] for part in parts if name in part) for name in self.method.terms}
+        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics})
+
+    def supervise_further_students(self, data: Tensor, target: Target) -> None:
+        """A step on the labeled batch of all students but the first.
+
+        The first has no gradients in it, so the optimizer leaves it alone.
+
+        Args:
+            data: (B, C, *patch).
+            target: its target, a list with deep supervision.
+        """
+        _, *others = self.students
+        for student in others:
+            self.optimizer.zero_grad(set_to_none=True)
+            with self.autocast():
+                loss = self.loss(student.running(data), target)
+            self._backward(loss, student)
+            self._update_weights()
+
+    # A function for each pass, and losses that are detached, so that nothing of the first is held during the second.
+
+    def _pass_unlabeled(
+        self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
+    ) -> Losses:
+        """Forward and backward of all students on the unlabeled batch; returns the first one's losses."""
+        weak, strong = views.chunk(2, dim=1)
+        with self.autocast():
+            guidances = self.students.guide(weak)
+        results = []
+        for student, guidance in zip(self.students, guidances, strict=True):
+            with self.autocast():
+                task = self.method.task(strong, guidance, labeled)
+                prediction = self._predict(student, task.patches, "unlabeled")
+                losses = self.method.unlabeled_losses(prediction, task, progress)
+                loss = sum(weights[term] * value for term, value in losses.terms.items())
+            self._backward(loss, student)
+            results.append(_detach(losses))
+        return results[0]
+
+    def _pass_labeled(
+        self, data: Tensor, target: Target, weights: Mapping[str, float], progress: float
+    ) -> tuple[Tensor, Losses]:
+        """Forward and backward of all students on the labeled batch; returns the first one's losses."""
+        results = []
+        for student in self.students:
+            with self.autocast():
+                prediction = self._predict(student, data, "labeled")
+                supervised_loss = self.loss(prediction.output, target)
+                losses = self.method.labeled_losses(prediction, full_resolution(target), progress)
+                loss = sum((weights[term] * value for term, value in losses.terms.items()), start=supervised_loss)
+            self._backward(loss, student)
+            results.append((supervised_loss.detach(), _detach(losses)))
+        return results[0]
+
+    def _predict(self, student: Student, patches: Tensor, batch: Batch) -> Prediction:
+        if batch not in self.method.compares_students_on:
+            return student(patches)
+        others = self.students.ask_others(student, patches)
+        return replace(student(patches), others=others)
+
+    def _backward(self, loss: Tensor, student: Student) -> None:
+        """Gradients of one student's loss."""
+        (loss if self.grad_scaler is None else self.grad_scaler.scale(loss)).backward()
+
+    def _update_weights(self) -> None:
+        if self.grad_scaler is not None:
+            self.grad_scaler.unscale_(self.optimizer)
+        for module in self.students.modules:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), _MAX_GRADIENT_NORM)
+        if self.grad_scaler is not None:
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+        else:
+            self.optimizer.step()
+
+
+def _detach(losses: Losses) -> Losses:
+    return Losses(
+        {term: value.detach() for term, value in losses.terms.items()},
+        {name: value.detach() if isinstance(value, Tensor) else value for name, value in losses.statistics.items()},
+    )

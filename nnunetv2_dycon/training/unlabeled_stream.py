@@ -1,0 +1,160 @@
+"""The unlabeled stream: preprocessed cases, the loader that crops them, and its worker processes."""
+
+from __future__ import annotations
+
+import os
+
+import blosc2
+import numpy as np
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+
+from nnunetv2_dycon.methods.settings import MethodSettings
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from nnunetv2_dycon.views.two_views import TwoViewsTransform
+
+
+class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
+    """Preprocessed unlabeled cases. There is no label in its folder, and it opens none.
+
+    nnU-Net's loader expects a segmentation and class locations. The segmentation it gets is 0 within the scan's
+    nonzero mask and -1 outside, as nnU-Net's preprocessor derives it from the image; it is opened only where the plans
+    mask the image after augmentation. Class locations are None.
+
+    Args:
+        folder: of the preprocessed unlabeled cases.
+        identifiers: the cases to use; all of the folder where None.
+        needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
+    """
+
+    def __init__(self, folder: str, identifiers: list[str] | None = None, needs_nonzero_mask: bool = False) -> None:
+        super().__init__(folder, identifiers)
+        self.needs_nonzero_mask = needs_nonzero_mask
+
+    def load_case(self, identifier: str) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, None, dict]:
+        """Open a case; nothing but what is later cropped is read from disk.
+
+        Args:
+            identifier: the case.
+
+        Returns:
+            Image (C, X, Y, Z), mask (1, X, Y, Z), no segmentation of a previous stage, and the properties.
+        """
+        image = self._open(f"{identifier}.b2nd")
+        if self.needs_nonzero_mask:
+            mask = self._open(f"{identifier}_nonzero.b2nd")
+        else:
+            mask = np.broadcast_to(np.int8(0), (1, *image.shape[1:]))
+        return image, mask, None, {"class_locations": None}
+
+    def _open(self, name: str) -> blosc2.NDArray:
+        file = os.path.join(self.source_folder, name)
+        return blosc2.open(urlpath=file, mode="r", dparams={"nthreads": 1}, **self.mmap_kwargs)
+
+    @staticmethod
+    def get_identifiers(folder: str) -> list[str]:
+        """The cases that are done, i.e. that have a stamp."""
+        return sorted(name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json"))
+
+
+class nnUNetTwoViewDataLoader(nnUNetDataLoader):
+    """nnU-Net's loader on unlabeled cases.
+
+    Patches are drawn uniformly, since there is no foreground to oversample. With :class:`TwoViewsTransform` as its
+    transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak view's channels, then the strong view's.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        # An ignore label makes nnU-Net look for annotated voxels; here there are none and none are wanted.
+        self.has_ignore = False
+
+    def get_bbox(
+        self,
+        data_shape: np.ndarray,
+        force_fg: bool,
+        class_locations: dict | None,
+        overwrite_class: int | tuple[int, ...] | None = None,
+        verbose: bool = False,
+    ) -> tuple[list[int], list[int]]:
+        """Draw a bounding box uniformly, whatever the sample's place in the batch. See nnUNetDataLoader.get_bbox."""
+        return super().get_bbox(data_shape, False, class_locations, overwrite_class, verbose)
+
+    def generate_train_batch(self) -> dict:
+        """Draw a batch. See nnUNetDataLoader.generate_train_batch."""
+        batch = super().generate_train_batch()
+        del batch["target"]
+        return batch
+
+
+class UnlabeledStream:
+    """Unlabeled batches, made in worker processes as nnUNetTrainer.get_dataloaders makes the labeled ones.
+
+    ``nnUNet_n_proc_DA`` sets how many workers there are, beside those of the labeled stream; 0 means none.
+
+    Args:
+        loader: makes the batches.
+        pin_memory: whether batches go to page-locked memory, for a GPU.
+    """
+
+    def __init__(self, loader: nnUNetTwoViewDataLoader, pin_memory: bool) -> None:
+        num_processes = get_allowed_n_proc_DA()
+        if num_processes == 0:
+            self._augmenter = SingleThreadedAugmenter(loader, None)
+        else:
+            self._augmenter = NonDetMultiThreadedAugmenter(
+                data_loader=loader,
+                transform=None,
+                num_processes=num_processes,
+                num_cached=max(6, num_processes // 2),
+                # Forked workers inherit one state of torch's generator, so without seeds all would transform alike.
+                seeds=np.random.SeedSequence().generate_state(num_processes).tolist(),
+                pin_memory=pin_memory,
+                wait_time=0.002,
+            )
+
+    def __next__(self) -> dict:
+        """The next batch. See nnUNetTwoViewDataLoader."""
+        return next(self._augmenter)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if isinstance(self._augmenter, NonDetMultiThreadedAugmenter):
+            self._augmenter._finish()
+
+
+def start_unlabeled_stream(trainer: nnUNetTrainer, data: UnlabeledData, settings: MethodSettings) -> UnlabeledStream:
+    """Start the unlabeled stream of a trainer, with the augmentation of its labeled one.
+
+    Args:
+        trainer: whose patch size, batch size and training transforms are used.
+        data: the unlabeled cases.
+        settings: size of a batch, and how strong the strong view is.
+
+    Returns:
+        The stream, which has given its first batch.
+    """
+    patch_size = trainer.configuration_manager.patch_size
+    use_mask_for_norm = trainer.configuration_manager.use_mask_for_norm
+    rotation, dummy_2d, initial_patch_size, mirror_axes = (
+        trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    )
+    training_transforms = trainer.get_training_transforms(
+        patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
+    )
+    loader = nnUNetTwoViewDataLoader(
+        nnUNetUnlabeledDataset(str(data.folder), data.identifiers, any(use_mask_for_norm)),
+        settings.unlabeled_batch_size or trainer.batch_size,
+        initial_patch_size,
+        patch_size,
+        trainer.label_manager,
+        transforms=TwoViewsTransform(training_transforms, settings.strong_view_probability),
+    )
+    stream = UnlabeledStream(loader, pin_memory=trainer.device.type == "cuda")
+    # As nnU-Net does: what goes wrong in a worker shows here.
+    next(stream)
+    return stream
