@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_dycon.losses.pseudo_labels import largest_components
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.training.bcp_settings import BCPSettings
 from nnunetv2_dycon.training.data_augmentation.copy_paste import exchange_boxes
-from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels, largest_components
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
-from nnunetv2_dycon.training.split_target import split_target
 
 
 class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
@@ -67,14 +66,14 @@ class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
         Returns:
             The loss under ``bcp``.
         """
-        target, ignored = split_target(teacher.output, self.label_manager)
+        target, ignored = self.label_space.split_target(teacher.output)
         labeled = teacher.labeled
         known = labeled if ignored is None else labeled & ~ignored
         in_labeled, in_unlabeled = dice_and_cross_entropy(
             student.logits,
             target,
             [known, ~labeled],
-            regions=self.label_manager.has_regions,
+            labels=self.label_space,
             batch_dice=self.configuration_manager.batch_dice,
         )
         self.statistics.add("labeled_region_loss", in_labeled)
@@ -83,7 +82,7 @@ class nnUNetTrainerBCP(nnUNetTrainerSemiSupervised):
 
     def _pseudo_target(self, logits: Tensor, target: Tensor) -> Tensor:
         """The teacher's pseudo-labels in the form and type of the labeled batch's target."""
-        pseudo_labels = hard_pseudo_labels(logits, regions=self.label_manager.has_regions)
+        pseudo_labels = self.label_space.harden(logits)
         if self.settings.largest_component:
             pseudo_labels = largest_components(pseudo_labels)
         self.statistics.add("pseudo_foreground_fraction", (pseudo_labels != 0).any(1).float().mean())

@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.training.co_training_settings import CoTrainingSettings
-from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerTwoStudents import nnUNetTrainerTwoStudents
 
@@ -32,15 +31,14 @@ class nnUNetTrainerCoTraining(nnUNetTrainerTwoStudents):
 
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """Dice and cross-entropy with the other student's pseudo-labels. See nnUNetTrainerSemiSupervised."""
-        regions = self.label_manager.has_regions
-        pseudo_labels = hard_pseudo_labels(teacher.logits, regions=regions)
+        pseudo_labels = self.label_space.harden(teacher.logits)
         foreground = (pseudo_labels != 0).any(1, keepdim=True)
         self.statistics.add("pseudo_foreground_fraction", foreground.float().mean())
         (loss,) = dice_and_cross_entropy(
             student.logits,
             pseudo_labels,
             [torch.ones_like(foreground)],
-            regions=regions,
+            labels=self.label_space,
             batch_dice=self.configuration_manager.batch_dice,
         )
         return {"co_training": loss}

@@ -8,27 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dycon.training.data_augmentation.copy_paste import paste_boxes
-from nnunetv2_dycon.training.dycon_settings import DyCONSettings
-from nnunetv2_dycon.training.loss.cell_labels import (
+from nnunetv2_dycon.losses.cell_labels import (
     CellLabels,
     cell_labels_from_probabilities,
-    cell_labels_from_region_probabilities,
-    cell_labels_from_regions,
-    cell_labels_from_segmentation,
+    cell_labels_from_target,
     mean_over_cells,
 )
-from nnunetv2_dycon.training.loss.entropy import voxel_entropy
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from nnunetv2_dycon.training.loss.probabilities import probabilities_of
-from nnunetv2_dycon.training.loss.uncl import uncl_terms
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from nnunetv2_dycon.losses.uncl import uncl_terms
+from nnunetv2_dycon.training.data_augmentation.copy_paste import paste_boxes
+from nnunetv2_dycon.training.dycon_settings import DyCONSettings
 from nnunetv2_dycon.training.network.bottleneck import bottleneck_channels
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.network.projection_head import ProjectionHead
-from nnunetv2_dycon.training.network.reference_logits import reference_logits
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
 from nnunetv2_dycon.training.schedules import adaptive_beta, sigmoid_rampup
-from nnunetv2_dycon.training.split_target import split_target
 
 # The released code's ramp of the threshold above which a teacher's negative is hard.
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
@@ -94,7 +88,7 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         if fraction == 0:
             return strong, teacher
         mixed = paste_boxes(strong, data, fraction)
-        reference = reference_logits(target[mixed.partners], self.label_manager)
+        reference = self.label_space.reference_logits(target[mixed.partners], teacher.logits.shape[1])
         logits = torch.where(mixed.labeled, reference.logits.to(teacher.logits.dtype), teacher.logits)
         ignored = None if reference.ignored is None else mixed.labeled & reference.ignored
         return mixed.patches, NetworkOutput(logits, teacher.bottleneck, mixed.labeled, ignored)
@@ -106,25 +100,24 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
             student.logits,
             teacher.logits,
             beta,
-            regions=self._has_regions,
+            labels=self.label_space,
             mask=None if teacher.ignored is None else ~teacher.ignored,
             normalization=self.settings.uncl_normalization,
         )
-        probabilities = probabilities_of(teacher.logits.float(), regions=self._has_regions)
+        probabilities = self.label_space.probabilities(teacher.logits.float())
         self.statistics.add("beta", beta)
         self.statistics.add("student_entropy", uncl.student_entropy)
         self.statistics.add("teacher_entropy", uncl.teacher_entropy)
-        self.statistics.add("pseudo_foreground_fraction", self._foreground_fraction(probabilities))
+        self.statistics.add("pseudo_foreground_fraction", self.label_space.is_foreground(probabilities).float().mean())
         losses = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
         if self.reads_bottleneck:
             embeddings = self.embed_student(student.bottleneck)
             with torch.no_grad():
                 teacher_embeddings = self.embed_teacher(teacher.bottleneck)
-            label_cells = cell_labels_from_region_probabilities if self._has_regions else cell_labels_from_probabilities
             cells = embeddings.shape[2:]
             # The teacher saw the unlabeled patch alone.
             teacher_mask = None if teacher.labeled is None else mean_over_cells(teacher.labeled, cells) == 0
-            cell_labels = label_cells(probabilities, cells, teacher.ignored)
+            cell_labels = cell_labels_from_probabilities(probabilities, cells, self.label_space, teacher.ignored)
             losses["fecl"] = 0.5 * self._fecl(
                 embeddings, cell_labels, student.logits, _as_list_of_cells(teacher_embeddings), teacher_mask
             )
@@ -135,13 +128,9 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         if not self.reads_bottleneck:
             return {}
         embeddings = self.embed_student(student.bottleneck)
-        cells = embeddings.shape[2:]
-        if self._has_regions:
-            regions, ignored = split_target(target, self.label_manager)
-            cell_labels = cell_labels_from_regions(regions, cells, ignored)
-        else:
-            num_labels = self.label_manager.num_segmentation_heads
-            cell_labels = cell_labels_from_segmentation(target, cells, num_labels, self.label_manager.ignore_label)
+        cell_labels = cell_labels_from_target(
+            target, embeddings.shape[2:], self.label_space, self.label_manager.num_segmentation_heads
+        )
         return {"fecl": 0.5 * self._fecl(embeddings, cell_labels, student.logits)}
 
     def _fecl(
@@ -156,10 +145,9 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
         entropy = None
         # The released training passes none.
         if settings.fecl_entropy_weighting and settings.fecl_variant == "paper":
-            entropy = mean_over_cells(voxel_entropy(logits.detach(), self._has_regions), embeddings.shape[2:])
-            if self._has_regions:
-                # Its exponential is a weight: a sum over many regions would make it huge.
-                entropy = entropy / logits.shape[1]
+            entropy = mean_over_cells(self.label_space.entropy(logits.detach()), embeddings.shape[2:])
+            # Its exponential is a weight: a sum over many regions would make it huge.
+            entropy = entropy / self.label_space.num_distributions(logits.shape[1])
         return fecl_loss(
             _as_list_of_cells(embeddings),
             cell_labels.labels,
@@ -176,17 +164,6 @@ class nnUNetTrainerDyCON(nnUNetTrainerSemiSupervised):
             num_hard_negatives=settings.fecl_num_hard_negatives,
             hard_negative_threshold=sigmoid_rampup(self.progress, *_HARD_NEGATIVE_THRESHOLDS),
         )
-
-    @property
-    def _has_regions(self) -> bool:
-        return self.label_manager.has_regions
-
-    def _foreground_fraction(self, probabilities: Tensor) -> Tensor:
-        # Not argmax, which takes ten times as long on a CPU.
-        foreground = (
-            (probabilities > 0.5).any(1) if self._has_regions else probabilities[:, 1:].amax(1) > probabilities[:, 0]
-        )
-        return foreground.float().mean()
 
 
 def _as_list_of_cells(embeddings: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.softmax_mse import softmax_mse
+from nnunetv2_dycon.losses.segmentation import softmax_mse
 from nnunetv2_dycon.training.mean_teacher_settings import MeanTeacherSettings
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
@@ -27,4 +27,4 @@ class nnUNetTrainerMeanTeacher(nnUNetTrainerSemiSupervised):
 
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """The consistency loss. See nnUNetTrainerSemiSupervised."""
-        return {"consistency": softmax_mse(student.logits, teacher.logits, regions=self.label_manager.has_regions)}
+        return {"consistency": softmax_mse(student.logits, teacher.logits, labels=self.label_space)}

@@ -11,6 +11,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, print_user_errors_without_traceback
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 from nnunetv2_dycon.training.dataloading.splits import off_limits_cases
@@ -52,6 +53,13 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
         )
         self.unlabeled_data: UnlabeledData | None = None  # -> on_train_start
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """What the channels of the network mean."""
+        if self.label_manager.has_regions:
+            return Regions(self.label_manager.has_ignore_label)
+        return Classes(self.label_manager.ignore_label)
 
     @property
     def needs_unlabeled_data(self) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.predictive_entropy import predictive_entropy
-from nnunetv2_dycon.training.loss.probabilities import probabilities_of
-from nnunetv2_dycon.training.loss.softmax_mse import softmax_mse
+from nnunetv2_dycon.losses.segmentation import softmax_mse
 from nnunetv2_dycon.training.network.network_output import NetworkOutput, full_resolution
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
 from nnunetv2_dycon.training.schedules import sigmoid_rampup
@@ -55,9 +52,8 @@ class nnUNetTrainerUAMT(nnUNetTrainerSemiSupervised):
     @property
     def uncertainty_threshold(self) -> float:
         """The entropy in nats below which a voxel counts, at this point of the training."""
-        # Each region has a Bernoulli distribution of its own.
-        outcomes = 2 if self.label_manager.has_regions else self.label_manager.num_segmentation_heads
-        return sigmoid_rampup(self.progress, *_THRESHOLD_RATIOS) * math.log(outcomes)
+        largest = self.label_space.largest_entropy(self.label_manager.num_segmentation_heads)
+        return sigmoid_rampup(self.progress, *_THRESHOLD_RATIOS) * largest
 
     def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
         """The consistency loss on certain voxels. See nnUNetTrainerSemiSupervised."""
@@ -66,8 +62,7 @@ class nnUNetTrainerUAMT(nnUNetTrainerSemiSupervised):
         self._uncertainty = None
         self.statistics.add("uncertainty_threshold", threshold)
         self.statistics.add("certain_fraction", certain.float().mean())
-        regions = self.label_manager.has_regions
-        return {"consistency": softmax_mse(student.logits, teacher.logits, regions=regions, mask=certain)}
+        return {"consistency": softmax_mse(student.logits, teacher.logits, labels=self.label_space, mask=certain)}
 
     def _forward_teacher(self, data: Tensor) -> NetworkOutput:
         self._uncertainty = self._estimate_uncertainty(data)
@@ -76,12 +71,11 @@ class nnUNetTrainerUAMT(nnUNetTrainerSemiSupervised):
     @torch.inference_mode()
     def _estimate_uncertainty(self, data: Tensor) -> Tensor:
         """Predictive entropy in nats over noisy inputs: (B, 1, *patch), or (B, regions, *patch)."""
-        regions = self.label_manager.has_regions
         passes = self.settings.stochastic_passes
         total: Tensor | float = 0.0
         # In turn, so that memory is that of one pass.
         for _ in range(passes):
             noise = (_NOISE * torch.randn_like(data)).clamp_(-_LARGEST_NOISE, _LARGEST_NOISE)
             logits = full_resolution(self.teacher_network(data + noise)).float()
-            total = total + probabilities_of(logits, regions=regions)
-        return predictive_entropy(total / passes, regions=regions)
+            total = total + self.label_space.probabilities(logits)
+        return self.label_space.predictive_entropy(total / passes)

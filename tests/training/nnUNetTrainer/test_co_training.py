@@ -9,9 +9,9 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
+from nnunetv2_dycon.losses.label_space import Classes
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
-from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerCoTraining import nnUNetTrainerCoTraining
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCONCoTraining import nnUNetTrainerDyCONCoTraining
 from tests.training.nnUNetTrainer.two_students import (
@@ -74,7 +74,7 @@ def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, we
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.auxiliary["second_student"])]
     with torch.no_grad():
-        pseudo_labels = [hard_pseudo_labels(student(weak)[0]) for student in students]
+        pseudo_labels = [Classes().harden(student(weak)[0]) for student in students]
     losses = []
     for student, target in zip(students, reversed(pseudo_labels), strict=True):
         mask = torch.ones(target.shape, dtype=torch.bool)

@@ -10,7 +10,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerBCP import nnUNetTrainerBCP
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.training.loss.softmax_mse import softmax_mse
+from nnunetv2_dycon.losses.segmentation import softmax_mse
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerUAMT import nnUNetTrainerUAMT
 
