@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from benchmarks.label_efficiency.hidden_labels import open_hidden_labels
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
+from nnunetv2_dycon.losses.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
 from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
-from nnunetv2_dycon.training.loss.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
@@ -94,7 +94,9 @@ class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
     ) -> Tensor:
         # Only the unlabeled half has embeddings of the teacher.
         if teacher_embeddings is not None:
-            cell_labels = cell_labels_from_probabilities(self._truth, embeddings.shape[2:], self._ignored)
+            cell_labels = cell_labels_from_probabilities(
+                self._truth, embeddings.shape[2:], self.label_space, self._ignored
+            )
         return super()._fecl(embeddings, cell_labels, logits, teacher_embeddings, *further)
 
 

@@ -13,7 +13,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as nnUNetTrainerDyCON_module
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 

@@ -13,7 +13,7 @@ from benchmarks.training_step.cases import CASES, case
 from benchmarks.training_step.measure import time_steps
 from benchmarks.training_step.parts import LABELED, UNLABELED, time_parts
 from benchmarks.training_step.trainers import TRAINERS, make_step, prepare
-from nnunetv2_dycon.training.loss import uncl
+from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.softmax_mse import softmax_mse
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.segmentation import softmax_mse
+
+LABEL_SPACES = [Classes(), Regions()]
 
 
 def logits(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -16,10 +19,10 @@ def logits(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
     return (3 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
 
 
-def as_logits(*voxels: tuple[float, ...], regions: bool = False) -> Tensor:
+def as_logits(*voxels: tuple[float, ...], labels: LabelSpace = Classes()) -> Tensor:
     """Probabilities of voxels in a row as logits (1, C, number of voxels, 1)."""
     probabilities = torch.tensor(voxels, dtype=torch.float64).T[None, :, :, None]
-    return probabilities.logit() if regions else probabilities.log()
+    return probabilities.logit() if isinstance(labels, Regions) else probabilities.log()
 
 
 def test_classes_by_hand() -> None:
@@ -29,8 +32,8 @@ def test_classes_by_hand() -> None:
 
 
 def test_regions_by_hand() -> None:
-    student, teacher = as_logits((0.9, 0.8), regions=True), as_logits((0.6, 0.9), regions=True)
-    assert softmax_mse(student, teacher, regions=True).item() == pytest.approx((0.3**2 + 0.1**2) / 2)
+    student, teacher = as_logits((0.9, 0.8), labels=Regions()), as_logits((0.6, 0.9), labels=Regions())
+    assert softmax_mse(student, teacher, labels=Regions()).item() == pytest.approx((0.3**2 + 0.1**2) / 2)
 
 
 def test_a_mask_of_voxels_by_hand() -> None:
@@ -40,9 +43,12 @@ def test_a_mask_of_voxels_by_hand() -> None:
 
 
 def test_a_mask_of_each_region_by_hand() -> None:
-    student, teacher = as_logits((0.9, 0.8), (0.3, 0.3), regions=True), as_logits((0.6, 0.9), (0.5, 0.9), regions=True)
+    student, teacher = (
+        as_logits((0.9, 0.8), (0.3, 0.3), labels=Regions()),
+        as_logits((0.6, 0.9), (0.5, 0.9), labels=Regions()),
+    )
     mask = torch.tensor([[True, True], [False, False]]).view(1, 2, 2, 1)
-    assert softmax_mse(student, teacher, regions=True, mask=mask).item() == pytest.approx((0.3**2 + 0.2**2) / 2)
+    assert softmax_mse(student, teacher, labels=Regions(), mask=mask).item() == pytest.approx((0.3**2 + 0.2**2) / 2)
 
 
 def test_opposite_predictions_are_worth_one_and_equal_ones_nothing() -> None:
@@ -51,20 +57,20 @@ def test_opposite_predictions_are_worth_one_and_equal_ones_nothing() -> None:
     assert softmax_mse(student, student).item() == 0
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_an_empty_mask_gives_exact_zeros(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_an_empty_mask_gives_exact_zeros(labels: LabelSpace) -> None:
     student = logits(2, 3, 4, 4).requires_grad_()
-    loss = softmax_mse(student, logits(2, 3, 4, 4, seed=1), regions=regions, mask=torch.zeros(2, 1, 4, 4).bool())
+    loss = softmax_mse(student, logits(2, 3, 4, 4, seed=1), labels=labels, mask=torch.zeros(2, 1, 4, 4).bool())
     loss.backward()
     assert loss.item() == 0
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_gradient(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_gradient(labels: LabelSpace) -> None:
     teacher, mask = logits(2, 3, 3, 2, seed=1), logits(2, 1, 3, 2, seed=2) > 0
     student = logits(2, 3, 3, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda values: softmax_mse(values, teacher, regions=regions, mask=mask), student)
+    assert torch.autograd.gradcheck(lambda values: softmax_mse(values, teacher, labels=labels, mask=mask), student)
 
 
 def test_only_the_student_receives_a_gradient() -> None:
@@ -74,13 +80,13 @@ def test_only_the_student_receives_a_gradient() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_half_precision_under_autocast_is_computed_in_float32(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_half_precision_under_autocast_is_computed_in_float32(labels: LabelSpace) -> None:
     student, teacher = logits(2, 3, 8, 8, dtype=torch.bfloat16), logits(2, 3, 8, 8, seed=1, dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = softmax_mse(student, teacher, regions=regions)
+        loss = softmax_mse(student, teacher, labels=labels)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(softmax_mse(student.double(), teacher.double(), regions=regions).item())
+    assert loss.item() == pytest.approx(softmax_mse(student.double(), teacher.double(), labels=labels).item())
     assert not math.isclose(loss.item(), 0)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.uncl import UnCLTerms
+from nnunetv2_dycon.losses.label_space import LabelSpace, Regions
+from nnunetv2_dycon.losses.uncl import UnCLTerms
 
 
 def plain_uncl_terms(
-    student: Tensor, teacher: Tensor, beta: float, regions: bool, mask: Tensor | None, normalization: str
+    student: Tensor, teacher: Tensor, beta: float, labels: LabelSpace, mask: Tensor | None, normalization: str
 ) -> UnCLTerms:
     """The formula, written down with torch's own distributions and left to autograd."""
-    if regions:
+    if isinstance(labels, Regions):
         student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
         teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
         student_probability, teacher_probability = student.sigmoid(), teacher.sigmoid()
@@ -35,5 +36,5 @@ def plain_uncl_terms(
         sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-5
         distances = (voxels * squared).sum(axes) / sizes.detach()
         # The first class is the background; a region may be anything.
-        distance = distances.mean() if regions else distances[1:].sum() / max(1, len(distances) - 1)
+        distance = distances.mean() if isinstance(labels, Regions) else distances[1:].sum() / max(1, len(distances) - 1)
     return UnCLTerms(distance, mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy))

@@ -5,15 +5,53 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
-from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy
+from nnunetv2_dycon.losses.numerics import compute_dtype, default_byte_budget, tile_length
 
 Normalization = Literal["voxels", "classes"]
 # Beside the sums over all voxels of a batch: for a class that neither of the two sees anywhere.
 SMALLEST_CLASS_SIZE = 1e-5
+
+
+class UnCL(nn.Module):
+    """DyCON's uncertainty-aware consistency loss (CVPR 2025, arXiv:2504.04566) of every voxel.
+
+    In the paper, beta falls exponentially from 5 to 0.5 over the training: ``5 * (0.5 / 5) ** progress``.
+
+    Args:
+        labels: what the channels of the logits mean: classes (softmax) or regions (sigmoid).
+        normalization: of the distance: ``voxels`` (the paper's) or ``classes``; see :func:`uncl_terms`.
+        entropy_weight: factor of the entropy term; 1 is the loss of the paper.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: LabelSpace = Classes(),
+        normalization: Normalization = "voxels",
+        entropy_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.labels = labels
+        self.normalization = normalization
+        self.entropy_weight = entropy_weight
+
+    def forward(
+        self, student_logits: Tensor, teacher_logits: Tensor, beta: float, *, mask: Tensor | None = None
+    ) -> Tensor:
+        """:func:`uncl_loss` with the options of this module; see :func:`uncl_terms` for arguments and errors."""
+        return uncl_loss(
+            student_logits,
+            teacher_logits,
+            beta,
+            labels=self.labels,
+            mask=mask,
+            normalization=self.normalization,
+            entropy_weight=self.entropy_weight,
+        )
 
 
 class UnCLTerms(NamedTuple):
@@ -37,7 +75,7 @@ def uncl_loss(
     teacher_logits: Tensor,
     beta: float,
     *,
-    regions: bool = False,
+    labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
     entropy_weight: float = 1.0,
@@ -48,7 +86,7 @@ def uncl_loss(
         student_logits: see :func:`uncl_terms`.
         teacher_logits: see :func:`uncl_terms`.
         beta: see :func:`uncl_terms`.
-        regions: see :func:`uncl_terms`.
+        labels: see :func:`uncl_terms`.
         mask: see :func:`uncl_terms`.
         normalization: see :func:`uncl_terms`.
         entropy_weight: factor of the entropy term; 1 is the loss of the paper.
@@ -56,7 +94,7 @@ def uncl_loss(
     Returns:
         The loss, a scalar.
     """
-    terms = uncl_terms(student_logits, teacher_logits, beta, regions=regions, mask=mask, normalization=normalization)
+    terms = uncl_terms(student_logits, teacher_logits, beta, labels=labels, mask=mask, normalization=normalization)
     return terms.distance + entropy_weight * beta * terms.entropy
 
 
@@ -65,7 +103,7 @@ def uncl_terms(
     teacher_logits: Tensor,
     beta: float,
     *,
-    regions: bool = False,
+    labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
 ) -> UnCLTerms:
@@ -91,7 +129,7 @@ def uncl_terms(
         student_logits: (B, C, X, Y) or (B, C, X, Y, Z), any floating point type.
         teacher_logits: as `student_logits`; receives no gradient.
         beta: strength of the uncertainty weighting, >= 0.
-        regions: the C channels are regions (sigmoid) and not classes (softmax).
+        labels: what the channels mean.
         mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0: means are taken over these voxels. If it is
             zero everywhere, all terms and their gradients are exactly zero.
         normalization: of the distance: ``voxels`` (the paper's) or ``classes``.
@@ -112,9 +150,8 @@ def uncl_terms(
         raise ValueError(f"normalization must be 'voxels' or 'classes', not {normalization!r}")
     if mask is not None:
         mask = _flat_mask(mask, student_logits)
-    return UnCLTerms(
-        *_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), regions, normalization == "classes")
-    )
+    by_classes = normalization == "classes"
+    return UnCLTerms(*_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), labels, by_classes))
 
 
 def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
@@ -125,7 +162,7 @@ def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
 
 
 class _Distribution(NamedTuple):
-    """The distribution of each voxel.
+    """The distribution of each voxel, or for regions its distributions.
 
     Attributes:
         probability: p, (B, C, V).
@@ -139,12 +176,9 @@ class _Distribution(NamedTuple):
     entropy: Tensor
 
 
-def _distribution(logits: Tensor, regions: bool) -> _Distribution:
-    if regions:
-        size = logits.abs()
-        # Bernoulli entropy as log(1 + exp(-|x|)) + |x| sigmoid(-|x|), in which nothing cancels for large |x|.
-        entropy = (functional.softplus(-size) + size * size.neg().sigmoid()).sum(1)
-        return _Distribution(logits.sigmoid(), logits, entropy)
+def _distribution(logits: Tensor, labels: LabelSpace) -> _Distribution:
+    if isinstance(labels, Regions):
+        return _Distribution(logits.sigmoid(), logits, bernoulli_entropy(logits).sum(1))
     shifted = logits - logits.amax(1, keepdim=True)
     probability = shifted.exp()
     partition = probability.sum(1, keepdim=True)
@@ -176,7 +210,7 @@ class _UnCL(torch.autograd.Function):
         teacher_logits: Tensor,
         mask: Tensor | None,
         beta: float,
-        regions: bool,
+        labels: LabelSpace,
         by_classes: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = compute_dtype(student_logits)
@@ -187,8 +221,8 @@ class _UnCL(torch.autograd.Function):
         differences, sizes = student_flat.new_zeros(2, student_flat.shape[1], dtype=dtype).unbind()
         for start in range(0, student_flat.shape[2], length):
             tile = slice(start, start + length)
-            student = _distribution(student_flat[:, :, tile].to(dtype), regions)
-            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+            student = _distribution(student_flat[:, :, tile].to(dtype), labels)
+            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
             weights = _scale(student, teacher, beta)
             voxels = None if mask is None else mask[:, tile].to(dtype)
             if voxels is not None:
@@ -204,8 +238,7 @@ class _UnCL(torch.autograd.Function):
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
         student_entropy, teacher_entropy = (entropies * inverse_weight).unbind()
         if by_classes:
-            # The first class is the background; regions have none.
-            counts = torch.ones_like(sizes) if regions else torch.arange(len(sizes), device=sizes.device) > 0
+            counts = torch.arange(len(sizes), device=sizes.device) >= labels.num_background_channels
             by_difference = counts / (counts.sum().clamp_min(1) * (sizes + SMALLEST_CLASS_SIZE))
         else:
             by_difference = inverse_weight.expand_as(differences)
@@ -213,7 +246,7 @@ class _UnCL(torch.autograd.Function):
         ctx.save_for_backward(student_logits, mask, inverse_weight, by_difference)
         # Tensors made in inference mode cannot be saved in the usual way, and a teacher is run in inference mode.
         ctx.teacher_logits = teacher_logits
-        ctx.beta, ctx.regions = beta, regions
+        ctx.beta, ctx.labels = beta, labels
         outputs = distance, student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
         ctx.mark_non_differentiable(*outputs[2:])
         return outputs
@@ -224,7 +257,7 @@ class _UnCL(torch.autograd.Function):
         ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, None, None, None, None, None]:
         student_logits, mask, inverse_weight, by_difference = ctx.saved_tensors
-        dtype, beta, regions = compute_dtype(student_logits), ctx.beta, ctx.regions
+        dtype, beta, labels = compute_dtype(student_logits), ctx.beta, ctx.labels
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
         length = _voxels_per_tile(student_logits)
         gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
@@ -232,8 +265,8 @@ class _UnCL(torch.autograd.Function):
         entropy_gradient = entropy_gradient * inverse_weight
         for start in range(0, student_flat.shape[2], length):
             tile = slice(start, start + length)
-            student = _distribution(student_flat[:, :, tile].to(dtype), regions)
-            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), regions)
+            student = _distribution(student_flat[:, :, tile].to(dtype), labels)
+            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
             scale = _scale(student, teacher, beta)
             difference = student.probability - teacher.probability
             # By a voxel's weight, and by the student's probabilities at a given weight.
@@ -246,8 +279,10 @@ class _UnCL(torch.autograd.Function):
             if mask is not None:
                 by_entropy *= mask[:, tile]
                 scale *= mask[:, tile]
-            slope = student.probability * (1 - student.probability) if regions else student.probability
-            if not regions:
+            if isinstance(labels, Regions):
+                slope = student.probability * (1 - student.probability)
+            else:
+                slope = student.probability
                 by_probability -= (slope * by_probability).sum(1, keepdim=True)
             by_probability *= scale.unsqueeze(1)
             by_probability -= student.surplus * by_entropy.unsqueeze(1)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from tests.training.loss.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from tests.losses.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
 
 
 def assert_zero(inputs: dict[str, Tensor], variant: str) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nnunetv2_dycon.training.loss.fecl_cells import prepare_cells
-from nnunetv2_dycon.training.loss.fecl_official import official_loss_and_gradient
-from nnunetv2_dycon.training.loss.fecl_paper import paper_loss_and_gradient
-from nnunetv2_dycon.training.loss.numerics import without_autocast
+from nnunetv2_dycon.losses.fecl_cells import prepare_cells
+from nnunetv2_dycon.losses.fecl_official import official_loss_and_gradient
+from nnunetv2_dycon.losses.fecl_paper import paper_loss_and_gradient
+from nnunetv2_dycon.losses.numerics import without_autocast
 
+Variant = Literal["paper", "official"]
 SMALLEST_TEMPERATURE = 0.02
 
 
@@ -24,7 +25,7 @@ def fecl_loss(
     teacher_mask: Tensor | None = None,
     entropy: Tensor | None = None,
     weights: Tensor | None = None,
-    variant: Literal["paper", "official"] = "paper",
+    variant: Variant = "paper",
     temperature: float = 0.6,
     gamma: float = 2.0,
     focal_positives: bool = True,
@@ -136,6 +137,85 @@ def fecl_loss(
                 with_gradient=with_gradient,
             )
     return loss if gradient is None else _WithGradient.apply(embeddings, loss, gradient)
+
+
+class FeCL(nn.Module):
+    """DyCON's focal entropy-aware contrastive loss (CVPR 2025, arXiv:2504.04566) of the cells of an embedding map.
+
+    Options that a schedule changes, such as `hard_negative_threshold`, may be set as attributes at any time.
+
+    Args:
+        variant: ``paper`` or ``official``, the released code's; :func:`fecl_loss` has the formulas.
+        temperature: > 0; at least 0.02 in the paper variant.
+        gamma: focal exponent, >= 0; 0 switches the focal weights off.
+        focal_positives: weight positives by their dissimilarity.
+        focal_negatives: weight negatives by their similarity (``paper`` only).
+        num_hard_negatives: the k of top-k, >= 1 (``paper`` only).
+        hard_negative_threshold: cosine above which a teacher's negative is hard (``official`` only).
+        lambda_cross: factor of the hard negatives' term (``official`` only).
+    """
+
+    def __init__(
+        self,
+        *,
+        variant: Variant = "paper",
+        temperature: float = 0.6,
+        gamma: float = 2.0,
+        focal_positives: bool = True,
+        focal_negatives: bool = True,
+        num_hard_negatives: int = 16,
+        hard_negative_threshold: float = 0.5,
+        lambda_cross: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.variant: Variant = variant
+        self.temperature = temperature
+        self.gamma = gamma
+        self.focal_positives = focal_positives
+        self.focal_negatives = focal_negatives
+        self.num_hard_negatives = num_hard_negatives
+        self.hard_negative_threshold = hard_negative_threshold
+        self.lambda_cross = lambda_cross
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        teacher_embeddings: Tensor | None = None,
+        teacher_mask: Tensor | None = None,
+        entropy: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """:func:`fecl_loss` with the options of this module, which has its arguments and errors.
+
+        Args:
+            embeddings: (B, N, D), of unit length.
+            labels: (B, N), integer class of each cell.
+            teacher_embeddings: (B, N, D), of unit length, for hard negatives.
+            teacher_mask: (B, N) booleans, which of these may be hard negatives.
+            entropy: (B, N), nats.
+            weights: (B, N), >= 0; a cell of weight 0 is ignored.
+
+        Returns:
+            The loss, a scalar.
+        """
+        return fecl_loss(
+            embeddings,
+            labels,
+            teacher_embeddings=teacher_embeddings,
+            teacher_mask=teacher_mask,
+            entropy=entropy,
+            weights=weights,
+            variant=self.variant,
+            temperature=self.temperature,
+            gamma=self.gamma,
+            focal_positives=self.focal_positives,
+            focal_negatives=self.focal_negatives,
+            num_hard_negatives=self.num_hard_negatives,
+            hard_negative_threshold=self.hard_negative_threshold,
+            lambda_cross=self.lambda_cross,
+        )
 
 
 class _WithGradient(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""nnU-Net's Dice and cross-entropy, within masks."""
+"""Losses of segmentations within masks: nnU-Net's Dice and cross-entropy, and the mean teacher's squared distance."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dycon.training.loss.numerics import compute_dtype, without_autocast
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.numerics import compute_dtype, without_autocast
 
 _SMOOTH = 1e-5  # nnUNetTrainer._build_loss
 
 
 def dice_and_cross_entropy(
-    logits: Tensor, target: Tensor, masks: Sequence[Tensor], *, regions: bool = False, batch_dice: bool = False
+    logits: Tensor,
+    target: Tensor,
+    masks: Sequence[Tensor],
+    *,
+    labels: LabelSpace = Classes(),
+    batch_dice: bool = False,
 ) -> list[Tensor]:
     """``1 - Dice + cross-entropy`` of the voxels in each mask.
 
@@ -28,7 +34,7 @@ def dice_and_cross_entropy(
         target: (B, 1, *spatial) integer classes; what it is outside all masks does not matter. For regions
             (B, C, *spatial), booleans or 0 and 1.
         masks: each (B, 1, *spatial) booleans.
-        regions: the channels are regions (sigmoid, binary cross-entropy) and not classes (softmax).
+        labels: what the channels mean.
         batch_dice: one Dice over the batch instead of the mean of one per patch.
 
     Returns:
@@ -38,6 +44,7 @@ def dice_and_cross_entropy(
         ValueError: if shapes do not match.
     """
     batch, channels, *spatial = logits.shape
+    regions = isinstance(labels, Regions)
     if target.shape != (batch, channels if regions else 1, *spatial):
         raise ValueError(f"target of shape {tuple(target.shape)} does not fit logits of shape {tuple(logits.shape)}")
     for mask in masks:
@@ -59,6 +66,48 @@ def dice_and_cross_entropy(
             foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
             truth = (classes == foreground).to(logits.dtype)
         return [1 - _dice(probabilities, truth, mask, batch_dice) + _masked_mean(cross_entropy, mask) for mask in masks]
+
+
+def softmax_mse(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    labels: LabelSpace = Classes(),
+    mask: Tensor | None = None,
+) -> Tensor:
+    """``mean (p_student - p_teacher)^2`` over voxels and channels.
+
+    Source: Tarvainen and Valpola 2017 (arXiv:1703.01780); with a mask, Yu et al., MICCAI 2019 (arXiv:1907.07034).
+    Computed in float32 (float64 for float64 logits), also under autocast.
+
+    Args:
+        student_logits: (B, C, *spatial), any floating point type.
+        teacher_logits: as `student_logits`; receives no gradient.
+        labels: what the channels mean.
+        mask: (B, 1, *spatial) or (B, C, *spatial) booleans, what the mean is taken over. If it is false everywhere, the
+            loss and its gradient are exactly zero.
+
+    Returns:
+        The loss, a scalar in [0, 1].
+
+    Raises:
+        ValueError: if shapes do not match.
+    """
+    if student_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            f"logits must be of one shape, not {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
+        )
+    dtype = compute_dtype(student_logits)
+    with without_autocast(student_logits):
+        student = labels.probabilities(student_logits.to(dtype))
+        squared = (student - labels.probabilities(teacher_logits.detach().to(dtype))).square()
+        if mask is None:
+            return squared.mean()
+        batch, channels, *spatial = squared.shape
+        if mask.shape not in ((batch, 1, *spatial), (batch, channels, *spatial)):
+            raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(squared.shape)}")
+        count = mask.sum() * (channels // mask.shape[1])
+        return (squared * mask).sum() / count.clamp_min(1)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

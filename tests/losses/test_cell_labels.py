@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.cell_labels import (
+from nnunetv2_dycon.losses.cell_labels import (
     cell_labels_from_probabilities,
-    cell_labels_from_region_probabilities,
-    cell_labels_from_regions,
-    cell_labels_from_segmentation,
+    cell_labels_from_target,
     mean_over_cells,
 )
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 
 GRIDS = [
     ((8, 6, 4), (4, 3, 2)),
@@ -43,18 +42,13 @@ def vote(labels: list[int]) -> int:
 
 
 @pytest.mark.parametrize(("spatial", "cells"), GRIDS)
-@pytest.mark.parametrize("with_channel", [True, False])
-def test_segmentation_equals_a_count_voxel_by_voxel(
-    spatial: tuple[int, ...], cells: tuple[int, ...], with_channel: bool
-) -> None:
+def test_classes_equal_a_count_voxel_by_voxel(spatial: tuple[int, ...], cells: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(0)
     segmentation = torch.randint(-1, 5, (2, 1, *spatial), generator=generator).float()
     # Label 0 has to be common for some cells to be background, label 4 for some to be ignored.
     common = torch.tensor([0.0, 4.0]).reshape(2, *[1] * (len(spatial) + 1))
     segmentation = torch.where(torch.rand(segmentation.shape, generator=generator) < 0.85, common, segmentation)
-    labels, weights = cell_labels_from_segmentation(
-        segmentation if with_channel else segmentation[:, 0], cells, num_labels=4, ignore_label=4
-    )
+    labels, weights = cell_labels_from_target(segmentation, cells, Classes(ignore_label=4), 4)
     assert labels.shape == weights.shape == (2, int(np.prod(cells)))
     assert labels.dtype == torch.int64
     assert weights.dtype == torch.float32
@@ -68,7 +62,7 @@ def test_segmentation_equals_a_count_voxel_by_voxel(
 
 def test_cells_are_in_the_order_of_a_flattened_embedding_map() -> None:
     segmentation = torch.arange(24).reshape(1, 1, 2, 3, 4).repeat_interleave(2, 2).repeat_interleave(2, 4)
-    labels, _ = cell_labels_from_segmentation(segmentation, (2, 3, 4), num_labels=24)
+    labels, _ = cell_labels_from_target(segmentation, (2, 3, 4), Classes(), 24)
     embedding_map = torch.arange(24).reshape(1, 1, 2, 3, 4)
     assert torch.equal(labels, embedding_map.flatten(2).transpose(1, 2).squeeze(2))
 
@@ -76,20 +70,20 @@ def test_cells_are_in_the_order_of_a_flattened_embedding_map() -> None:
 def test_a_lesion_smaller_than_a_cell_is_not_lost() -> None:
     segmentation = torch.zeros(1, 1, 32, 32, 32)
     segmentation[0, 0, 17, 5, 30] = 2
-    labels, _ = cell_labels_from_segmentation(segmentation, (4, 4, 4), num_labels=3)
+    labels, _ = cell_labels_from_target(segmentation, (4, 4, 4), Classes(), 3)
     assert labels.reshape(4, 4, 4)[2, 0, 3] == 2
     assert labels.sum() == 2
 
 
 def test_the_most_frequent_foreground_label_wins_and_the_lowest_of_equals() -> None:
-    segmentation = torch.tensor([[0, 0, 0, 3, 3, 1], [0, 0, 2, 2, 1, 1]]).reshape(1, 2, 6)
-    labels, _ = cell_labels_from_segmentation(segmentation, (2, 1), num_labels=4)
+    segmentation = torch.tensor([[0, 0, 0, 3, 3, 1], [0, 0, 2, 2, 1, 1]]).reshape(1, 1, 2, 6)
+    labels, _ = cell_labels_from_target(segmentation, (2, 1), Classes(), 4)
     assert labels.tolist() == [[3, 1]]
 
 
 def test_ignored_voxels_do_not_vote() -> None:
-    segmentation = torch.tensor([[5, 5, 5, 0], [5, 5, 1, 0], [5, 5, 5, 5]]).unsqueeze(0)
-    labels, weights = cell_labels_from_segmentation(segmentation, (3, 1), num_labels=5, ignore_label=5)
+    segmentation = torch.tensor([[5, 5, 5, 0], [5, 5, 1, 0], [5, 5, 5, 5]]).reshape(1, 1, 3, 4)
+    labels, weights = cell_labels_from_target(segmentation, (3, 1), Classes(ignore_label=5), 5)
     assert labels.tolist() == [[0, 1, 0]]
     assert weights.tolist() == [[1, 1, 0]]
 
@@ -100,7 +94,7 @@ def test_probabilities_equal_a_count_voxel_by_voxel(spatial: tuple[int, ...], ce
     logits = torch.randn(2, 4, *spatial, generator=generator)
     logits[:, 0] += 3
     probabilities = logits.softmax(1)
-    labels, weights = cell_labels_from_probabilities(probabilities, cells)
+    labels, weights = cell_labels_from_probabilities(probabilities, cells, Classes())
     for sample in range(2):
         for cell, members in enumerate(voxels_by_cell(spatial, cells)):
             distributions = [probabilities[(sample, slice(None), *voxel)] for voxel in members]
@@ -112,7 +106,7 @@ def test_probabilities_equal_a_count_voxel_by_voxel(spatial: tuple[int, ...], ce
 
 def test_confidence_is_that_of_the_voxels_that_gave_the_label() -> None:
     probabilities = torch.tensor([[0.99, 0.99, 0.4, 0.3], [0.01, 0.01, 0.6, 0.7]]).reshape(1, 2, 2, 2)
-    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1))
+    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), Classes())
     assert labels.item() == 1
     assert weights.item() == pytest.approx(0.65)
 
@@ -120,13 +114,13 @@ def test_confidence_is_that_of_the_voxels_that_gave_the_label() -> None:
 def test_ignored_voxels_of_probabilities_do_not_vote() -> None:
     probabilities = torch.tensor([[0.9, 0.2, 0.4, 0.3], [0.1, 0.8, 0.6, 0.7]]).reshape(1, 2, 2, 2)
     ignored = torch.tensor([[False, False], [True, True]]).reshape(1, 1, 2, 2)
-    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), ignored)
+    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), Classes(), ignored)
     assert (labels.item(), weights.item()) == (1, pytest.approx(0.8))
-    labels, weights = cell_labels_from_probabilities(probabilities, (2, 1), ignored)
+    labels, weights = cell_labels_from_probabilities(probabilities, (2, 1), Classes(), ignored)
     assert weights[0].tolist() == [pytest.approx(0.8), 0]
-    labels, weights = cell_labels_from_region_probabilities(probabilities[:, 1:], (1, 1), ignored)
+    labels, weights = cell_labels_from_probabilities(probabilities[:, 1:], (1, 1), Regions(), ignored)
     assert (labels.item(), weights.item()) == (1, pytest.approx(0.8))
-    labels, weights = cell_labels_from_region_probabilities(probabilities[:, :1], (2, 1), ignored)
+    labels, weights = cell_labels_from_probabilities(probabilities[:, :1], (2, 1), Regions(), ignored)
     assert labels.tolist() == [[1, 0]]
     assert weights[0].tolist() == [pytest.approx(0.9), 0]
 
@@ -134,7 +128,7 @@ def test_ignored_voxels_of_probabilities_do_not_vote() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_probabilities_of_any_type(dtype: torch.dtype) -> None:
     probabilities = torch.tensor([0.25, 0.75]).reshape(1, 2, 1, 1).expand(1, 2, 64, 64).to(dtype)
-    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1))
+    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), Classes())
     assert labels.item() == 1
     assert weights.item() == 0.75
     assert weights.dtype == torch.float32
@@ -161,7 +155,8 @@ def test_regions_equal_a_count_voxel_by_voxel(
     ignored = torch.rand(2, 1, *spatial, generator=generator) < torch.tensor([0.3, 0.9]).reshape(
         2, *[1] * regions[0].ndim
     )
-    labels, weights = cell_labels_from_regions(regions, cells, ignored.to(dtype))
+    target = torch.cat([regions, ignored.to(dtype)], dim=1)
+    labels, weights = cell_labels_from_target(target, cells, Regions(has_ignore_label=True), 3)
     for sample in range(2):
         for cell, members in enumerate(voxels_by_cell(spatial, cells)):
             counted = [voxel for voxel in members if not ignored[(sample, 0, *voxel)]]
@@ -176,23 +171,23 @@ def test_nested_and_disjoint_regions() -> None:
     core = [0, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0]
     other = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     regions = torch.tensor([whole, core, other]).reshape(1, 3, 3, 4)
-    labels, _ = cell_labels_from_regions(regions, (3, 1))
+    labels, _ = cell_labels_from_target(regions, (3, 1), Regions(), 3)
     assert labels.tolist() == [[0b001, 0b011, 0b010]]
 
 
 def test_a_region_smaller_than_a_cell_is_not_lost() -> None:
     regions = torch.zeros(1, 60, 8, 8, 8, dtype=torch.bool)
     regions[0, 59, 1, 1, 1] = True
-    labels, _ = cell_labels_from_regions(regions, (2, 2, 2))
+    labels, _ = cell_labels_from_target(regions, (2, 2, 2), Regions(), 60)
     assert labels.tolist() == [[2**59, 0, 0, 0, 0, 0, 0, 0]]
 
 
 def test_region_probabilities_give_the_regions_above_one_half_and_their_confidence() -> None:
     probabilities = torch.tensor([[0.9, 0.8, 0.4, 0.1], [0.05, 0.7, 0.2, 0.3]]).reshape(1, 2, 2, 2)
-    labels, weights = cell_labels_from_region_probabilities(probabilities, (1, 1))
+    labels, weights = cell_labels_from_probabilities(probabilities, (1, 1), Regions())
     assert labels.item() == 0b01
     assert weights.item() == pytest.approx((0.9 + 0.7) / 2)
-    labels, weights = cell_labels_from_region_probabilities(probabilities[..., 1:, :], (1, 1))
+    labels, weights = cell_labels_from_probabilities(probabilities[..., 1:, :], (1, 1), Regions())
     assert labels.item() == 0
     assert weights.item() == pytest.approx((0.6 + 0.7) / 2)
 
@@ -214,26 +209,28 @@ def test_nothing_waits_for_the_device() -> None:
         return torch.empty(2, channels, 8, 8, 8, device="meta")
 
     cells = (2, 2, 2)
-    cell_labels_from_segmentation(voxels(1), cells, 3, 3)
-    cell_labels_from_probabilities(voxels(3), cells)
-    cell_labels_from_regions(voxels(3), cells, voxels(1))
-    cell_labels_from_region_probabilities(voxels(3), cells)
+    cell_labels_from_target(voxels(1), cells, Classes(ignore_label=3), 3)
+    cell_labels_from_target(voxels(3), cells, Regions(has_ignore_label=True), 2)
+    for labels in (Classes(), Regions()):
+        cell_labels_from_probabilities(voxels(3), cells, labels, voxels(1) > 0)
     mean_over_cells(voxels(1), cells)
 
 
+@pytest.mark.parametrize("labels", [Classes(), Regions()], ids=str)
 @pytest.mark.parametrize("cells", [(2, 2), (2, 0, 2)])
-def test_cells_that_do_not_fit_are_refused(cells: tuple[int, ...]) -> None:
+def test_cells_that_do_not_fit_are_refused(cells: tuple[int, ...], labels: LabelSpace) -> None:
     voxels = torch.zeros(2, 3, 8, 8, 8)
     with pytest.raises(ValueError, match="cells"):
-        cell_labels_from_segmentation(voxels[:, :1], cells, 3)
+        cell_labels_from_target(voxels[:, :1], cells, labels, 3)
     with pytest.raises(ValueError, match="cells"):
-        cell_labels_from_probabilities(voxels, cells)
-    with pytest.raises(ValueError, match="cells"):
-        cell_labels_from_regions(voxels, cells)
-    with pytest.raises(ValueError, match="cells"):
-        cell_labels_from_region_probabilities(voxels, cells)
+        cell_labels_from_probabilities(voxels, cells, labels)
     with pytest.raises(ValueError, match="cells"):
         mean_over_cells(voxels[:, :1], cells)
+
+
+def test_a_target_of_classes_has_one_channel() -> None:
+    with pytest.raises(ValueError, match="target"):
+        cell_labels_from_target(torch.zeros(2, 3, 8, 8), (2, 2), Classes(), 3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -243,10 +240,10 @@ def test_every_label_of_a_patch_survives_in_some_cell_of_its_own_size(data: st.D
     cells = tuple(data.draw(st.integers(1, size)) for size in spatial)
     num_labels = data.draw(st.integers(1, 6))
     seed = data.draw(st.integers(0, 1000))
-    segmentation = torch.randint(0, num_labels, (1, *spatial), generator=torch.Generator().manual_seed(seed))
-    labels, weights = cell_labels_from_segmentation(segmentation, cells, num_labels)
+    segmentation = torch.randint(0, num_labels, (1, 1, *spatial), generator=torch.Generator().manual_seed(seed))
+    labels, weights = cell_labels_from_target(segmentation, cells, Classes(), num_labels)
     assert weights.all()
     for cell, members in enumerate(voxels_by_cell(spatial, cells)):
-        present = {int(segmentation[(0, *voxel)]) for voxel in members}
+        present = {int(segmentation[(0, 0, *voxel)]) for voxel in members}
         assert labels[0, cell].item() in present
         assert (labels[0, cell] > 0) == any(present)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.losses.reference import fecl_reference
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.training.schedules import sigmoid_rampup
 
 CASES = ["plain", "focal", "focal_teacher_epoch0", "focal_teacher_epoch900", "uncertainty", "tau0.1_gamma4"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.losses.fecl import fecl_loss
 
 VARIANTS = ["paper", "official"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.fecl_cells import Cells, Tile, WorkMatrices, tiles
+from nnunetv2_dycon.losses.fecl_cells import Cells, Tile, WorkMatrices, tiles
 
 MATRICES_PER_TILE = 11
 # Below a focal exponent of 1 the slope is infinite at 0; it is taken no closer to it than this.
@@ -26,7 +26,7 @@ def paper_loss_and_gradient(
     byte_budget: int | None,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """The paper variant of :func:`~nnunetv2_dycon.training.loss.fecl.fecl_loss`, which has the formula.
+    """The paper variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula.
 
     Args:
         cells: the cells, without what is switched off.

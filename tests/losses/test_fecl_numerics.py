@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from tests.training.loss.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
-from tests.training.loss.largest_tensor import LargestTensor
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from tests.losses.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
+from tests.losses.largest_tensor import LargestTensor
 
 
 @pytest.mark.parametrize(("variant", "entropy"), [("paper", math.log(1e-9)), ("official", 1e-9)])

@@ -10,7 +10,10 @@ from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_lo
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
+
+LABEL_SPACES = [Classes(), Regions()]
 
 
 def logits(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -42,7 +45,7 @@ def test_regions_equal_nnunets_loss_plus_one(batch_dice: bool) -> None:
     mask = logits(2, 1, 5, 4, 3, seed=1) > 0
     soft_dice = {"batch_dice": batch_dice, "smooth": 1e-5, "do_bg": True, "ddp": False}
     nnunet = DC_and_BCE_loss({}, soft_dice, use_ignore_label=True)
-    (loss,) = dice_and_cross_entropy(values, target, [mask], regions=True, batch_dice=batch_dice)
+    (loss,) = dice_and_cross_entropy(values, target, [mask], labels=Regions(), batch_dice=batch_dice)
     # DC_and_BCE_loss divides its sum over regions and voxels by the number of voxels.
     bce = torch.nn.functional.binary_cross_entropy_with_logits(values, target.double(), reduction="none")
     surplus = 2 / 3 * (bce * mask).sum() / mask.sum()
@@ -62,25 +65,25 @@ def test_by_hand() -> None:
     assert loss.item() == pytest.approx(1 - dice + cross_entropy, abs=1e-5)
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_an_empty_mask_gives_exact_zeros(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_an_empty_mask_gives_exact_zeros(labels: LabelSpace) -> None:
     values = logits(2, 3, 4, 4).requires_grad_()
-    target = logits(2, 3, 4, 4) > 0 if regions else classes(2, 1, 4, 4, num_classes=3)
-    (loss,) = dice_and_cross_entropy(values, target, [torch.zeros(2, 1, 4, 4).bool()], regions=regions)
+    target = logits(2, 3, 4, 4) > 0 if isinstance(labels, Regions) else classes(2, 1, 4, 4, num_classes=3)
+    (loss,) = dice_and_cross_entropy(values, target, [torch.zeros(2, 1, 4, 4).bool()], labels=labels)
     loss.backward()
     assert loss.item() == 0
     assert not values.grad.any()
 
 
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.parametrize("batch_dice", [False, True])
-def test_what_lies_outside_the_mask_does_not_matter(regions: bool, batch_dice: bool) -> None:
+def test_what_lies_outside_the_mask_does_not_matter(labels: LabelSpace, batch_dice: bool) -> None:
     mask = logits(2, 1, 4, 4, seed=1) > 0
-    target = logits(2, 3, 4, 4) > 0 if regions else classes(2, 1, 4, 4, num_classes=3)
+    target = logits(2, 3, 4, 4) > 0 if isinstance(labels, Regions) else classes(2, 1, 4, 4, num_classes=3)
     # An ignore label lies beyond the classes.
-    other_target = torch.where(mask, target, ~target if regions else 3)
+    other_target = torch.where(mask, target, ~target if isinstance(labels, Regions) else 3)
     values = logits(2, 3, 4, 4).requires_grad_()
-    options = {"regions": regions, "batch_dice": batch_dice}
+    options = {"labels": labels, "batch_dice": batch_dice}
     (loss,) = dice_and_cross_entropy(values, target, [mask], **options)
     loss.backward()
     (other,) = dice_and_cross_entropy(torch.where(mask, values, -values), other_target, [mask], **options)
@@ -88,42 +91,42 @@ def test_what_lies_outside_the_mask_does_not_matter(regions: bool, batch_dice: b
     assert torch.equal(values.grad.any(1, keepdim=True), mask)
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_gradient(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_gradient(labels: LabelSpace) -> None:
     mask = logits(2, 1, 3, 3, seed=1) > 0
-    target = logits(2, 3, 3, 3, seed=2) > 0 if regions else classes(2, 1, 3, 3, num_classes=3)
+    target = logits(2, 3, 3, 3, seed=2) > 0 if isinstance(labels, Regions) else classes(2, 1, 3, 3, num_classes=3)
     values = logits(2, 3, 3, 3).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda leaf: tuple(dice_and_cross_entropy(leaf, target, [mask, ~mask], regions=regions)), values
+        lambda leaf: tuple(dice_and_cross_entropy(leaf, target, [mask, ~mask], labels=labels)), values
     )
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_half_precision_under_autocast_is_computed_in_float32(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_half_precision_under_autocast_is_computed_in_float32(labels: LabelSpace) -> None:
     values = logits(2, 3, 8, 8, dtype=torch.bfloat16)
     mask = logits(2, 1, 8, 8, seed=1) > 0
-    target = logits(2, 3, 8, 8, seed=2) > 0 if regions else classes(2, 1, 8, 8, num_classes=3)
+    target = logits(2, 3, 8, 8, seed=2) > 0 if isinstance(labels, Regions) else classes(2, 1, 8, 8, num_classes=3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        (loss,) = dice_and_cross_entropy(values, target, [mask], regions=regions)
+        (loss,) = dice_and_cross_entropy(values, target, [mask], labels=labels)
     assert loss.dtype == torch.float32
-    (expected,) = dice_and_cross_entropy(values.double(), target, [mask], regions=regions)
+    (expected,) = dice_and_cross_entropy(values.double(), target, [mask], labels=labels)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:
     values, target, mask = logits(2, 3, 4, 4), classes(2, 1, 4, 4, num_classes=3), torch.ones(2, 1, 4, 4).bool()
     with pytest.raises(ValueError, match="target"):
-        dice_and_cross_entropy(values, target, [mask], regions=True)
+        dice_and_cross_entropy(values, target, [mask], labels=Regions())
     with pytest.raises(ValueError, match="target"):
         dice_and_cross_entropy(values, target[..., :3], [mask])
     with pytest.raises(ValueError, match="mask"):
         dice_and_cross_entropy(values, target, [mask[:, 0]])
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_nothing_waits_for_the_device(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_nothing_waits_for_the_device(labels: LabelSpace) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
     values = torch.empty(2, 3, 4, 4, 4, device="meta", requires_grad=True)
-    target = torch.empty(2, 3 if regions else 1, 4, 4, 4, device="meta", dtype=torch.int16)
+    target = torch.empty(2, 3 if isinstance(labels, Regions) else 1, 4, 4, 4, device="meta", dtype=torch.int16)
     mask = torch.empty(2, 1, 4, 4, 4, device="meta", dtype=torch.bool)
-    sum(dice_and_cross_entropy(values, target, [mask, ~mask], regions=regions)).backward()
+    sum(dice_and_cross_entropy(values, target, [mask, ~mask], labels=labels)).backward()

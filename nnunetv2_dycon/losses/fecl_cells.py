@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.numerics import compute_dtype, default_byte_budget, tile_length
+from nnunetv2_dycon.losses.numerics import compute_dtype, default_byte_budget, tile_length
 
 # Every tile reads all embeddings and adds to all gradients: with few anchors, that would take longer than the products.
 DEFAULT_ANCHORS = 128

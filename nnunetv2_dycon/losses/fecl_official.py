@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss.fecl_cells import Cells, Tile, tile_rows, tiles
+from nnunetv2_dycon.losses.fecl_cells import Cells, Tile, tile_rows, tiles
 
 MATRICES_PER_TILE = 9
 # The released code's guard against the logarithm of zero; part of the values it defines.
@@ -29,7 +29,7 @@ def official_loss_and_gradient(
     byte_budget: int | None,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """The official variant of :func:`~nnunetv2_dycon.training.loss.fecl.fecl_loss`, which has the formula.
+    """The official variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula.
 
     Args:
         cells: the cells, without what is switched off.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from tests.training.loss.plain_fecl import plain_paper_fecl
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from tests.losses.plain_fecl import plain_paper_fecl
 
 SWITCHES = ["focal_positives", "focal_negatives", "entropy_weighting", "hard_negatives"]
 

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nnunetv2_dycon.training.loss import uncl
-from nnunetv2_dycon.training.loss.uncl import uncl_loss, uncl_terms
-from tests.training.loss.largest_tensor import LargestTensor
-from tests.training.loss.plain_uncl import plain_uncl_terms
+from nnunetv2_dycon.losses import uncl
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.uncl import uncl_loss, uncl_terms
+from tests.losses.largest_tensor import LargestTensor
+from tests.losses.plain_uncl import plain_uncl_terms
 
+LABEL_SPACES = [Classes(), Regions()]
 NORMALIZATIONS = ["voxels", "classes"]
 CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
 
@@ -46,18 +48,18 @@ def test_equals_the_released_code(shared_folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4, 3), (1, 60, 3, 5), (3, 1, 4, 4), (2, 2, 7)])
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.parametrize("mask_kind", ["none", "boolean", "weights"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.usefixtures("small_tiles")
 def test_terms_and_gradients_equal_the_plain_formula(
-    shape: tuple[int, ...], regions: bool, mask_kind: str, normalization: str
+    shape: tuple[int, ...], labels: LabelSpace, mask_kind: str, normalization: str
 ) -> None:
     student, teacher = logits(*shape, seed=1).requires_grad_(), logits(*shape, seed=2)
     random = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     mask = {"none": None, "boolean": random > 0.4, "weights": random.unsqueeze(1)}[mask_kind]
-    terms = uncl_terms(student, teacher, 0.7, regions=regions, mask=mask, normalization=normalization)
-    expected = plain_uncl_terms(student, teacher, 0.7, regions, mask, normalization)
+    terms = uncl_terms(student, teacher, 0.7, labels=labels, mask=mask, normalization=normalization)
+    expected = plain_uncl_terms(student, teacher, 0.7, labels, mask, normalization)
     for value, expected_value in zip(terms, expected, strict=True):
         torch.testing.assert_close(value, expected_value, rtol=1e-9, atol=1e-12)
     for value, expected_value in zip(terms[:2], expected[:2], strict=True):
@@ -66,26 +68,26 @@ def test_terms_and_gradients_equal_the_plain_formula(
         torch.testing.assert_close(gradient, expected_gradient, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.usefixtures("small_tiles")
-def test_gradcheck(regions: bool) -> None:
+def test_gradcheck(labels: LabelSpace) -> None:
     student, teacher = logits(2, 3, 4, 3, scale=1).requires_grad_(), logits(2, 3, 4, 3, seed=1, scale=1)
     mask = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(2))
 
     def terms(student: Tensor) -> tuple[Tensor, Tensor]:
-        return uncl_terms(student, teacher, 2.0, regions=regions, mask=mask)[:2]
+        return uncl_terms(student, teacher, 2.0, labels=labels, mask=mask)[:2]
 
     assert torch.autograd.gradcheck(terms, student)
 
 
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_a_voxel_on_which_student_and_teacher_agree_is_left_alone(regions: bool, normalization: str) -> None:
+def test_a_voxel_on_which_student_and_teacher_agree_is_left_alone(labels: LabelSpace, normalization: str) -> None:
     # A soft Dice loss would enlarge or shrink the prediction there because they disagree elsewhere.
     student, teacher = logits(2, 3, 4, 4).requires_grad_(), logits(2, 3, 4, 4, seed=1)
     agreed = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(2)) < 0.5
     teacher = torch.where(agreed.unsqueeze(1), student.detach(), teacher)
-    uncl_terms(student, teacher, 1.0, regions=regions, normalization=normalization).distance.backward()
+    uncl_terms(student, teacher, 1.0, labels=labels, normalization=normalization).distance.backward()
     gradient = student.grad.abs().amax(1)
     assert not gradient[agreed].any()
     assert gradient[~agreed].all()
@@ -130,33 +132,33 @@ def test_background_dilutes_a_mean_over_voxels_and_not_over_classes(normalizatio
     assert large.item() == pytest.approx(small.item() / (4 if normalization == "voxels" else 1), rel=1e-9)
 
 
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_a_perfect_student_has_zero_distance(regions: bool, normalization: str) -> None:
+def test_a_perfect_student_has_zero_distance(labels: LabelSpace, normalization: str) -> None:
     student = logits(2, 4, 3, 3, 3, dtype=torch.float32).requires_grad_()
-    distance = uncl_terms(student, student.detach().clone(), 1.0, regions=regions, normalization=normalization).distance
+    distance = uncl_terms(student, student.detach().clone(), 1.0, labels=labels, normalization=normalization).distance
     distance.backward()
     assert distance.item() == 0
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_an_empty_mask_gives_exact_zeros(regions: bool, normalization: str) -> None:
+def test_an_empty_mask_gives_exact_zeros(labels: LabelSpace, normalization: str) -> None:
     student, teacher = logits(2, 3, 4, 4).requires_grad_(), logits(2, 3, 4, 4, seed=1)
     mask = torch.zeros(2, 4, 4)
-    terms = uncl_terms(student, teacher, 1.0, regions=regions, mask=mask, normalization=normalization)
+    terms = uncl_terms(student, teacher, 1.0, labels=labels, mask=mask, normalization=normalization)
     (terms.distance + terms.entropy).backward()
     assert all(term.item() == 0 for term in terms)
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(labels: LabelSpace) -> None:
     student = torch.zeros(1, 60, 2, 2, dtype=torch.float16)
     student[:, 0] = 0.1
     student.requires_grad_()
-    terms = uncl_terms(student, torch.zeros(1, 60, 2, 2, dtype=torch.float16), 5.0, regions=regions)
+    terms = uncl_terms(student, torch.zeros(1, 60, 2, 2, dtype=torch.float16), 5.0, labels=labels)
     (terms.distance + terms.entropy).backward()
     assert all(term.isfinite() for term in terms)
     assert student.grad.isfinite().all()
@@ -164,16 +166,16 @@ def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(regions: bool) -> 
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("regions", [False, True])
-def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, regions: bool) -> None:
+@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
+def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, labels: LabelSpace) -> None:
     exact_student, exact_teacher = logits(2, 4, 16, 16), logits(2, 4, 16, 16, seed=1)
     student, teacher = exact_student.to(dtype).requires_grad_(), exact_teacher.to(dtype)
     rounded = student.detach().double().requires_grad_()
-    loss = uncl_loss(student, teacher, 2.0, regions=regions)
+    loss = uncl_loss(student, teacher, 2.0, labels=labels)
     loss.backward()
-    uncl_loss(rounded, teacher.double(), 2.0, regions=regions).backward()
+    uncl_loss(rounded, teacher.double(), 2.0, labels=labels).backward()
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, regions=regions).item(), rel=1e-2)
+    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, labels=labels).item(), rel=1e-2)
     assert student.grad.dtype == dtype
     assert (student.grad - rounded.grad).norm() <= 1e-2 * rounded.grad.norm()
 
@@ -207,9 +209,9 @@ def test_nothing_waits_for_the_device() -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
     student = torch.empty(2, 3, 8, 8, 8, device="meta", requires_grad=True)
     teacher, mask = torch.empty(2, 3, 8, 8, 8, device="meta"), torch.empty(2, 8, 8, 8, device="meta")
-    for regions in (False, True):
+    for labels in LABEL_SPACES:
         for normalization in NORMALIZATIONS:
-            uncl_loss(student, teacher, 1.0, mask=mask, regions=regions, normalization=normalization).backward()
+            uncl_loss(student, teacher, 1.0, mask=mask, labels=labels, normalization=normalization).backward()
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -269,9 +271,9 @@ def test_values_and_gradients_are_finite_for_any_input(data: st.DataObject) -> N
     mask = None
     if mask_share is not None:
         mask = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(seed)) < mask_share
-    beta, regions = data.draw(st.sampled_from([0.0, 0.5, 5.0])), data.draw(st.booleans())
+    beta, labels = data.draw(st.sampled_from([0.0, 0.5, 5.0])), data.draw(st.sampled_from(LABEL_SPACES))
     normalization = data.draw(st.sampled_from(NORMALIZATIONS))
-    terms = uncl_terms(student, teacher, beta, regions=regions, mask=mask, normalization=normalization)
+    terms = uncl_terms(student, teacher, beta, labels=labels, mask=mask, normalization=normalization)
     (terms.distance + terms.entropy).backward()
     assert all(term.isfinite() for term in terms)
     assert student.grad.isfinite().all()
