@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dycon.commands.main import COMMANDS
-from nnunetv2_dycon.trainers import nnUNetTrainerBCP
-from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCONCoTraining
-from nnunetv2_dycon.trainers import nnUNetTrainerMeanTeacher
-from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
-from nnunetv2_dycon.trainers import nnUNetTrainerUAMT
-from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length import nnUNetTrainerDyCON_Xepochs
 from nnunetv2_dycon.methods.settings import settings_table
+from nnunetv2_dycon.trainers import (
+    nnUNetTrainerBCP,
+    nnUNetTrainerCoTraining,
+    nnUNetTrainerDyCON,
+    nnUNetTrainerDyCONCoTraining,
+    nnUNetTrainerMeanTeacher,
+    nnUNetTrainerUAMT,
+)
+from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length import nnUNetTrainerDyCON_Xepochs
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TRAINERS = [
@@ -36,7 +38,9 @@ def test_settings_table_is_that_of_the_dataclass(trainer_class: type[nnUNetTrain
     (section,) = re.findall(
         rf"^## All settings of {trainer_class.__name__}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE
     )
-    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(trainer_class.method_class.settings_class)
+    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(
+        trainer_class.method_class.settings_class
+    )
 
 
 def test_training_lengths_are_all_named() -> None:

@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> None:
     )
     from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
     from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
-    from nnunetv2_dycon.training.settings import settings_table
+    from nnunetv2_dycon.methods.settings import settings_table
 
     trainer_class = find_semi_supervised_trainer(arguments.tr)
     if not arguments.settings:
-        print(settings_table(trainer_class.settings_class))
+        print(settings_table(trainer_class.method_class.settings_class))
         return
     if arguments.d is None or arguments.o is None:
         raise UserError("-d (the dataset) and -o (the name of the new plans) are needed to change settings.")
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
         read_planned_dataset(arguments.d, arguments.p),
         arguments.c,
         arguments.o,
-        trainer_class.settings_section,
-        trainer_class.settings_class,
+        trainer_class.method_class.settings_section,
+        trainer_class.method_class.settings_class,
         parse_assignments(arguments.settings),
         arguments.overwrite,
     )

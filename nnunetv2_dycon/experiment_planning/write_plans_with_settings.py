@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
-from nnunetv2_dycon.training.settings import SemiSupervisedSettings, Value
+from nnunetv2_dycon.methods.settings import MethodSettings, Value
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Value]:
@@ -44,7 +44,7 @@ def write_plans_with_settings(
     configurations: Sequence[str],
     plans_identifier: str,
     settings_section: str,
-    settings_class: type[SemiSupervisedSettings],
+    settings_class: type[MethodSettings],
     changes: dict[str, Value],
     overwrite: bool = False,
 ) -> Path:

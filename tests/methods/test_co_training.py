@@ -9,17 +9,20 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
+from nnunetv2_dycon.losses.label_space import Classes
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
+from nnunetv2_dycon.methods.dycon import PastedTask
+from nnunetv2_dycon.methods.method import Losses, Prediction
 from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
-from nnunetv2_dycon.training.hard_pseudo_labels import hard_pseudo_labels
-from nnunetv2_dycon.training.loss.dice_and_cross_entropy import dice_and_cross_entropy
 from tests.methods.two_students import (
     AT_ONCE,
     OFF,
     Start,
     TrainerClass,
     assert_equal,
-    both_methods,
+    each_method,
+    each_method_with_equal_students,
     fix_batches,
     seed,
     take_steps,
@@ -33,12 +36,12 @@ def gradients(module: nn.Module) -> dict[str, torch.Tensor | None]:
     }
 
 
-@both_methods
+@each_method
 def test_nnunet_finds_it(trainer_class: TrainerClass) -> None:
     assert find_semi_supervised_trainer(trainer_class.__name__) is trainer_class
 
 
-@both_methods
+@each_method
 def test_without_weights_the_first_student_is_nnunettrainer_bit_for_bit(
     start: Start, trainer_class: TrainerClass
 ) -> None:
@@ -49,7 +52,7 @@ def test_without_weights_the_first_student_is_nnunettrainer_bit_for_bit(
     assert_equal(trainer.network.state_dict(), plain.network.state_dict())
 
 
-@both_methods
+@each_method_with_equal_students
 def test_in_the_warmup_both_students_are_nnunettrainers(start: Start, trainer_class: TrainerClass) -> None:
     trainer = start(trainer_class, warmup_fraction=1)
     students = [trainer.network, trainer.students.auxiliary["second_student"]]
@@ -73,7 +76,7 @@ def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, we
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.students.auxiliary["second_student"])]
     with torch.no_grad():
-        pseudo_labels = [hard_pseudo_labels(student(weak)[0]) for student in students]
+        pseudo_labels = [Classes().harden(student(weak)[0]) for student in students]
     losses = []
     for student, target in zip(students, reversed(pseudo_labels), strict=True):
         mask = torch.ones(target.shape, dtype=torch.bool)
@@ -98,7 +101,7 @@ def test_each_module_is_clipped_by_itself(start: Start) -> None:
         assert torch.stack(found).norm().item() == pytest.approx(12, rel=1e-3)
 
 
-@both_methods
+@each_method
 def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, monkeypatch: pytest.MonkeyPatch) -> None:
     """A student's gradients, its head's included, are the same whether or not the other learns."""
     parts = {False: ["network", "projection_head"], True: ["second_student", "second_projection_head"]}
@@ -108,12 +111,13 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
         seed(0)
         labeled, _ = fix_batches(trainer)
         if learning != "both":
-            backward = trainer._backward
+            backward = trainer.step._backward
+            (learner,) = [student for index, student in enumerate(trainer.students) if bool(index) is learning]
             monkeypatch.setattr(
-                trainer,
+                trainer.step,
                 "_backward",
-                lambda loss, trainer=trainer, backward=backward, learning=learning: (
-                    backward(loss) if trainer.second_student_acts is learning else None
+                lambda loss, student, backward=backward, learner=learner: (
+                    backward(loss, student) if student is learner else None
                 ),
             )
         trainer.train_step(labeled)
@@ -122,7 +126,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
     for learning in (False, True):
         own = [name for name in parts[learning] if name in seen["both"]]
         others = [name for name in parts[not learning] if name in seen["both"]]
-        assert len(own) == len(others) == (1 if trainer_class is nnUNetTrainerCoTraining else 2)
+        assert len(own) == len(others) == (2 if trainer_class is nnUNetTrainerDyCONCoTraining else 1)
         for name in own:
             assert all(
                 value is not None and value.any() for key, value in seen["both"][name].items() if "conv.w" in key
@@ -142,22 +146,39 @@ def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: p
     heads = [copy.deepcopy(trainer.students.auxiliary[name]) for name in ("projection_head", "second_projection_head")]
     assert not torch.equal(*(next(head.parameters()) for head in heads))
     seen = []
-    unlabeled_losses = trainer.unlabeled_losses
+    unlabeled_losses = trainer.method.unlabeled_losses
 
-    def watch(student: object, teacher: object) -> dict:
+    def watch(student: Prediction, task: PastedTask, progress: float) -> Losses:
         assert student.logits.requires_grad
-        assert student.bottleneck.requires_grad
-        assert not teacher.logits.requires_grad
-        embeddings = trainer.embed_student(student.bottleneck), trainer.embed_teacher(teacher.bottleneck)
-        seen.append((student, teacher, embeddings))
-        return unlabeled_losses(student, teacher)
+        assert student.features.requires_grad
+        assert not task.teacher.logits.requires_grad
+        assert not task.teacher.embeddings.requires_grad
+        seen.append((student, task.teacher))
+        return unlabeled_losses(student, task, progress)
 
-    monkeypatch.setattr(trainer, "unlabeled_losses", watch)
+    monkeypatch.setattr(trainer.method, "unlabeled_losses", watch)
     trainer.train_step(labeled)
     assert len(seen) == 2
-    for index, (student, teacher, embeddings) in enumerate(seen):
+    for index, (student, teacher) in enumerate(seen):
         torch.testing.assert_close(student.logits, students[index](strong)[0])
         torch.testing.assert_close(teacher.logits, students[1 - index](weak)[0])
         own, others = heads[index], heads[1 - index]
-        torch.testing.assert_close(embeddings[0], own(students[index].encoder(strong)[-1]))
-        torch.testing.assert_close(embeddings[1], others(students[1 - index].encoder(weak)[-1]))
+        torch.testing.assert_close(student.embeddings, own(students[index].encoder(strong)[-1]))
+        torch.testing.assert_close(teacher.embeddings, others(students[1 - index].encoder(weak)[-1]))
+
+
+def test_the_first_student_is_logged(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = start(nnUNetTrainerDyCONCoTraining, **AT_ONCE)
+    seen = []
+    unlabeled_losses = trainer.method.unlabeled_losses
+    monkeypatch.setattr(
+        trainer.method,
+        "unlabeled_losses",
+        lambda *arguments: seen.append(unlabeled_losses(*arguments)) or seen[-1],
+    )
+    take_steps(trainer, 1)
+    first, second = seen
+    means = trainer.statistics.pop_means()
+    assert first.statistics["student_entropy"] != second.statistics["student_entropy"]
+    for name in ("student_entropy", "teacher_entropy", "pseudo_foreground_fraction"):
+        assert means[name] == pytest.approx(first.statistics[name].item()), name

@@ -20,7 +20,7 @@ from tests.methods.two_students import (
     Start,
     TrainerClass,
     assert_equal,
-    both_methods,
+    each_method,
     fix_batches,
     seed,
     take_steps,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 
-@both_methods
+@each_method
 def test_training_goes_on_as_if_never_stopped(
     start: Start, make_trainer: MakeTrainer, trainer_class: TrainerClass, tmp_path: Path
 ) -> None:
@@ -86,19 +86,20 @@ def test_the_second_student_is_compiled_with_the_first(make_trainer: MakeTrainer
 
     trainer = make_trainer(Compiled)
     trainer.initialize()
-    assert isinstance(trainer.second_network, torch._dynamo.OptimizedModule)
-    assert trainer.second_network._orig_mod is trainer.students.auxiliary["second_student"]
+    _, second = trainer.students
+    assert isinstance(second.running, torch._dynamo.OptimizedModule)
+    assert second.running._orig_mod is trainer.students.auxiliary["second_student"]
     assert not any("_orig_mod" in name for name in trainer.students.auxiliary.state_dict())
 
 
-@both_methods
+@each_method
 def test_2d_with_another_unlabeled_batch_size(start: Start, trainer_class: TrainerClass) -> None:
     trainer = start(trainer_class, "2d", unlabeled_batch_size=3, **AT_ONCE)
     take_steps(trainer, 2)
     assert all(math.isfinite(value) for value in trainer.statistics.pop_means().values())
 
 
-@both_methods
+@each_method
 def test_regions(start: Start, workspace: Workspace, trainer_class: TrainerClass) -> None:
     dataset_json = workspace.read_dataset_json()
     dataset_json |= {"labels": {"background": 0, "whole": [1, 2], "lesion": 2}, "regions_class_order": [1, 2]}

@@ -129,11 +129,41 @@ def test_differences_are_named_with_both_values() -> None:
     assert SomeSettings(count=4).differences(dataclasses.asdict(SomeSettings())) == ["count: 3 there, 4 now"]
 
 
-def test_a_setting_that_one_side_does_not_have_is_a_difference() -> None:
-    there = dataclasses.asdict(SomeSettings())
-    del there["maybe"]
-    there["gone"] = 1
-    assert SomeSettings().differences(there) == ["gone: 1 there, not set now", "maybe: not set there, None now"]
+def test_a_setting_that_is_gone_is_a_difference() -> None:
+    there = {**dataclasses.asdict(SomeSettings()), "gone": 1}
+    assert SomeSettings().differences(there) == ["gone: 1 there, not set now"]
+
+
+@dataclass(frozen=True)
+class LaterSettings(MethodSettings):
+    """What a later release might make of settings."""
+
+    new: int = setting(3, "a count that was not there before")
+    new_habit: bool = setting(True, "something that was not done before", before_it_existed=False)
+    changed: float = setting(
+        0.5, "a fraction", changed_meaning=("0.10.0", "a fraction of the patch, no longer of the scan")
+    )
+
+
+def test_a_setting_that_did_not_exist_is_no_difference_where_it_does_what_was_done() -> None:
+    there = dataclasses.asdict(LaterSettings())
+    del there["new"], there["new_habit"]
+    assert LaterSettings(new_habit=False).differences(there, "0.11.0") == []
+    assert LaterSettings(new=4, new_habit=False).differences(there, "0.11.0") == [
+        "new: 3 there, which 0.11.0 did without this setting, 4 now"
+    ]
+    assert LaterSettings().differences(there, "0.11.0") == [
+        "new_habit: False there, which 0.11.0 did without this setting, True now"
+    ]
+
+
+def test_a_setting_that_changed_its_meaning_says_so() -> None:
+    there = dataclasses.asdict(LaterSettings())
+    assert LaterSettings().differences(there, "0.10.0") == []
+    (text,) = LaterSettings().differences(there, "0.9.3")
+    assert text == "changed: 0.5 means something else since 0.10.0: a fraction of the patch, no longer of the scan"
+    with pytest.raises(UserError, match="checkpoint.pth holds results of other settings .*since 0.10.0"):
+        LaterSettings().refuse_others(there, "checkpoint.pth", "0.9.3")
 
 
 def test_the_table_has_a_row_for_each_setting() -> None:

@@ -9,19 +9,29 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerTwoStudents import nnUNetTrainerTwoStudents
+from nnunetv2_dycon.trainers import nnUNetTrainerCML, nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 AT_ONCE = {"warmup_fraction": 0, "rampup_fraction": 0}
 OFF = {
     nnUNetTrainerCoTraining: {"co_training_weight": 0},
     nnUNetTrainerDyCONCoTraining: {"uncl_weight": 0, "fecl_weight": 0},
+    nnUNetTrainerCML: {"mutual_weight": 0, "disagreement_weight": 0},
 }
-both_methods = pytest.mark.parametrize("trainer_class", OFF, ids=lambda trainer: trainer.method_class.settings_section)
 
-TrainerClass = type[nnUNetTrainerTwoStudents]
+
+def _name(trainer_class: type[nnUNetTrainerSemiSupervised]) -> str:
+    return trainer_class.method_class.__name__
+
+
+each_method = pytest.mark.parametrize("trainer_class", OFF, ids=_name)
+each_method_with_equal_students = pytest.mark.parametrize(
+    "trainer_class", [trainer for trainer in OFF if trainer is not nnUNetTrainerCML], ids=_name
+)
+
+TrainerClass = type[nnUNetTrainerSemiSupervised]
 MakeTrainer = Callable[..., nnUNetTrainer]
-Start = Callable[..., nnUNetTrainerTwoStudents]
+Start = Callable[..., nnUNetTrainerSemiSupervised]
 
 
 def take_steps(trainer: nnUNetTrainer, num_steps: int) -> None:
@@ -34,7 +44,7 @@ def seed(value: int) -> None:
     torch.manual_seed(value)
 
 
-def fix_batches(trainer: nnUNetTrainerTwoStudents) -> tuple[dict, dict]:
+def fix_batches(trainer: nnUNetTrainerSemiSupervised) -> tuple[dict, dict]:
     """Give the trainer the same unlabeled batch again and again; returns a labeled and this unlabeled one."""
     labeled, unlabeled = next(trainer.dataloader_train), next(trainer.unlabeled_stream)
     trainer.unlabeled_stream = iter(lambda: unlabeled, None)

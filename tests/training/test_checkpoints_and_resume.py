@@ -12,8 +12,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.checkpoints import STATE_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -34,7 +34,7 @@ def _state(trainer: nnUNetTrainerDyCON) -> dict:
             "best": trainer._best_ema,
             "progress": trainer.progress,
             "ramp": trainer.ramp,
-            "beta": trainer.beta,
+            "beta": trainer.method.beta(trainer.progress),
         }
     )
 

@@ -14,7 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.losses.fecl import fecl_loss
-from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as nnUNetTrainerDyCON_module
+from nnunetv2_dycon.methods import dycon
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_official_fecl_is_given_no_entropy(
         given[options["variant"]].append(options["entropy"] is not None)
         return fecl_loss(*arguments, **options)
 
-    monkeypatch.setattr(nnUNetTrainerDyCON_module, "fecl_loss", spy)
+    monkeypatch.setattr(dycon, "fecl_loss", spy)
     for variant in given:
         workspace.write_settings(f"nnUNetPlans{variant}", fecl_variant=variant, **SETTINGS)
         _train_and_check(make_trainer(nnUNetTrainerDyCON, f"nnUNetPlans{variant}"))

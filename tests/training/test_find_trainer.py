@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 
 def test_the_trainer_of_the_installed_package_is_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,25 +12,28 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.networks.network_output import NetworkOutput, full_resolution
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task, full_resolution
+from nnunetv2_dycon.methods.settings import MethodSettings
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, trainer_of
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 
-class MeanSquaredError(nnUNetTrainerSemiSupervised):
+class MeanSquaredError(Method[MethodSettings, Task]):
     """The smallest method: what a newcomer would write."""
 
     settings_section = "mean_squared_error"
+    settings_class = MethodSettings
     terms = ("mse",)
 
     def term_weights(self) -> dict[str, float]:
         return {"mse": 2.0}
 
-    def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, torch.Tensor]:
-        return {"mse": (student.logits.softmax(1) - teacher.logits.softmax(1)).square().mean()}
+    def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
+        difference = student.logits.softmax(1) - task.teacher.logits.softmax(1)
+        return Losses({"mse": difference.square().mean()})
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_accumulated_gradients_are_those_of_one_loss(
     plans = workspace.read_plans()
     plans["configurations"]["3d_fullres"]["mean_squared_error"] = {"warmup_fraction": 0, "rampup_fraction": 0}
     workspace.write_plans(plans, "nnUNetPlansMSE")
-    trainer = make_trainer(MeanSquaredError, "nnUNetPlansMSE")
+    trainer = make_trainer(trainer_of(MeanSquaredError), "nnUNetPlansMSE")
     trainer.on_train_start()
     labeled, unlabeled = next(trainer.dataloader_train), next(trainer.unlabeled_stream)
     trainer.unlabeled_stream = iter([unlabeled])
@@ -78,7 +81,7 @@ def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(trainer: 
     batch = next(trainer.unlabeled_stream)
     trainer.unlabeled_stream = iter([batch])
     seen = []
-    trainer.students.teacher.running.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trainer.students.teacher.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     trainer.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     labeled = next(trainer.dataloader_train)
     trainer.train_step(labeled)
@@ -97,7 +100,7 @@ def test_the_teacher_follows_the_student_and_has_no_gradient(trainer: nnUNetTrai
         student = trainer.students.averaged_modules.state_dict()
         for name, value in trainer.students.average.module.state_dict().items():
             torch.testing.assert_close(value, kept * before[name] + (1 - kept) * student[name])
-    assert all(parameter.grad is None for parameter in trainer.teacher.parameters())
+    assert all(parameter.grad is None for parameter in trainer.students.average.parameters())
 
 
 def test_the_projection_head_is_trained(trainer: nnUNetTrainerDyCON) -> None:

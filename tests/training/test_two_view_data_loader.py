@@ -14,9 +14,8 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
-from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader
-from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
 
 LABELS = {"background": 0, "organ": 1}
 WITH_IGNORE_LABEL = {**LABELS, "ignore": 2}

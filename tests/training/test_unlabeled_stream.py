@@ -13,10 +13,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
-from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader
-from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
-from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream
 
 
 class LoaderThatTellsItsProcess(nnUNetTwoViewDataLoader):

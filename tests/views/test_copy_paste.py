@@ -13,6 +13,7 @@ from nnunetv2_dycon.views.copy_paste import (
     exchange_boxes,
     invert_every_second,
     paste_boxes,
+    paste_boxes_of_next,
     random_box_mask,
     random_partners,
 )
@@ -111,8 +112,8 @@ def test_partners_are_all_of_the_other_batch_in_turn(batch: int, others: int) ->
 def test_boxes_of_the_partner_are_seen_at_their_place(mix: Callable[..., MixedPatches], labeled_voxels: list) -> None:
     unlabeled, labeled = torch.randn(2, 2, 6, 6, 6), torch.randn(3, 2, 6, 6, 6)
     mixed = mix(unlabeled, labeled, 0.5)
-    assert sorted(mixed.labeled.flatten(1).sum(1).tolist()) == labeled_voxels
-    for patch, mask, own, partner in zip(mixed.patches, mixed.labeled, unlabeled, labeled[mixed.partners], strict=True):
+    assert sorted(mixed.from_partner.flatten(1).sum(1).tolist()) == labeled_voxels
+    for patch, mask, own, partner in zip(mixed.patches, mixed.from_partner, unlabeled, labeled[mixed.partners], strict=True):
         mask = mask.expand_as(patch)
         assert torch.equal(patch[mask], partner[mask])
         assert torch.equal(patch[~mask], own[~mask])
@@ -127,10 +128,23 @@ def test_nothing_waits_for_the_device(mix: Callable[..., MixedPatches]) -> None:
 
 def test_pasted_boxes_wrap_around_and_exchanged_ones_do_not() -> None:
     patches = torch.zeros(500, 1, 8, 8)
-    pasted = paste_boxes(patches, patches, 0.5).labeled
-    exchanged = exchange_boxes(patches, patches, 0.5).labeled
+    pasted = paste_boxes(patches, patches, 0.5).from_partner
+    exchanged = exchange_boxes(patches, patches, 0.5).from_partner
     # The box itself, of 4 x 4 voxels, also where all but a box is labeled.
     exchanged = exchanged ^ (exchanged.flatten(1).sum(1) > 16).view(-1, 1, 1, 1)
     for mask, wraps in ((pasted, True), (exchanged, False)):
         rows = mask[:, 0].any(2)
         assert bool((rows[:, 0] & rows[:, -1]).any()) == wraps
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_a_box_of_the_next_patch_is_pasted_where_it_fits(batch: int) -> None:
+    patches = torch.randn(batch, 2, 6, 9)
+    mixed = paste_boxes_of_next(patches, 2 / 3)
+    assert mixed.partners.tolist() == [(index + 1) % batch for index in range(batch)]
+    for index in range(batch):
+        box = mixed.from_partner[index, 0].nonzero()
+        assert (box.amax(0) - box.amin(0) + 1).tolist() == [4, 6]
+        assert len(box) == 24
+        expected = torch.where(mixed.from_partner[index], patches[(index + 1) % batch], patches[index])
+        assert torch.equal(mixed.patches[index], expected)

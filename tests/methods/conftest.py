@@ -18,7 +18,7 @@ def start(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> C
 
     def run(trainer_class: type[nnUNetTrainer], configuration: str = "3d_fullres", **settings: object) -> nnUNetTrainer:
         plans = workspace.read_plans()
-        section = getattr(trainer_class, "settings_section", "none")
+        section = getattr(getattr(trainer_class, "method_class", None), "settings_section", "none")
         plans["configurations"][configuration][section] = settings
         workspace.write_plans(plans, "nnUNetPlansCoTraining")
         trainer = make_trainer(trainer_class, "nnUNetPlansCoTraining", configuration)

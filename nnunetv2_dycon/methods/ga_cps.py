@@ -1,0 +1,97 @@
+"""Cross pseudo supervision with gradient-aware losses (GALoss, ECCV 2024; public code cicailalala/GALoss)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError
+from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
+from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
+from nnunetv2_dycon.methods.settings import MethodSettings, setting
+
+
+@dataclass(frozen=True)
+class GACPSSettings(MethodSettings):
+    """The weights of the gradient-aware losses (with departures as documented)."""
+
+    warmup_fraction: float = setting(
+        0.0, "fraction of training at the start with the supervised loss alone", minimum=0, maximum=1
+    )
+    rampup_fraction: float = setting(
+        1.0,
+        "fraction of training, after the warm-up, over which the unsupervised weights rise from 0 to their values as "
+        "exp(-5(1-x)^2)",
+        minimum=0,
+        maximum=1,
+    )
+    cross_weight: float = setting(
+        0.1, "weight of each student's loss with the other's pseudo-labels after the ramp-up", minimum=0
+    )
+    supervised_percent: float = setting(
+        10.0, "of the labeled voxels, the share in percent with the largest cross-entropy that counts", minimum=0.1, maximum=100
+    )
+    gamma: float = setting(
+        0.5, "from 0, where each class counts as much as every other, to 1, where each voxel does", minimum=0, maximum=1
+    )
+
+
+class GACPS(Method[GACPSSettings, Task]):
+    """GA-CPS: cross pseudo supervision of two students with losses in which rare classes get their share of gradient.
+
+    Each student learns the hard labels of the other on unlabeled and on labeled patches. The supervised loss is
+    gradient-aware too, in place of nnU-Net's.
+    """
+
+    settings_section = "ga_cps"
+    settings_class = GACPSSettings
+    terms = ("cross",)
+    panels = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
+    num_students = 2
+    compares_students_on = ("labeled",)
+    least_supervised_loss = 0.0
+
+    def __init__(self, settings: GACPSSettings, labels: LabelSpace, *, batch_dice: bool = False) -> None:
+        if not isinstance(labels, Classes):
+            raise UnsupportedFeatureError(
+                "GACPS does not support region-based training: its losses are defined for classes that exclude each "
+                "other. Choose another method, such as nnUNetTrainerCoTraining."
+            )
+        super().__init__(settings, labels, batch_dice=batch_dice)
+
+    def term_weights(self) -> dict[str, float]:
+        """See Method."""
+        return {"cross": self.settings.cross_weight}
+
+    def prepare_further_student(self, network: nn.Module) -> None:
+        """Xavier's initialisation in place of He's. See Method."""
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                nn.init.xavier_normal_(module.weight)
+
+    def supervised_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """GADice + GACE. See Method."""
+
+        def loss(logits: Tensor, target: Tensor) -> Tensor:
+            target, ignored = self.labels.split_target(target)
+            hardest = gace_loss(
+                logits, target, percent=self.settings.supervised_percent, gamma=self.settings.gamma, ignored=ignored
+            )
+            return gadice_loss(logits, target, ignored=ignored) + hardest
+
+        return loss
+
+    def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
+        """GACE over all voxels with the other student's pseudo-labels. See Method."""
+        pseudo_labels = self.labels.harden(task.teacher.logits)
+        cross = gace_loss(student.logits, pseudo_labels, percent=100, gamma=self.settings.gamma)
+        # Half of a batch of labeled and unlabeled patches in the paper.
+        return Losses({"cross": 0.5 * cross}, {"pseudo_foreground_fraction": (pseudo_labels != 0).float().mean()})
+
+    def labeled_losses(self, student: Prediction, target: Tensor, progress: float) -> Losses:
+        """The same on the labeled batch. See Method."""
+        pseudo_labels = self.labels.harden(student.others[0].logits)
+        return Losses({"cross": 0.5 * gace_loss(student.logits, pseudo_labels, percent=100, gamma=self.settings.gamma)})
