@@ -10,6 +10,7 @@ from nnunetv2_dycon.losses.cell_labels import (
     mean_over_cells,
 )
 from nnunetv2_dycon.losses.fecl import FeCL, fecl_loss
+from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy, softmax_mse
 from nnunetv2_dycon.losses.uncl import UnCL, UnCLTerms, uncl_loss, uncl_terms
@@ -26,6 +27,8 @@ __all__ = [
     "cell_labels_from_target",
     "dice_and_cross_entropy",
     "fecl_loss",
+    "gace_loss",
+    "gadice_loss",
     "mean_over_cells",
     "softmax_mse",
     "uncl_loss",
