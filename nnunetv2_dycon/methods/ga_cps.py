@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -32,11 +31,34 @@ class GACPSSettings(MethodSettings):
         0.1, "weight of each student's loss with the other's pseudo-labels after the ramp-up", minimum=0
     )
     supervised_percent: float = setting(
-        10.0, "of the labeled voxels, the share in percent with the largest cross-entropy that counts", minimum=0.1, maximum=100
+        10.0,
+        "of the labeled voxels, the share in percent with the largest cross-entropy that counts",
+        minimum=0.1,
+        maximum=100,
     )
     gamma: float = setting(
         0.5, "from 0, where each class counts as much as every other, to 1, where each voxel does", minimum=0, maximum=1
     )
+
+
+class GradientAwareLoss(nn.Module):
+    """GADice + GACE with the labels.
+
+    Args:
+        labels: what the channels mean.
+        percent: of the voxels, the share with the largest cross-entropy that counts in GACE.
+        gamma: see :func:`~nnunetv2_dycon.losses.galoss.gace_loss`.
+    """
+
+    def __init__(self, labels: LabelSpace, percent: float, gamma: float) -> None:
+        super().__init__()
+        self.labels, self.percent, self.gamma = labels, percent, gamma
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of logits (B, C, *patch) and nnU-Net's target (B, 1, *patch)."""
+        classes, ignored = self.labels.split_target(target)
+        hardest = gace_loss(logits, classes, percent=self.percent, gamma=self.gamma, ignored=ignored)
+        return gadice_loss(logits, classes, ignored=ignored) + hardest
 
 
 class GACPS(Method[GACPSSettings, Task]):
@@ -72,17 +94,9 @@ class GACPS(Method[GACPSSettings, Task]):
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.xavier_normal_(module.weight)
 
-    def supervised_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def supervised_loss(self) -> nn.Module:
         """GADice + GACE. See Method."""
-
-        def loss(logits: Tensor, target: Tensor) -> Tensor:
-            target, ignored = self.labels.split_target(target)
-            hardest = gace_loss(
-                logits, target, percent=self.settings.supervised_percent, gamma=self.settings.gamma, ignored=ignored
-            )
-            return gadice_loss(logits, target, ignored=ignored) + hardest
-
-        return loss
+        return GradientAwareLoss(self.labels, self.settings.supervised_percent, self.settings.gamma)
 
     def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
         """GACE over all voxels with the other student's pseudo-labels. See Method."""

@@ -220,6 +220,6 @@ class Method(ABC, Generic[SettingsType, TaskType]):
             network: of the plans, newly initialised.
         """
 
-    def supervised_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def supervised_loss(self) -> nn.Module | None:
         """The loss of logits and target at each scale of deep supervision in place of nnU-Net's; None for nnU-Net's."""
         return None

@@ -162,7 +162,7 @@ def test_a_setting_that_changed_its_meaning_says_so() -> None:
     assert LaterSettings().differences(there, "0.10.0") == []
     (text,) = LaterSettings().differences(there, "0.9.3")
     assert text == "changed: 0.5 means something else since 0.10.0: a fraction of the patch, no longer of the scan"
-    with pytest.raises(UserError, match="checkpoint.pth holds results of other settings .*since 0.10.0"):
+    with pytest.raises(UserError, match=r"checkpoint\.pth holds results of other settings .*since 0\.10\.0"):
         LaterSettings().refuse_others(there, "checkpoint.pth", "0.9.3")
 
 

@@ -113,7 +113,9 @@ def test_boxes_of_the_partner_are_seen_at_their_place(mix: Callable[..., MixedPa
     unlabeled, labeled = torch.randn(2, 2, 6, 6, 6), torch.randn(3, 2, 6, 6, 6)
     mixed = mix(unlabeled, labeled, 0.5)
     assert sorted(mixed.from_partner.flatten(1).sum(1).tolist()) == labeled_voxels
-    for patch, mask, own, partner in zip(mixed.patches, mixed.from_partner, unlabeled, labeled[mixed.partners], strict=True):
+    for patch, mask, own, partner in zip(
+        mixed.patches, mixed.from_partner, unlabeled, labeled[mixed.partners], strict=True
+    ):
         mask = mask.expand_as(patch)
         assert torch.equal(patch[mask], partner[mask])
         assert torch.equal(patch[~mask], own[~mask])
