@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import pydoc
 from typing import Any
 
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet, ResidualUNet
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
@@ -17,13 +17,8 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
 
-_MODULE = "dynamic_network_architectures.architectures.unet"
-_ENCODER_BLOCKS = {
-    "PlainConvUNet": "n_conv_per_stage",
-    "ResidualEncoderUNet": "n_blocks_per_stage",
-    "ResidualUNet": "n_blocks_per_stage",
-}
-NETWORKS = tuple(_ENCODER_BLOCKS)
+NETWORKS = {network.__name__: network for network in (PlainConvUNet, ResidualEncoderUNet, ResidualUNet)}
+_CLASS_NAMES = {name: f"{network.__module__}.{name}" for name, network in NETWORKS.items()}
 
 
 class _PlannerWithoutDataset(ExperimentPlanner):
@@ -32,21 +27,20 @@ class _PlannerWithoutDataset(ExperimentPlanner):
 
 
 class _ResEncBlocks(ResEncUNetPlanner, _PlannerWithoutDataset):
-    """nnU-Net's planner for the numbers of blocks alone, which it has as an object only and for every dataset."""
+    """The planner's numbers of blocks, which only its ``__init__`` sets, to the same for every dataset."""
 
 
-def _blocks(network: str, stages: int) -> tuple[list[int], list[int]]:
-    """Blocks in each stage of the encoder and, from the lowest resolution upwards, of the decoder."""
-    if network == "PlainConvUNet":
-        return [2] * stages, [2] * (stages - 1)  # ExperimentPlanner of nnU-Net
+def _blocks(network: str, stages: int) -> dict[str, list[int]]:
+    """The arguments with the numbers of blocks in each stage; the decoder's begin at the lowest resolution."""
+    if network == "PlainConvUNet":  # ExperimentPlanner of nnU-Net
+        return {"n_conv_per_stage": [2] * stages, "n_conv_per_stage_decoder": [2] * (stages - 1)}
     if network == "ResidualEncoderUNet":
         planner = _ResEncBlocks("")
-        return (
-            list(planner.UNet_blocks_per_stage_encoder[:stages]),
-            list(planner.UNet_blocks_per_stage_decoder[: stages - 1]),
-        )
-    encoder = [min(stage, 3) for stage in range(1, stages + 1)]
-    return encoder, encoder[-2::-1]
+        encoder, decoder = planner.UNet_blocks_per_stage_encoder, planner.UNet_blocks_per_stage_decoder
+    else:
+        encoder = [min(stage, 3) for stage in range(1, stages + 1)]
+        decoder = encoder[-2::-1]
+    return {"n_blocks_per_stage": [*encoder[:stages]], "n_conv_per_stage_decoder": [*decoder[: stages - 1]]}
 
 
 def change_network(dataset: PlannedDataset, configuration: str, network: str) -> dict[str, Any]:
@@ -68,7 +62,7 @@ def change_network(dataset: PlannedDataset, configuration: str, network: str) ->
 
     Raises:
         UserError: for an unknown configuration, plans in nnU-Net's old format, a network that is none of
-            :data:`NETWORKS`, and arguments of its that the new one does not take.
+            :data:`NETWORKS`, and arguments that the new one does not take.
     """
     planned = dataset.plans["configurations"].values()
     if any("architecture" not in settings and "inherits_from" not in settings for settings in planned):
@@ -77,26 +71,24 @@ def change_network(dataset: PlannedDataset, configuration: str, network: str) ->
             "plan the dataset again with nnUNetv2_plan_experiment."
         )
     architecture = dataset.configuration(configuration).configuration["architecture"]
-    package, _, planned_network = architecture["network_class_name"].rpartition(".")
-    if package != _MODULE or planned_network not in NETWORKS:
+    if architecture["network_class_name"] not in _CLASS_NAMES.values():
         raise UserError(
             f"{dataset.plans_file}: {configuration} has the network {architecture['network_class_name']}, whose stages "
-            f"cannot be taken over; start from plans with {', '.join(NETWORKS[:-1])} or {NETWORKS[-1]}."
+            f"cannot be taken over; start from plans with one of {', '.join(NETWORKS)}."
         )
-    if planned_network == network:
+    if architecture["network_class_name"] == _CLASS_NAMES[network]:
         return architecture
-    class_name = f"{_MODULE}.{network}"
     arguments = dict(architecture["arch_kwargs"])
-    del arguments[_ENCODER_BLOCKS[planned_network]]
-    encoder, decoder = _blocks(network, arguments["n_stages"])
-    arguments |= {_ENCODER_BLOCKS[network]: encoder, "n_conv_per_stage_decoder": decoder}
-    unknown = arguments.keys() - inspect.signature(pydoc.locate(class_name)).parameters.keys()
+    for name in ("n_conv_per_stage", "n_blocks_per_stage"):
+        arguments.pop(name, None)
+    arguments |= _blocks(network, arguments["n_stages"])
+    unknown = arguments.keys() - inspect.signature(NETWORKS[network]).parameters.keys()
     if unknown:
         raise UserError(
             f"{dataset.plans_file}: {configuration} has {', '.join(sorted(unknown))}, which {network} does not take; "
             "start from plans without."
         )
-    return {**architecture, "network_class_name": class_name, "arch_kwargs": arguments}
+    return {**architecture, "network_class_name": _CLASS_NAMES[network], "arch_kwargs": arguments}
 
 
 def compare_feature_maps(before: PlannedDataset, after: PlannedDataset, configuration: str) -> str:

@@ -160,7 +160,9 @@ def test_a_network_of_another_kind_is_refused(workspace: Workspace, name: str) -
     plans = workspace.read_plans()
     plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = name
     refuse(
-        workspace, plans, f"3d_fullres has the network {name}, .* PlainConvUNet, ResidualEncoderUNet or ResidualUNet"
+        workspace,
+        plans,
+        f"3d_fullres has the network {name}, .* one of PlainConvUNet, ResidualEncoderUNet, ResidualUNet",
     )
 
 
