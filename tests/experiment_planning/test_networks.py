@@ -121,7 +121,7 @@ def test_the_network_has_the_stages_of_the_plans(
     assert built(images).shape == (2, 3, *patch)
 
 
-def count_convolved_values(network: nn.Module, patch_size: tuple[int, ...]) -> int:
+def count_convolved_values(network: nn.Module, patch_size: list[int]) -> int:
     """How many values all convolutions together return for a batch of two."""
     counts: list[int] = []
     for module in network.modules():
@@ -134,12 +134,13 @@ def count_convolved_values(network: nn.Module, patch_size: tuple[int, ...]) -> i
 @CONFIGURATIONS
 @pytest.mark.parametrize("network", ["ResidualEncoderUNet", "ResidualUNet"])
 def test_feature_maps_are_those_of_all_convolutions(workspace: Workspace, configuration: str, network: str) -> None:
-    plans = write_plans_with(workspace, network, configuration)
-    sizes = [
-        count_convolved_values(build(workspace, name, configuration, False), PATCH_SIZE[configuration])
-        for name in ("nnUNetPlansSmall", plans)
-    ]
-    before, after = read_planned_dataset("501", "nnUNetPlansSmall"), read_planned_dataset("501", plans)
+    patch_size = [4 * size for size in PATCH_SIZE[configuration]]
+    plans = workspace.read_plans()
+    plans["configurations"][configuration]["patch_size"] = patch_size
+    workspace.write_plans(plans, "nnUNetPlansBefore")
+    names = ("nnUNetPlansBefore", write_plans_with(workspace, network, configuration, "nnUNetPlansBefore"))
+    sizes = [count_convolved_values(build(workspace, name, configuration, False), patch_size) for name in names]
+    before, after = (read_planned_dataset("501", name) for name in names)
     sentence = compare_feature_maps(before, after, configuration)
     assert f"the feature maps of {network} are {sizes[1] / sizes[0]:.2f} times as large" in sentence
     assert f"({sizes[1] / 1e6:.1f} instead of {sizes[0] / 1e6:.1f} million values a batch)" in sentence
