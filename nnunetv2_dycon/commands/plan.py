@@ -1,18 +1,22 @@
-"""``nnunetv2_dycon plan``: plans with other settings."""
+"""``nnunetv2_dycon plan``: plans with other settings or another network."""
 
 from __future__ import annotations
 
 import argparse
 
 NAME = "plan"
-HELP = "write plans of a new name with other settings, so that results of different settings never share a folder"
+HELP = (
+    "write plans of a new name with other settings or another network, so that results of different ones never share "
+    "a folder"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Writes plans of a new name with other settings of a semi-supervised trainer. Train with them by "
-        "nnUNetv2_train ... -p NAME; nothing has to be preprocessed again. Without settings, lists all settings."
+        "Writes plans of a new name with other settings of a semi-supervised trainer, or another network. Train with "
+        "them by nnUNetv2_train ... -p NAME; nothing has to be preprocessed again. Without settings and --network, "
+        "lists all settings."
     )
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings to change, e.g. uncl_weight=2")
     parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
@@ -27,41 +31,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TRAINER",
         help="the trainer whose settings these are (default: nnUNetTrainerDyCON)",
     )
+    parser.add_argument(
+        "--network",
+        choices=("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet"),
+        help="give the configurations this network, with the stages that nnU-Net planned for theirs",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace plans of that name")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the plans, or list the settings.
 
-    Args:
-        arguments: as declared.
-
     Raises:
-        UserError: see write_plans_with_settings.
+        UserError: see :func:`nnunetv2_dycon.experiment_planning.plans.write_plans`.
     """
     from nnunetv2_dycon.exceptions import UserError
-    from nnunetv2_dycon.experiment_planning.write_plans_with_settings import (
-        parse_assignments,
-        write_plans_with_settings,
-    )
+    from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps
+    from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
     from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
     from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
     from nnunetv2_dycon.methods.settings import settings_table
 
-    trainer_class = find_semi_supervised_trainer(arguments.tr)
-    if not arguments.settings:
-        print(settings_table(trainer_class.method_class.settings_class))
+    method = find_semi_supervised_trainer(arguments.tr).method_class
+    if not arguments.settings and arguments.network is None:
+        print(settings_table(method.settings_class))
         return
     if arguments.d is None or arguments.o is None:
-        raise UserError("-d (the dataset) and -o (the name of the new plans) are needed to change settings.")
-    target = write_plans_with_settings(
-        read_planned_dataset(arguments.d, arguments.p),
+        raise UserError("-d (the dataset) and -o (the name of the new plans) are needed to write plans.")
+    dataset = read_planned_dataset(arguments.d, arguments.p)
+    target = write_plans(
+        dataset,
         arguments.c,
         arguments.o,
-        trainer_class.method_class.settings_section,
-        trainer_class.method_class.settings_class,
-        parse_assignments(arguments.settings),
-        arguments.overwrite,
+        settings_section=method.settings_section,
+        settings_class=method.settings_class,
+        changes=parse_assignments(arguments.settings),
+        network=arguments.network,
+        overwrite=arguments.overwrite,
     )
+    if arguments.network is not None:
+        planned = read_planned_dataset(arguments.d, arguments.o)
+        for configuration in arguments.c:
+            print(compare_feature_maps(dataset, planned, configuration))
     print(f"Wrote {target}. Train with:")
     print(f"nnUNetv2_train {arguments.d} {arguments.c[0]} 0 -tr {arguments.tr} -p {arguments.o}")

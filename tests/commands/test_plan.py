@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet, ResidualUNet
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.commands.main import main
-from nnunetv2_dycon.training.dycon_settings import DyCONSettings
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.settings import settings_table
+from nnunetv2_dycon.experiment_planning.networks import NETWORKS
+from nnunetv2_dycon.methods.dycon import DyCONSettings
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.methods.settings import settings_table
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -29,6 +32,39 @@ def test_the_trainer_gets_the_settings(
     assert make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew").settings == expected
 
 
+@pytest.mark.usefixtures("workspace")
+def test_the_trainer_gets_the_network(
+    make_trainer: Callable[..., nnUNetTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*COMMAND, "-c", "3d_fullres", "2d", "--network", "ResidualUNet"]) == 0
+    output = capsys.readouterr().out
+    assert "The patch (16 x 24 x 16) and batch (2) of 3d_fullres stay as they were for PlainConvUNet" in output
+    assert "The patch (32 x 32) and batch (2) of 2d stay" in output
+    assert "nnUNetv2_train 501 3d_fullres 0 -tr nnUNetTrainerDyCON -p nnUNetPlansNew" in output
+    for configuration in ("3d_fullres", "2d"):
+        trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew", configuration)
+        trainer.initialize()
+        assert isinstance(trainer.network, ResidualUNet)
+        assert trainer.settings == DyCONSettings()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_trainer_gets_network_and_settings(make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    assert main([*COMMAND, "--network", "ResidualEncoderUNet", "uncl_weight=2"]) == 0
+    trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew")
+    trainer.initialize()
+    assert isinstance(trainer.network, ResidualEncoderUNet)
+    assert trainer.settings == DyCONSettings(uncl_weight=2)
+
+
+def test_networks_to_choose_from_are_those_that_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*COMMAND, "--network", "Primus"])
+    message = capsys.readouterr().err
+    assert "invalid choice: 'Primus'" in message
+    assert re.findall(r"\w+UNet\b", message.split("choose from")[1]) == list(NETWORKS)
+
+
 def test_without_settings_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan"]) == 0
     assert capsys.readouterr().out.strip() == settings_table(DyCONSettings)
@@ -39,6 +75,8 @@ def test_without_settings_all_are_listed(capsys: pytest.CaptureFixture[str]) -> 
     [
         (["plan", "uncl_weight=2"], "-d (the dataset) and -o (the name of the new plans) are needed"),
         (["plan", "-d", "501", "uncl_weight=2"], "-d (the dataset) and -o"),
+        (["plan", "-d", "501", "--network", "ResidualUNet"], "-d (the dataset) and -o"),
+        ([*COMMAND, "--network", "ResidualUNet", "weight=1"], '"weight" is not a setting'),
         ([*COMMAND, "uncl_weight"], '"uncl_weight" is no setting: write NAME=VALUE'),
         ([*COMMAND, "uncl_weight=much"], '"uncl_weight" must be a number'),
         ([*COMMAND, "weight=1"], '"weight" is not a setting'),

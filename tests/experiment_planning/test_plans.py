@@ -1,4 +1,4 @@
-"""Plans with other settings."""
+"""Plans with other settings or another network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.experiment_planning.write_plans_with_settings import parse_assignments, write_plans_with_settings
+from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
 from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
-from nnunetv2_dycon.training.dycon_settings import DyCONSettings
+from nnunetv2_dycon.methods.dycon import DyCONSettings
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -23,10 +23,19 @@ def write(
     plans: str = "nnUNetPlansSmall",
     configurations: tuple[str, ...] = ("3d_fullres",),
     overwrite: bool = False,
+    network: str | None = None,
     **changes: object,
 ) -> Path:
-    dataset = read_planned_dataset("501", plans)
-    return write_plans_with_settings(dataset, configurations, identifier, "dycon", DyCONSettings, changes, overwrite)
+    return write_plans(
+        read_planned_dataset("501", plans),
+        configurations,
+        identifier,
+        settings_section="dycon",
+        settings_class=DyCONSettings,
+        changes=changes,
+        network=network,
+        overwrite=overwrite,
+    )
 
 
 def test_values_are_json_or_text() -> None:
@@ -70,8 +79,48 @@ def test_the_plans_differ_in_name_and_settings_only(workspace: Workspace) -> Non
 def test_the_plans_that_were_read_are_not_changed() -> None:
     dataset = read_planned_dataset("501", "nnUNetPlansSmall")
     before = copy.deepcopy(dataset)
-    write_plans_with_settings(dataset, ["2d"], "nnUNetPlansNew", "dycon", DyCONSettings, {"uncl_weight": 2})
+    write_plans(
+        dataset,
+        ["2d"],
+        "nnUNetPlansNew",
+        settings_section="dycon",
+        settings_class=DyCONSettings,
+        changes={"uncl_weight": 2},
+        network="ResidualUNet",
+    )
     assert dataset == before
+
+
+def test_with_another_network_the_plans_differ_in_name_and_architecture_only(workspace: Workspace) -> None:
+    before = workspace.read_plans()
+    before["configurations"]["3d_fullres"]["dycon"] = {"uncl_weight": 2}
+    workspace.write_plans(copy.deepcopy(before), "nnUNetPlansSettings")
+    write(plans="nnUNetPlansSettings", network="ResidualUNet")
+    plans = workspace.read_plans("nnUNetPlansNew")
+    architecture = plans["configurations"]["3d_fullres"].pop("architecture")
+    assert architecture["network_class_name"] == "dynamic_network_architectures.architectures.unet.ResidualUNet"
+    del before["configurations"]["3d_fullres"]["architecture"], before["plans_name"], plans["plans_name"]
+    assert plans == before
+
+
+def test_network_and_settings_change_together(workspace: Workspace) -> None:
+    write(configurations=("3d_fullres", "2d"), network="ResidualUNet", uncl_weight=2)
+    for name in ("3d_fullres", "2d"):
+        configuration = workspace.read_plans("nnUNetPlansNew")["configurations"][name]
+        assert configuration["architecture"]["network_class_name"].endswith(".ResidualUNet")
+        assert configuration["dycon"] == {"uncl_weight": 2}
+
+
+def test_an_inherited_network_changes_in_the_configuration_that_is_named_only(workspace: Workspace) -> None:
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_big"] = {"inherits_from": "3d_fullres", "batch_size": 4}
+    workspace.write_plans(plans, "nnUNetPlansParent")
+    write("nnUNetPlansChild", "nnUNetPlansParent", ("3d_big",), network="ResidualUNet")
+    configurations = workspace.read_plans("nnUNetPlansChild")["configurations"]
+    assert configurations["3d_fullres"] == plans["configurations"]["3d_fullres"]
+    architecture = configurations["3d_big"].pop("architecture")
+    assert architecture["arch_kwargs"]["features_per_stage"] == [4, 8, 16]
+    assert configurations["3d_big"] == {"inherits_from": "3d_fullres", "batch_size": 4}
 
 
 def test_several_configurations(workspace: Workspace) -> None:
@@ -148,3 +197,5 @@ def test_names_that_nnunet_could_not_use_are_refused(name: str) -> None:
 def test_an_unknown_configuration_is_refused() -> None:
     with pytest.raises(UserError, match="has no configuration 4d"):
         write(configurations=("4d",), uncl_weight=2)
+    with pytest.raises(UserError, match="has no configuration 4d"):
+        write(configurations=("4d",), network="ResidualUNet")

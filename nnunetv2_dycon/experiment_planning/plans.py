@@ -1,4 +1,4 @@
-"""Plans of a new name with other settings of a method."""
+"""Plans of a new name, with other settings of a method or another network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.experiment_planning.networks import change_network
 from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
 from nnunetv2_dycon.methods.settings import MethodSettings, Value
 
@@ -39,34 +41,57 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Value]:
     return values
 
 
-def write_plans_with_settings(
+def write_plans(
     dataset: PlannedDataset,
     configurations: Sequence[str],
     plans_identifier: str,
+    *,
     settings_section: str,
     settings_class: type[MethodSettings],
     changes: dict[str, Value],
+    network: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write plans that differ from a dataset's in the settings of a method only.
+    """Write plans that differ from a dataset's in the settings of a method and in the network only.
 
     ``data_identifier`` stays, so nothing has to be preprocessed again.
 
     Args:
         dataset: with the plans to start from.
-        configurations: whose settings change.
+        configurations: whose settings and network change.
         plans_identifier: the name of the new plans.
         settings_section: the method's key in a configuration.
         settings_class: checks the settings.
         changes: the settings to change; the others stay as they are in the plans.
+        network: see :func:`nnunetv2_dycon.experiment_planning.networks.change_network`; None: it stays.
         overwrite: whether plans of that name may be replaced.
 
     Returns:
         The new file.
 
     Raises:
-        UserError: for unknown configurations and settings, values out of range, and a name that is taken or no name.
+        UserError: for unknown configurations and settings, values out of range, a name that is taken or no name, and
+            plans whose network cannot be changed.
     """
+    target = _plans_file(dataset, plans_identifier, overwrite)
+    plans = copy.deepcopy(dataset.plans)
+    plans["plans_name"] = plans_identifier
+    for name in configurations:
+        changed: dict[str, Any] = {}
+        if network is not None:
+            changed["architecture"] = change_network(dataset, name, network)
+        if changes:
+            # The section may be inherited from another configuration.
+            section = dict(dataset.configuration(name).configuration.get(settings_section) or {}) | changes
+            settings_class.from_configuration(section, f"configurations/{name}/{settings_section} of {target}")
+            changed[settings_section] = section
+        plans["configurations"][name] |= changed
+    target.write_text(json.dumps(plans, indent=4))
+    return target
+
+
+def _plans_file(dataset: PlannedDataset, plans_identifier: str, overwrite: bool) -> Path:
+    """The file of new plans, which may be written."""
     if re.fullmatch(r"[\w.-]+", plans_identifier) is None or "__" in plans_identifier:
         raise UserError(
             f'"{plans_identifier}" cannot be the name of plans: use letters, digits, "-", "." and "_", but no "__", '
@@ -79,12 +104,4 @@ def write_plans_with_settings(
         raise UserError(f"{target} is there already: choose another name with -o, or replace it with --overwrite.")
     if target.exists() and "plans_name" not in json.loads(target.read_text()):
         raise UserError(f"{target} holds no plans, so it is not replaced: choose another name with -o.")
-    plans = copy.deepcopy(dataset.plans)
-    plans["plans_name"] = plans_identifier
-    for name in configurations:
-        # The section may be inherited from another configuration.
-        section = dict(dataset.configuration(name).configuration.get(settings_section) or {}) | changes
-        settings_class.from_configuration(section, f"configurations/{name}/{settings_section} of {target}")
-        plans["configurations"][name][settings_section] = section
-    target.write_text(json.dumps(plans, indent=4))
     return target
