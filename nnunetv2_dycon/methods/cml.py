@@ -86,6 +86,7 @@ class CML(Method[CMLSettings, ComplementaryTask]):
     def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> ComplementaryTask:
         """Mix unlabeled patches with each other. See Method."""
         mixed = paste_boxes_of_next(strong, self.settings.box_fraction)
+        assert guidance.own is not None
         others, own = self._pseudo_labels(guidance.teacher), self._pseudo_labels(guidance.own)
         target = torch.where(mixed.from_partner, own[mixed.partners], others)
         return ComplementaryTask(mixed.patches, guidance.teacher, target)
@@ -115,7 +116,8 @@ class CML(Method[CMLSettings, ComplementaryTask]):
 
     def _disagreement(self, student: Prediction) -> dict[str, Tensor]:
         """``1 + mean cosine`` of the student's features and the other's, in [0, 2]."""
-        if student.features is None:
+        own, others = student.features, student.others[0].features if student.others else None
+        if own is None or others is None:
             return {}
-        cosine = functional.cosine_similarity(student.features.float(), student.others[0].features.float(), dim=1)
+        cosine = functional.cosine_similarity(own.float(), others.float(), dim=1)
         return {"disagreement": 1 + cosine.mean()}

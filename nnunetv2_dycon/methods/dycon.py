@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class DyCONSettings(MethodSettings):
         maximum=1,
     )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0)
-    uncl_normalization: str = setting(
+    uncl_normalization: Literal["voxels", "classes"] = setting(
         "classes",
         "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
         "size of a structure does not matter",
@@ -51,7 +52,7 @@ class DyCONSettings(MethodSettings):
     beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
     beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
     fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0)
-    fecl_variant: str = setting(
+    fecl_variant: Literal["paper", "official"] = setting(
         "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
     )
     fecl_temperature: float = setting(0.6, "FeCL's temperature tau", minimum=0.02, maximum=10)
@@ -155,8 +156,8 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         if student.embeddings is not None:
             cells = student.embeddings.shape[2:]
             cell_labels = cell_labels_from_probabilities(probabilities, cells, self.labels, task.ignored)
-            terms["fecl"] = 0.5 * self._fecl(student, cell_labels, progress, task)
-        statistics = {
+            terms["fecl"] = 0.5 * self._fecl(student.logits, student.embeddings, cell_labels, progress, task)
+        statistics: dict[str, Tensor | float] = {
             "beta": beta,
             "student_entropy": uncl.student_entropy,
             "teacher_entropy": uncl.teacher_entropy,
@@ -170,26 +171,30 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             return Losses({})
         cells, num_classes = student.embeddings.shape[2:], student.logits.shape[1]
         cell_labels = cell_labels_from_target(target, cells, self.labels, num_classes)
-        return Losses({"fecl": 0.5 * self._fecl(student, cell_labels, progress)})
+        return Losses({"fecl": 0.5 * self._fecl(student.logits, student.embeddings, cell_labels, progress)})
 
     def _fecl(
-        self, student: Prediction, cell_labels: CellLabels, progress: float, task: PastedTask | None = None
+        self,
+        logits: Tensor,
+        embeddings: Tensor,
+        cell_labels: CellLabels,
+        progress: float,
+        task: PastedTask | None = None,
     ) -> Tensor:
-        """FeCL of a prediction with embeddings; the task is that of an unlabeled batch."""
-        settings, cells = self.settings, student.embeddings.shape[2:]
+        """FeCL of the student's embeddings; the task is that of an unlabeled batch."""
+        settings, cells = self.settings, embeddings.shape[2:]
         entropy = teacher_embeddings = teacher_mask = None
         # The released training passes no entropy.
         if settings.fecl_entropy_weighting and settings.fecl_variant == "paper":
-            logits = student.logits.detach()
             # Its exponential is a weight: a sum over many regions would make it huge.
             num_distributions = self.labels.num_distributions(logits.shape[1])
-            entropy = mean_over_cells(self.labels.entropy(logits), cells) / num_distributions
-        if task is not None:
+            entropy = mean_over_cells(self.labels.entropy(logits.detach()), cells) / num_distributions
+        if task is not None and task.teacher.embeddings is not None:
             teacher_embeddings = _as_list_of_cells(task.teacher.embeddings)
             # The teacher saw the unlabeled patch alone.
             teacher_mask = None if task.labeled is None else mean_over_cells(task.labeled, cells) == 0
         return fecl_loss(
-            _as_list_of_cells(student.embeddings),
+            _as_list_of_cells(embeddings),
             cell_labels.labels,
             teacher_embeddings=teacher_embeddings,
             teacher_mask=teacher_mask,

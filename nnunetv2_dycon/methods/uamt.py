@@ -61,7 +61,7 @@ class UAMT(Method[UAMTSettings, Task]):
     def ask_teacher(self, teacher: Callable[[Tensor], Prediction], weak: Tensor) -> Prediction:
         """The teacher's prediction with its uncertainty. See Method."""
         passes = self.settings.stochastic_passes
-        total: Tensor | float = 0.0
+        total = torch.zeros((), device=weak.device)
         # In turn, so that memory is that of one pass.
         for _ in range(passes):
             noise = (_NOISE * torch.randn_like(weak)).clamp_(-_LARGEST_NOISE, _LARGEST_NOISE)
@@ -71,7 +71,11 @@ class UAMT(Method[UAMTSettings, Task]):
     def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
         """The consistency loss on certain voxels. See Method."""
         threshold = self.uncertainty_threshold(student.logits.shape[1], progress)
+        assert task.teacher.uncertainty is not None
         certain = task.teacher.uncertainty < threshold
         consistency = softmax_mse(student.logits, task.teacher.logits, labels=self.labels, mask=certain)
-        statistics = {"uncertainty_threshold": threshold, "certain_fraction": certain.float().mean()}
+        statistics: dict[str, Tensor | float] = {
+            "uncertainty_threshold": threshold,
+            "certain_fraction": certain.float().mean(),
+        }
         return Losses({"consistency": consistency}, statistics)

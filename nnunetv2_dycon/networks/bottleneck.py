@@ -41,7 +41,7 @@ class BottleneckReader:
 
     def __init__(self, network: nn.Module) -> None:
         self._features: Tensor | None = None
-        network.encoder.register_forward_hook(self._read)
+        network.get_submodule("encoder").register_forward_hook(self._read)
 
     def _read(self, encoder: nn.Module, arguments: tuple, skips: list[Tensor]) -> None:
         self._features = skips[-1]

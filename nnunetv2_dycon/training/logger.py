@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from PIL import Image
 
@@ -32,7 +33,7 @@ class SemiSupervisedLogger(LocalLogger):
         verbose: see ``LocalLogger``.
     """
 
-    def __init__(self, panels: dict[str, Sequence[str]], verbose: bool = False) -> None:
+    def __init__(self, panels: Mapping[str, Sequence[str]], verbose: bool = False) -> None:
         super().__init__(verbose)
         self.panels = panels
         for keys in panels.values():
@@ -58,7 +59,9 @@ class SemiSupervisedLogger(LocalLogger):
 
     def _draw_panels(self, height: int) -> Image.Image:
         dpi = 100
-        figure, axes = plt.subplots(len(self.panels), 1, figsize=(30, height / dpi), dpi=dpi, squeeze=False)
+        figure = Figure(figsize=(30, height / dpi), dpi=dpi)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(len(self.panels), 1, squeeze=False)
         for axis, (title, keys) in zip(axes[:, 0], self.panels.items(), strict=True):
             for key in keys:
                 values = self.my_fantastic_logging[key]
@@ -67,7 +70,5 @@ class SemiSupervisedLogger(LocalLogger):
             axis.set_ylabel(title)
             axis.legend(loc=(0, 1), ncol=2)
         figure.tight_layout()
-        figure.canvas.draw()
-        image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-        plt.close(figure)
-        return image
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -98,7 +98,8 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
         )
 
     def wrap(network: nn.Module) -> nn.Module:
-        return torch.compile(network) if trainer._do_i_compile() else network
+        compiled: nn.Module = torch.compile(network) if trainer._do_i_compile() else network  # type: ignore[assignment]  # of a module, torch makes a module
+        return compiled
 
     total_stride = np.prod(trainer.configuration_manager.pool_op_kernel_sizes, axis=0).tolist()
     # The seed of a training must give nnUNetTrainer's own batches and weights, whatever is built beside.

@@ -20,8 +20,12 @@ class EpochStatistics:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._sums: dict[str, Tensor | float | None] = dict.fromkeys(names)
-        self._counts: dict[str, int] = dict.fromkeys(self._sums, 0)
+        self._names = tuple(names)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums: dict[str, Tensor | float | None] = dict.fromkeys(self._names)
+        self._counts: dict[str, int] = dict.fromkeys(self._names, 0)
 
     def add(self, name: str, value: Tensor | float) -> None:
         """Add the value of a step.
@@ -33,9 +37,9 @@ class EpochStatistics:
         Raises:
             KeyError: for a name that was not declared.
         """
-        value = value.detach().float() if isinstance(value, Tensor) else value
+        number = value.detach().float() if isinstance(value, Tensor) else value
         total = self._sums[name]
-        self._sums[name] = value if total is None else total + value
+        self._sums[name] = number if total is None else total + number
         self._counts[name] += 1
 
     def add_step(self, step: StepResult, weights: Mapping[str, float], least_supervised_loss: float) -> None:
@@ -47,22 +51,22 @@ class EpochStatistics:
             least_supervised_loss: shares of the loss are of what is above it.
         """
         weighted = {term: weights[term] * value for term, value in step.terms.items()}
-        total = step.supervised_loss - least_supervised_loss + sum(weighted.values())
+        total = sum(weighted.values(), start=step.supervised_loss - least_supervised_loss)
         for term, value in step.terms.items():
             self.add(f"{term}_loss", value)
             self.add(f"{term}_share", weighted[term] / total)
-        for name, value in step.statistics.items():
-            self.add(name, value)
+        for name, statistic in step.statistics.items():
+            self.add(name, statistic)
 
     def pop_means(self) -> dict[str, float]:
         """Read all means and start again. The mean of nothing is NaN, e.g. in an epoch of supervised warm-up."""
-        sums = dict(self._sums)
+        sums = {name: math.nan if total is None else total for name, total in self._sums.items()}
         tensors = {name: total for name, total in sums.items() if isinstance(total, Tensor)}
         if tensors:
             # Stacked, so that the GPU is waited for once.
             sums |= zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)
-        means = {name: math.nan if total is None else total / self._counts[name] for name, total in sums.items()}
-        self.__init__(sums)
+        means = {name: float(total) / max(self._counts[name], 1) for name, total in sums.items()}
+        self._reset()
         return means
 
 
@@ -83,6 +87,8 @@ class PseudoDice:
 
     def pop_mean(self) -> float:
         """The mean over classes or regions, those without any voxel left out; starts again. In [0, 1] or NaN."""
+        if self._counts is None:
+            return math.nan
         tp, fp, fn = self._counts
         self._counts = None
         size = 2 * tp + fp + fn

@@ -82,7 +82,8 @@ class TwoStreamStep:
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
         parts = (unlabeled.terms, labeled.terms)
-        terms = {name: sum(part[name] for part in parts if name in part) for name in self.method.terms}
+        zero = torch.zeros_like(supervised_loss)
+        terms = {name: sum((part[name] for part in parts if name in part), start=zero) for name in self.method.terms}
         return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics})
 
     def supervise_further_students(self, data: Tensor, target: Target) -> None:
@@ -117,7 +118,7 @@ class TwoStreamStep:
                 task = self.method.task(strong, guidance, labeled)
                 prediction = self._predict(student, task.patches, "unlabeled")
                 losses = self.method.unlabeled_losses(prediction, task, progress)
-                loss = sum(weights[term] * value for term, value in losses.terms.items())
+                loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
             self._backward(loss, student)
             results.append(_detach(losses))
         return results[0]

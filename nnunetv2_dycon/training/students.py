@@ -98,15 +98,17 @@ class Students:
     ) -> None:
         self._method = method
         self.auxiliary = nn.ModuleDict()
-        networks, heads = [first], []
+        networks: list[nn.Module] = [first]
+        heads: list[nn.Module | None] = []
         for index in range(method.num_students):
             if index > 0:
                 networks.append(build_network())
                 method.prepare_further_student(networks[-1])
                 self.auxiliary[f"{_ORDINALS[index]}student"] = networks[-1]
-            heads.append(self._build_head(networks[index], total_stride))
-            if heads[index] is not None:
-                self.auxiliary[f"{_ORDINALS[index]}{_HEAD}"] = heads[index]
+            head = self._build_head(networks[index], total_stride)
+            heads.append(head)
+            if head is not None:
+                self.auxiliary[f"{_ORDINALS[index]}{_HEAD}"] = head
         self.auxiliary.to(device)
         # Copied before any hook is registered.
         self.average = MeanTeacher(self._averaged_modules(first), method.settings.ema_decay)
@@ -115,9 +117,12 @@ class Students:
             Student(network, head, running if network is first else wrap(network), reads_features=reads)
             for network, head in zip(networks, heads, strict=True)
         ]
-        network = self.average.module["network"]
-        head = self.average.module["auxiliary"][_HEAD] if heads[0] is not None and len(self) == 1 else None
-        self.teacher = Teacher(network, head, wrap(network), reads_features=reads and len(self) == 1)
+        teaches = len(self) == 1
+        averaged_head = (
+            self.average.module.get_submodule(f"auxiliary.{_HEAD}") if teaches and heads[0] is not None else None
+        )
+        network = self.deployed_average
+        self.teacher = Teacher(network, averaged_head, wrap(network), reads_features=reads and teaches)
 
     def _build_head(self, network: nn.Module, total_stride: list[int]) -> nn.Module | None:
         if not self._method.reads_features:
@@ -135,6 +140,11 @@ class Students:
 
     def __iter__(self) -> Iterator[Student]:
         return iter(self._students)
+
+    @property
+    def deployed_average(self) -> nn.Module:
+        """The network of the moving average."""
+        return self.average.module.get_submodule("network")
 
     @property
     def averaged_modules(self) -> nn.ModuleDict:

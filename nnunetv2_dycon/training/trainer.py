@@ -66,9 +66,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.method = self.method_class(
             self.settings, start.label_space_of(self.label_manager), batch_dice=self.configuration_manager.batch_dice
         )
-        self.students: Students | None = None  # -> initialize
-        self.step: TwoStreamStep | None = None  # -> initialize
-        self.unlabeled_data: UnlabeledData | None = None  # -> on_train_start
+        self.students: Students  # -> initialize
+        self.step: TwoStreamStep  # -> initialize
+        self.unlabeled_data: UnlabeledData  # -> on_train_start
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
         self.steps_in_epoch = 0
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
@@ -166,6 +166,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         ramp = self.ramp
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
         if any(weight > 0 for weight in weights.values()):
+            assert self.unlabeled_stream is not None
             views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
             step = self.step(*self._to_device(batch), views, weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
@@ -235,7 +236,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         Raises:
             UserError: for a checkpoint of another kind of trainer or of other settings.
         """
-        state = read_training_state(filename_or_checkpoint, self.device, self.settings)
+        state = read_training_state(str(filename_or_checkpoint), self.device, self.settings)
         super().load_checkpoint(filename_or_checkpoint)
         restore_training_state(state, self.students)
 
@@ -277,7 +278,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """In this block, nnU-Net's network has the weights of ``student`` or ``teacher``."""
         if network == "student":
             return nullcontext()
-        return borrowed_weights(self.student_network, self.students.average.module["network"])
+        return borrowed_weights(self.student_network, self.students.deployed_average)
 
 
 def _copy_target(target: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
