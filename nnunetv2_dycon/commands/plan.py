@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: see write_plans_with_settings.
     """
+    from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.write_plans_with_settings import (
         parse_assignments,
         write_plans_with_settings,
     )
-    from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
     from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
     from nnunetv2_dycon.training.settings import settings_table
 

@@ -14,7 +14,7 @@ from nnunetv2_dycon.demo.results_table import TrainerResult, write_results_table
 from nnunetv2_dycon.demo.short_trainers import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers
 from nnunetv2_dycon.demo.small_plans import write_small_plans
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 DATASET_ID, DATASET, CONFIGURATION, PLANS = "501", "Dataset501_Demo", "3d_fullres", "nnUNetPlansDemo"
 # nnU-Net cannot make its five folds of four labeled cases: fold all trains on every one of them.

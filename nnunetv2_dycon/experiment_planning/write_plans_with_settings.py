@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
 from nnunetv2_dycon.training.settings import SemiSupervisedSettings, Value
 
 

@@ -17,11 +17,11 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
-from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import check_image
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_a_case_that_is_being_redone_counts_as_not_done(
     data = prepare_unlabeled()
     change_scan(scan_of(workspace, "demo_006"), lambda image: image + 1)
 
-    def make_stamp_is_killed(case: UnlabeledCase, _: str) -> dict:
+    def make_stamp_is_killed(case: UnlabeledCase, *_: object) -> dict:
         raise KeyboardInterrupt(case.identifier)
 
     with monkeypatch.context() as killed:

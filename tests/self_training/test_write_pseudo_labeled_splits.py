@@ -7,8 +7,7 @@ import pytest
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import PseudoLabeledDataset
-from nnunetv2_dycon.self_training.write_pseudo_labeled_splits import write_pseudo_labeled_splits
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, write_pseudo_labeled_splits
 
 LABELED = ["a", "b", "c", "d", "e", "f"]
 DATASET = PseudoLabeledDataset(Path("Dataset502_X"), LABELED, ["x", "y"])

@@ -10,10 +10,10 @@ import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dycon.datasets.splits import off_limits_cases
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, print_user_errors_without_traceback
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
-from nnunetv2_dycon.training.dataloading.splits import off_limits_cases
 from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
 from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream

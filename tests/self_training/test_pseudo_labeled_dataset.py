@@ -12,7 +12,7 @@ import tifffile
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
 
 if TYPE_CHECKING:
     from tests.self_training.conftest import Predicted

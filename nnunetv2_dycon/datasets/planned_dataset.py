@@ -1,17 +1,17 @@
-"""Reading what nnUNetv2_plan_and_preprocess left."""
+"""Datasets as nnUNetv2_plan_and_preprocess leaves them in nnUNet_preprocessed."""
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnunetv2_dycon.datasets.names import dataset_id, dataset_name_of, preprocessed_folder
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import read_json
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,19 @@ class PlannedDataset:
     """
 
     folder: Path
-    plans: dict
+    plans: dict[str, Any]
     plans_file: Path
-    dataset_json: dict
+    dataset_json: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``DatasetXXX_NAME``."""
+        return self.folder.name
+
+    @property
+    def splits_file(self) -> Path:
+        """Its ``splits_final.json``, which need not be there."""
+        return self.folder / SPLITS_FILE
 
     @property
     def plans_manager(self) -> PlansManager:
@@ -51,24 +61,6 @@ class PlannedDataset:
         return self.plans_manager.get_configuration(name)
 
 
-def dataset_name_of(name_or_id: str) -> str:
-    """The full name of a dataset that nnU-Net's folders know.
-
-    Args:
-        name_or_id: ``501`` or ``Dataset501_NAME``.
-
-    Raises:
-        UserError: when there is none, or more than one, or the folders are not set.
-    """
-    try:
-        name = str(maybe_convert_to_dataset_name(name_or_id))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"Dataset {name_or_id}: {error}") from error
-    if re.match(r"Dataset\d{3}_", name) is None:
-        raise UserError(f"{name} is not the name of a dataset: nnU-Net's are DatasetXXX_NAME with three digits.")
-    return name
-
-
 def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
     """Read a dataset's plans.
 
@@ -82,16 +74,14 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDatas
     Raises:
         UserError: when it is not known or not planned.
     """
+    preprocessed = preprocessed_folder()
     name = dataset_name_of(name_or_id)
-    if not nnUNet_preprocessed.is_set():
-        raise UserError("nnUNet_preprocessed is not set. Export it as nnU-Net's documentation says.")
-    folder = Path(nnUNet_preprocessed) / name
+    folder = preprocessed / name
     plans_file = folder / f"{plans_identifier}.json"
     if not plans_file.is_file():
         raise UserError(
-            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {int(name[7:10])}, or "
-            "name other plans with -p."
+            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)}, "
+            "or name other plans with -p."
         )
-    return PlannedDataset(
-        folder, json.loads(plans_file.read_text()), plans_file, json.loads((folder / "dataset.json").read_text())
-    )
+    plans = read_json(plans_file, ("plans_name", "configurations"))
+    return PlannedDataset(folder, plans, plans_file, read_json(folder / "dataset.json"))

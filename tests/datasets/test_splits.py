@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon.datasets.splits import off_limits_cases, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.dataloading.splits import off_limits_cases, off_limits_cases_of_all_folds
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon.datasets.raw_dataset import find_off_limits_cases, find_unlabeled_cases, labeled_images
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.unlabeled_cases import find_off_limits_cases, find_unlabeled_cases, labeled_images
 
 DATASET_JSON = {"file_ending": ".nii.gz", "numTraining": 2}
 
