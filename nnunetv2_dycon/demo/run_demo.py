@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.demo.picture import draw_picture
-from nnunetv2_dycon.demo.results_table import TrainerResult, write_results_table
-from nnunetv2_dycon.demo.short_trainers import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers
-from nnunetv2_dycon.demo.small_plans import write_small_plans
+from nnunetv2_dycon.demo.report import TrainerResult, draw_picture, write_results_table
+from nnunetv2_dycon.demo.short_training import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers, write_small_plans
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
