@@ -19,10 +19,6 @@ from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabele
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
 from nnunetv2_dycon.training.settings import SemiSupervisedSettings
 
-# Here, since nnU-Net may find a trainer of ours, or a subclass of one, in a folder of the user's, and looks for the
-# plans before it makes the trainer.
-print_user_errors_without_traceback()
-
 
 class nnUNetTrainerTwoStreams(nnUNetTrainer):
     """nnUNetTrainer with settings from the plans and an unlabeled stream beside the labeled one.
@@ -45,6 +41,7 @@ class nnUNetTrainerTwoStreams(nnUNetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
     ) -> None:
+        print_user_errors_without_traceback()
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = self.settings_class.from_configuration(
             self.configuration_manager.configuration.get(self.settings_section),
