@@ -13,6 +13,7 @@ from nnunetv2_dycon.exceptions import UserError
 
 SPLITS_FILE = "splits_final.json"
 UNLABELED_KEY = "unlabeled"
+_KEYS = {"train", "val"}
 NUMBER_OF_FOLDS = 5
 _SEED = 12345  # nnUNetTrainer.do_split
 
@@ -31,7 +32,7 @@ def read_splits(splits_file: Path) -> list[Split]:
         splits = json.loads(splits_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{splits_file} is not readable as JSON ({error}): correct the file") from error
-    if not isinstance(splits, list) or any({"train", "val"} - set(split) for split in splits):
+    if not (isinstance(splits, list) and all(isinstance(split, dict) and split.keys() >= _KEYS for split in splits)):
         raise UserError(f"{splits_file} must hold a list of folds, each with the lists 'train' and 'val': correct it")
     return splits
 
