@@ -19,15 +19,8 @@ from nnunetv2_dycon.exceptions import UserError
 def read_json(file: Path, required_keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read a JSON object.
 
-    Args:
-        file: the file to read.
-        required_keys: keys that must be there.
-
-    Returns:
-        The object.
-
     Raises:
-        UserError: if the file is missing, is no JSON object or lacks a key.
+        UserError: if the file is missing, is no JSON object or lacks one of the required keys.
     """
     if not file.is_file():
         raise UserError(f"there is no file {file}: check the path")
@@ -54,11 +47,11 @@ def hash_file(file: Path) -> str:
 
 
 def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> None:
-    """Copy files, making the folders that they go to.
+    """Copy each file, or link to it, and make the folders they go to.
 
     Args:
-        files: pairs of a file and where to copy it.
-        link: make symbolic links to the files instead.
+        files: pairs of a file and where it goes.
+        link: make symbolic links instead of copies.
     """
     for file, target in files:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,15 +91,10 @@ def written_aside(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
-    """Make a folder to prepare files in that belong beside ``target``, for callers that move them there themselves.
+    """A hidden folder beside ``target`` for files that the caller moves out when they are whole.
 
-    What killed processes of this machine left of the same target is removed first.
-
-    Args:
-        target: names the folder; need not be made.
-
-    Yields:
-        A hidden, empty folder in the folder of ``target``, different for each process. It is removed in the end.
+    It is another one for each process and is removed in the end, as are remains of killed processes. ``target`` itself
+    need not be made.
     """
     partial = _partial_path(target)
     _remove_leftovers(target)

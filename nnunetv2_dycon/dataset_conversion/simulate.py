@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.names import dataset_description, new_dataset_name, preprocessed_folder, raw_folder
-from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, name_image_files, name_label_file, read_labeled_dataset
+from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, written_aside
 
@@ -84,11 +84,9 @@ def simulate(
 
     with written_aside(target) as partial:
         files = [
-            *_image_files(source, labeled_names, partial / "imagesTr"),
-            *_label_files(source, labeled_names, partial / "labelsTr"),
-            *_image_files(source, unlabeled_names, partial / "imagesUnlabeled"),
-            *_image_files(source, protocol.test, partial / "imagesTs"),
-            *_label_files(source, protocol.test, partial / "labelsTs"),
+            *_files(source, labeled_names, partial / "imagesTr", partial / "labelsTr"),
+            *_files(source, unlabeled_names, partial / "imagesUnlabeled", None),
+            *_files(source, protocol.test, partial / "imagesTs", partial / "labelsTs"),
         ]
         copy_files(tqdm(files, desc="link" if link else "copy", unit="file", disable=not show_progress), link=link)
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
@@ -213,13 +211,10 @@ def _label_values(file: Path) -> set[int]:
     return {int(value) for value in found}
 
 
-def _image_files(source: LabeledDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
-    for name in names:
-        for file, new_name in name_image_files(name, source.cases[name].images, source.file_ending):
-            yield file, folder / new_name
-
-
-def _label_files(source: LabeledDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
-    for name in names:
-        for file, new_name in name_label_file(name, source.cases[name].label, source.file_ending):
-            yield file, folder / new_name
+def _files(
+    source: LabeledDataset, names: Iterable[str], images_folder: Path, labels_folder: Path | None
+) -> Iterator[tuple[Path, Path]]:
+    cases = {name: source.cases[name] for name in names}
+    yield from place_images({name: case.images for name, case in cases.items()}, images_folder, source.file_ending)
+    if labels_folder is not None:
+        yield from place_labels({name: case.label for name, case in cases.items()}, labels_folder, source.file_ending)

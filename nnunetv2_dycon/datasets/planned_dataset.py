@@ -46,14 +46,7 @@ class PlannedDataset:
         return PlansManager(self.plans)
 
     def configuration(self, name: str) -> ConfigurationManager:
-        """nnU-Net's view of a configuration.
-
-        Args:
-            name: e.g. ``3d_fullres``.
-
-        Raises:
-            UserError: when the plans have no such configuration.
-        """
+        """nnU-Net's view of a configuration such as ``3d_fullres``; a UserError when the plans have no such one."""
         if name not in self.plans["configurations"]:
             raise UserError(
                 f"{self.plans_file} has no configuration {name}. It has {', '.join(self.plans['configurations'])}."
@@ -67,9 +60,6 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDatas
     Args:
         name_or_id: ``501`` or ``Dataset501_NAME``.
         plans_identifier: e.g. ``nnUNetPlans``.
-
-    Returns:
-        The dataset.
 
     Raises:
         UserError: when it is not known or not planned.

@@ -38,7 +38,7 @@ class LabeledDataset:
 
     Attributes:
         folder: where it is.
-        training: cases by name, in alphabetical order.
+        training: cases by name, sorted.
         test: labeled test cases by name; empty where the dataset has no labeled test set.
         dataset_json: contents of nnU-Net's ``dataset.json``; ``None`` in the layout without one.
         file_ending: of images and labels.
@@ -84,11 +84,7 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
     test set, ``imagesTs`` with ``labelsTs``; or the file lists in ``dataset.json`` that nnU-Net supports), and a plain
     one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``.
 
-    Args:
-        folder: folder of the dataset.
-
-    Returns:
-        The dataset. Label files are not looked for.
+    Label files are not looked for.
 
     Raises:
         UserError: if the folder has neither layout, has no images, or channels of a case are missing.
@@ -116,28 +112,18 @@ def number_of_channels(dataset_json: Mapping[str, Any]) -> int:
 
 
 def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, tuple[Path, ...]]:
-    """The images of the labeled cases, as nnU-Net finds them, and nothing of their labels.
-
-    Args:
-        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
-        dataset_json: the dataset's dataset.json.
-
-    Returns:
-        The image files of each case, ordered by channel.
-    """
+    """The image files of each labeled case, ordered by channel, as nnU-Net finds them; nothing of the labels."""
     return {identifier: case.images for identifier, case in _training_cases(raw_dataset_folder, dataset_json).items()}
 
 
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
-    """List the cases of ``imagesUnlabeled``.
+    """List the cases of ``imagesUnlabeled``, sorted by identifier; none where there is no such folder.
+
+    Hidden files, and a file ``CASE.json`` with the spacing of a TIFF, are not scans.
 
     Args:
         raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
         file_ending: of dataset.json, e.g. ``.nii.gz``.
-
-    Returns:
-        The cases, sorted by identifier; an empty list where there is no such folder. Hidden files, and a file
-        ``CASE.json`` with the spacing of a TIFF, are not scans.
 
     Raises:
         UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, and for a gap in a case's channels.
@@ -163,15 +149,12 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
 def find_off_limits_cases(
     raw_dataset_folder: Path, dataset_json: dict[str, Any], identifiers: Iterable[str]
 ) -> list[UnlabeledCase]:
-    """Find the images of cases of the labeled folder whose labels are off limits. The labels are not touched.
+    """Find the images of cases of the labeled folder whose labels are off limits, sorted by identifier.
 
     Args:
         raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
         dataset_json: the dataset's dataset.json.
         identifiers: the cases that splits_final.json lists under ``"unlabeled"``.
-
-    Returns:
-        The cases, sorted by identifier.
 
     Raises:
         UserError: when the dataset has no such case.
@@ -189,33 +172,35 @@ def find_off_limits_cases(
     return [UnlabeledCase(identifier, available[identifier], LABELED_FOLDER_NAME) for identifier in wanted]
 
 
-def name_image_files(identifier: str, images: Iterable[Path], file_ending: str) -> Iterator[tuple[Path, str]]:
-    """A case's image files, each with the name that nnU-Net's raw layout gives it.
+def place_images(images: Mapping[str, Iterable[Path]], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where image files go in a folder of nnU-Net's raw layout.
 
     Args:
-        identifier: of the case in the new dataset.
-        images: its image files, ordered by channel.
-        file_ending: of the dataset.
+        images: the image files of each case, ordered by channel.
+        folder: such as ``imagesTr`` of the new dataset.
+        ending: of the files.
 
     Yields:
-        The files and their names, with ``CASE.json`` where it is there: nnU-Net reads the spacing of a TIFF from it.
+        Each file and its place, with ``CASE.json`` where it is there: nnU-Net reads the spacing of a TIFF from it.
     """
-    for channel, image in enumerate(images):
-        yield image, f"{identifier}_{channel:04d}{file_ending}"
-        if channel == 0:
-            yield from _spacing_file(image, f"_0000{file_ending}", identifier)
+    for identifier, files in images.items():
+        for channel, file in enumerate(files):
+            yield file, folder / f"{identifier}_{channel:04d}{ending}"
+            if channel == 0:
+                yield from _place_spacing(file, f"_0000{ending}", folder / f"{identifier}.json")
 
 
-def name_label_file(identifier: str, label: Path, file_ending: str) -> Iterator[tuple[Path, str]]:
-    """A case's label file with the name that nnU-Net's raw layout gives it. See :func:`name_image_files`."""
-    yield label, f"{identifier}{file_ending}"
-    yield from _spacing_file(label, file_ending, identifier)
+def place_labels(labels: Mapping[str, Path], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where the label file of each case goes, see :func:`place_images`."""
+    for identifier, file in labels.items():
+        yield file, folder / f"{identifier}{ending}"
+        yield from _place_spacing(file, ending, folder / f"{identifier}.json")
 
 
-def _spacing_file(file: Path, ending: str, identifier: str) -> Iterator[tuple[Path, str]]:
+def _place_spacing(file: Path, ending: str, place: Path) -> Iterator[tuple[Path, Path]]:
     spacing = file.with_name(f"{file.name[: -len(ending)]}.json")
     if spacing.is_file():
-        yield spacing, f"{identifier}.json"
+        yield spacing, place
 
 
 def _read_raw_layout(folder: Path) -> LabeledDataset:

@@ -55,19 +55,12 @@ def read_or_make_splits(splits_file: Path, labeled: Iterable[str]) -> list[Split
 
 
 def off_limits_cases_of_all_folds(splits_file: Path) -> list[str]:
-    """All cases that any fold lists under ``"unlabeled"``.
-
-    Args:
-        splits_file: ``splits_final.json``; may be absent.
-
-    Returns:
-        Their identifiers, sorted.
-    """
+    """All cases that any fold of ``splits_final.json``, which may be absent, lists under ``"unlabeled"``, sorted."""
     return sorted({case for split in read_splits(splits_file) for case in split.get(UNLABELED_KEY, [])})
 
 
 def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
-    """The cases of the labeled folder that a fold may use without their labels only.
+    """The cases of the labeled folder that a fold may use without their labels only, sorted.
 
     nnU-Net ignores the key, so a fold that nnU-Net would make up itself (``all``, or a fold beyond the file) would
     train on the labels of such cases: that is refused.
@@ -75,9 +68,6 @@ def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
     Args:
         splits_file: ``splits_final.json``; may be absent.
         fold: the fold that is trained.
-
-    Returns:
-        Their identifiers, sorted.
 
     Raises:
         UserError: for a case that is also in the fold's ``train`` or ``val``, and for a fold that the file lacks while

@@ -64,7 +64,8 @@ def generate_scan(shape: tuple[int, int, int], *, channels: int = 1, seed: int |
     labels = np.where(lesions, LESION, np.where(organ, ORGAN, BACKGROUND)).astype(np.uint8)
     tissues = (body, neighbour & body & ~organ, vessels & body & ~lesions, organ, lesions)
     images = [_image(rng, labels.shape, tissues) for _ in range(channels)]
-    return Scan(np.stack(images), labels, tuple(float(s) for s in spacing))
+    z, y, x = (float(length) for length in spacing)
+    return Scan(np.stack(images), labels, (z, y, x))
 
 
 def write_demo_dataset(

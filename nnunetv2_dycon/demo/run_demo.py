@@ -141,6 +141,6 @@ def _train_and_evaluate(
     quick = ("--disable_tta", "-npp", "1", "-nps", "1")
     arguments = ("-d", DATASET_ID, "-c", CONFIGURATION, "-f", FOLD, *chosen, *files, *quick)
     run_nnunet_command("nnUNetv2_predict", *arguments, environment=environment)
-    arguments = ("-djfile", model / "dataset.json", "-pfile", model / "plans.json", "-np", "2")
-    run_nnunet_command("nnUNetv2_evaluate_folder", raw / "labelsTs", predictions, *arguments, environment=environment)
+    folders = (raw / "labelsTs", predictions, "-djfile", model / "dataset.json", "-pfile", model / "plans.json")
+    run_nnunet_command("nnUNetv2_evaluate_folder", *folders, "-np", "2", environment=environment)
     return TrainerResult(title, predictions, seconds)

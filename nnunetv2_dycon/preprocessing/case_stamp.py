@@ -27,17 +27,10 @@ _CONFIGURATION_KEYS = (
 
 
 def hash_plans(plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> str:
-    """Hash what in the plans decides how an image is preprocessed.
+    """Hexadecimal SHA-256 of what in the plans decides how an image is preprocessed.
 
     Plans that differ elsewhere only (network, batch size, settings of a method) share preprocessed data, as they do
     in nnU-Net through ``data_identifier``.
-
-    Args:
-        plans_manager: the plans.
-        configuration_manager: the configuration.
-
-    Returns:
-        A hexadecimal SHA-256.
     """
     relevant = {key: plans_manager.plans.get(key) for key in _PLANS_KEYS}
     relevant |= {key: configuration_manager.configuration.get(key) for key in _CONFIGURATION_KEYS}
@@ -47,11 +40,6 @@ def hash_plans(plans_manager: PlansManager, configuration_manager: Configuration
 def stamp_file(folder: Path, identifier: str) -> Path:
     """Where the stamp of a case lies; it is written last, so a case without one is not done."""
     return folder / f"{identifier}.json"
-
-
-def stamped_cases(folder: Path) -> list[str]:
-    """The cases of a folder that are done, sorted; none where there is no such folder."""
-    return sorted(file.stem for file in folder.glob("*.json") if not file.name.startswith("."))
 
 
 def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, str] | None = None) -> dict[str, Any]:
@@ -74,13 +62,7 @@ def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, 
 
 
 def write_stamp(folder: Path, identifier: str, stamp: dict[str, Any]) -> None:
-    """Write a stamp, whole or not at all.
-
-    Args:
-        folder: the folder of the preprocessed unlabeled cases.
-        identifier: the case.
-        stamp: from :func:`make_stamp`.
-    """
+    """Write a stamp, whole or not at all, into the folder of the preprocessed unlabeled cases."""
     with written_aside(stamp_file(folder, identifier)) as partial:
         partial.write_text(json.dumps(stamp, indent=1))
 
@@ -89,6 +71,16 @@ def read_stamp(folder: Path, identifier: str) -> dict[str, Any] | None:
     """Read a case's stamp; None where the case is not done."""
     file = stamp_file(folder, identifier)
     return json.loads(file.read_text()) if file.is_file() else None
+
+
+def stamped_cases(folder: Path) -> list[str]:
+    """The cases of a folder that are done, sorted; none where there is no such folder."""
+    return sorted(file.stem for file in folder.glob("*.json") if not file.name.startswith("."))
+
+
+def read_stamps(folder: Path) -> dict[str, dict[str, Any]]:
+    """The stamps of all cases of a folder that are done, by identifier."""
+    return {case: json.loads(stamp_file(folder, case).read_text()) for case in stamped_cases(folder)}
 
 
 def is_current(folder: Path, case: UnlabeledCase, plans_hash: str, note_times: bool = True) -> bool:

@@ -19,7 +19,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     labeled_images,
 )
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamp, stamped_cases
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamps
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import preprocess_unlabeled_cases
 
 
@@ -125,7 +125,7 @@ def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Pa
 
 
 def _identifiers_without_raw_data(folder: Path, plans_hash: str, off_limits: list[str]) -> list[str]:
-    stamps = {identifier: read_stamp(folder, identifier) for identifier in stamped_cases(folder)}
+    stamps = read_stamps(folder)
     identifiers = [i for i, stamp in stamps.items() if stamp["source"] == UNLABELED_FOLDER_NAME]
     missing = [i for i in off_limits if i not in stamps]
     outdated = [i for i in (*identifiers, *off_limits) if i in stamps and stamps[i]["plans"] != plans_hash]

@@ -58,11 +58,11 @@ def preprocess_unlabeled_cases(
         return 0
     folder.mkdir(parents=True, exist_ok=True)
     arguments = (folder, plans_manager, configuration_manager, dataset_json, plans_hash)
-    problems = []
+    results: list[str | None] = []
     with tqdm(total=len(pending), desc="Preprocessing unlabeled cases") as progress:
         if num_processes == 1:
             for case in pending:
-                problems.append(_preprocess_case(case, *arguments))
+                results.append(_preprocess_case(case, *arguments))
                 progress.update()
         else:
             context = multiprocessing.get_context("spawn")
@@ -70,14 +70,14 @@ def preprocess_unlabeled_cases(
                 futures = [pool.submit(_preprocess_case, case, *arguments) for case in pending]
                 try:
                     for future in as_completed(futures):
-                        problems.append(future.result())
+                        results.append(future.result())
                         progress.update()
                 except BrokenProcessPool as error:
                     raise UserError(
                         "A preprocessing process was killed, most likely because the memory was full. Run "
                         '"nnunetv2_dycon preprocess" with a smaller -np; the cases that are done are kept.'
                     ) from error
-    problems = sorted(problem for problem in problems if problem is not None)
+    problems = sorted(problem for problem in results if problem is not None)
     if problems:
         listed = "\n  ".join(problems[:_MAX_LISTED_ERRORS])
         more = f"\n  and {len(problems) - _MAX_LISTED_ERRORS} more" if len(problems) > _MAX_LISTED_ERRORS else ""

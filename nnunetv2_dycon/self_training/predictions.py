@@ -42,7 +42,9 @@ def _read(file: Path, file_ending: str) -> np.ndarray:
     if file.name.endswith((".nii", ".nii.gz")):
         check_nifti(file)
         # ITK refuses some of the directions that nnU-Net reads.
-        return np.asarray(nibabel.load(file).dataobj)
+        image = nibabel.load(file)
+        assert isinstance(image, nibabel.Nifti1Pair)
+        return np.asarray(image.dataobj)
     errors = []
     for reader in LIST_OF_IO_CLASSES:
         if file_ending.lower() in reader.supported_file_endings:

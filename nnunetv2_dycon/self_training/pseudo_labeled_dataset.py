@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     LabeledDataset,
     UnlabeledCase,
     find_unlabeled_cases,
-    name_image_files,
-    name_label_file,
     number_of_channels,
+    place_images,
+    place_labels,
     read_labeled_dataset,
 )
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
@@ -75,16 +75,9 @@ def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool
 
     Args:
         source: ID or name of the dataset with ``imagesUnlabeled``.
-        predictions: see :func:`write_pseudo_labeled_dataset`.
+        predictions: see :func:`write_pseudo_labeled_dataset`, also for errors.
         output: ID or name of the new dataset.
         link: see :func:`write_pseudo_labeled_dataset`.
-
-    Returns:
-        The new dataset.
-
-    Raises:
-        UserError: see :func:`write_pseudo_labeled_dataset` and :func:`write_pseudo_labeled_splits`, and when nnU-Net's
-            folders are not set.
     """
     source_raw = existing_dataset_folder(source)
     name = pseudo_labeled_dataset_name(source_raw.name, output)
@@ -100,14 +93,10 @@ def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool
 
 
 def pseudo_labeled_dataset_name(source_name: str, output: str) -> str:
-    """The full name of the new dataset.
-
-    Args:
-        source_name: ``DatasetXXX_NAME``.
-        output: an ID such as ``502``, for ``Dataset502_NAME_self_training``, or a full name.
+    """The full name of the new dataset: ``Dataset502_NAME_self_training`` for the output ``502``.
 
     Raises:
-        UserError: if it is neither, is the source itself, or another dataset has the ID.
+        UserError: if the output is neither ID nor name, is the source itself, or another dataset has the ID.
     """
     name = new_dataset_name(output, f"{dataset_description(source_name)}_self_training")
     if name == source_name:
@@ -116,13 +105,7 @@ def pseudo_labeled_dataset_name(source_name: str, output: str) -> str:
 
 
 def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
-    """List the cases of a raw dataset and check that their files are there.
-
-    Args:
-        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
-
-    Returns:
-        The cases. No file is opened.
+    """List the cases of a raw dataset and check that their files are there. None is opened.
 
     Raises:
         UserError: when there are no unlabeled scans, when a case is both labeled and unlabeled, and for missing files.
@@ -201,10 +184,12 @@ def write_pseudo_labeled_dataset(
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     with written_aside(target_raw) as partial:
-        copy_files(_files_of_source(source, partial), link=link)
-        for identifier, prediction in predicted.items():
-            pseudo_label = name_label_file(identifier, prediction, ending)
-            copy_files((file, partial / "labelsTr" / name) for file, name in pseudo_label)
+        images = {identifier: case.images for identifier, case in source.labeled.training.items()}
+        images |= {case.identifier: case.images for case in source.unlabeled}
+        labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
+        copy_files(place_images(images, partial / "imagesTr", ending), link=link)
+        copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
+        copy_files(place_labels(predicted, partial / "labelsTr", ending))
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
     return dataset
@@ -271,19 +256,6 @@ def _refuse_another_dataset(folder: Path, record: Mapping[str, Any]) -> None:
             f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
             "dataset ID or name with -o, or remove it with its preprocessed data and results"
         )
-
-
-def _files_of_source(source: SourceCases, folder: Path) -> Iterator[tuple[Path, Path]]:
-    """All files but the pseudo-labels, and their places in the new dataset."""
-    ending = source.labeled.file_ending
-    images = {identifier: case.images for identifier, case in source.labeled.training.items()}
-    images |= {case.identifier: case.images for case in source.unlabeled}
-    for identifier, files in images.items():
-        for file, name in name_image_files(identifier, files, ending):
-            yield file, folder / "imagesTr" / name
-    for identifier, case in source.labeled.training.items():
-        for file, name in name_label_file(identifier, case.label, ending):
-            yield file, folder / "labelsTr" / name
 
 
 def _hash_files(files: Mapping[str, Path]) -> str:

@@ -64,13 +64,13 @@ def test_the_same_name_in_several_folders_is_one_dataset(root: Path) -> None:
         (root / folder / "Dataset501_Heart").mkdir()
     assert dataset_name_of("501") == "Dataset501_Heart"
     (root / "nnUNet_results" / "Dataset501_Lung").mkdir()
-    with pytest.raises(UserError, match=r"more than one dataset \(Dataset501_Heart, Dataset501_Lung\) with the ID 501"):
+    with pytest.raises(UserError, match=r"2 datasets with the ID 501 \(Dataset501_Heart, Dataset501_Lung\)"):
         dataset_name_of("501")
 
 
 def test_an_id_of_four_digits_is_not_taken_for_one_of_three(root: Path) -> None:
     (root / "nnUNet_raw" / "Dataset1001_Long").mkdir()
-    with pytest.raises(UserError, match="no dataset with the ID 100 "):
+    with pytest.raises(UserError, match="no dataset with the ID 100"):
         dataset_name_of("100")
     with pytest.raises(UserError, match="no dataset with the ID or name 100"):
         existing_dataset_folder("100")

@@ -11,9 +11,9 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
-    name_image_files,
-    name_label_file,
     number_of_channels,
+    place_images,
+    place_labels,
 )
 from nnunetv2_dycon.exceptions import UserError
 
@@ -105,9 +105,16 @@ def test_channels_are_counted_in_old_datasets_too() -> None:
 
 def test_files_get_the_names_of_the_raw_layout_and_a_tiff_keeps_its_spacing(tmp_path: Path) -> None:
     touch(tmp_path, "x_0000.tif", "x_0001.tif", "x.tif", "y_0000.tif", "x.json")
-    images = (tmp_path / "x_0000.tif", tmp_path / "x_0001.tif")
-    named = [(file.name, name) for file, name in name_image_files("a", images, ".tif")]
-    assert sorted(named) == [("x.json", "a.json"), ("x_0000.tif", "a_0000.tif"), ("x_0001.tif", "a_0001.tif")]
-    named = [(file.name, name) for file, name in name_label_file("a", tmp_path / "x.tif", ".tif")]
-    assert sorted(named) == [("x.json", "a.json"), ("x.tif", "a.tif")]
-    assert [name for _, name in name_image_files("b", [tmp_path / "y_0000.tif"], ".tif")] == ["b_0000.tif"]
+    new = tmp_path / "imagesTr"
+    images = {"a": (tmp_path / "x_0000.tif", tmp_path / "x_0001.tif"), "b": (tmp_path / "y_0000.tif",)}
+    assert dict(place_images(images, new, ".tif")) == {
+        tmp_path / "x_0000.tif": new / "a_0000.tif",
+        tmp_path / "x_0001.tif": new / "a_0001.tif",
+        tmp_path / "x.json": new / "a.json",
+        tmp_path / "y_0000.tif": new / "b_0000.tif",
+    }
+    labels = {"a": tmp_path / "x.tif"}
+    assert dict(place_labels(labels, new, ".tif")) == {
+        tmp_path / "x.tif": new / "a.tif",
+        tmp_path / "x.json": new / "a.json",
+    }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import blosc2
 import numpy as np
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
 
 
 class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
@@ -49,4 +52,4 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
     @staticmethod
     def get_identifiers(folder: str) -> list[str]:
         """The cases that are done, i.e. that have a stamp."""
-        return sorted(name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json"))
+        return stamped_cases(Path(folder))
