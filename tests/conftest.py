@@ -29,8 +29,8 @@ import torch
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from tests.scratch_environment import link_dependencies
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,27 @@ def test_hooking_twice_changes_nothing() -> None:
     hook = sys.excepthook
     print_user_errors_without_traceback()
     assert sys.excepthook is hook
+
+
+MODULES = ("commands.main", "training.nnUNetTrainer.nnUNetTrainerDyCON", "training.find_trainer", "diagnosis")
+
+
+@pytest.mark.parametrize(
+    ("code", "is_changed"),
+    [
+        *((f"import nnunetv2_dycon.{module}", False) for module in MODULES),
+        (
+            "from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find\n"
+            "find('nnUNetTrainerDyCON')",
+            True,
+        ),
+    ],
+    ids=[*MODULES, "nnU-Net's lookup"],
+)
+def test_only_nnunet_s_lookup_changes_the_hook_and_no_import_does(code: str, is_changed: bool) -> None:
+    code = f"import sys\n{code}\nprint(sys.excepthook is not sys.__excepthook__)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == str(is_changed)
 
 
 def test_unsupported_features_can_be_caught_as_python_expects() -> None:

@@ -15,7 +15,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from benchmarks.common.workspace import make_trainer, write_workspace
 from benchmarks.data_loading.cases import Case
 from benchmarks.data_loading.report import LABELED, TWO_VIEWS
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 _CPU = torch.device("cpu")
 

@@ -16,7 +16,7 @@ from benchmarks.label_efficiency.source import Source
 from benchmarks.label_efficiency.workspace import Workspace
 from nnunetv2_dycon.dataset_conversion.simulate import RECORD, simulate
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 _FIRST_ID, _LAST_ID = 501, 999
 _WAIT_SECONDS = 5.0

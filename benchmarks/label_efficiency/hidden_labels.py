@@ -11,7 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from benchmarks.label_efficiency.files import read_json_file
 from benchmarks.label_efficiency.reduced_plans import CONFIGURATION
 from nnunetv2_dycon.dataset_conversion.simulate import RECORD
-from nnunetv2_dycon.dataset_conversion.source_dataset import read_source_dataset
+from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
 
 
 def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str, Any], folder: Path) -> None:
@@ -24,7 +24,7 @@ def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str
         folder: where to; cases that are there are left.
     """
     record = read_json_file(raw / RECORD)
-    source = read_source_dataset(Path(record["source"]))
+    source = read_labeled_dataset(Path(record["source"]))
     plans_manager = PlansManager(plans)
     configuration = plans_manager.get_configuration(CONFIGURATION)
     preprocessor = configuration.preprocessor_class(verbose=False)

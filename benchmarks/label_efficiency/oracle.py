@@ -17,7 +17,7 @@ from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoVi
 from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 
 class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
@@ -40,7 +40,7 @@ class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
         super().initialize()
 
     def _start_unlabeled_stream(self) -> UnlabeledStream:
-        """As nnUNetTrainerTwoStreams does, with the labels in the crops."""
+        """As nnUNetTrainerSemiSupervised does, with the labels in the crops."""
         patch_size = self.configuration_manager.patch_size
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()

@@ -16,9 +16,9 @@ from benchmarks.label_efficiency.files import read_json_file, write_whole_json
 from benchmarks.label_efficiency.prediction import predict
 from benchmarks.label_efficiency.reduced_plans import CONFIGURATION
 from benchmarks.label_efficiency.training import train
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import write_pseudo_labeled_dataset
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
 
 _PREPROCESSED_MARKER = "preprocessed.json"
 

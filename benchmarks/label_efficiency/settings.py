@@ -11,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.label_efficiency.reduced_plans import CONFIGURATION, PLANS_IDENTIFIER
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerTwoStreams import nnUNetTrainerTwoStreams
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 from nnunetv2_dycon.training.settings import Value
 
 
@@ -28,7 +28,7 @@ def settings_in_force(trainer_class: type[nnUNetTrainer], changes: Mapping[str, 
     Raises:
         UserError: for a setting that the trainer does not have or that is out of range.
     """
-    if not issubclass(trainer_class, nnUNetTrainerTwoStreams):
+    if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
         if changes:
             raise UserError(f"{trainer_class.__name__} has no settings, but is given {', '.join(changes)}")
         return {}
@@ -52,6 +52,6 @@ def plans_of_arm(
     """
     plans = copy.deepcopy(plans)
     plans["plans_name"] = f"{PLANS_IDENTIFIER}_{arm}"
-    if issubclass(trainer_class, nnUNetTrainerTwoStreams):
+    if issubclass(trainer_class, nnUNetTrainerSemiSupervised):
         plans["configurations"][CONFIGURATION][trainer_class.settings_section] = dict(changes)
     return plans

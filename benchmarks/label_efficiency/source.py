@@ -10,7 +10,7 @@ from benchmarks.label_efficiency.files import write_whole_json
 from benchmarks.label_efficiency.workspace import Workspace
 from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.dataset_conversion.simulate import DEFAULT_TEST_FRACTION
-from nnunetv2_dycon.dataset_conversion.source_dataset import SourceDataset, read_source_dataset
+from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
 
 ALL = "all"
@@ -73,7 +73,7 @@ def read_source(
         UserError: if there is no such dataset, the protocol does not fit it or has no test cases, or the workspace
             follows another one.
     """
-    dataset = read_source_dataset(folder.resolve())
+    dataset = read_labeled_dataset(folder.resolve())
     name = re.sub(r"^Dataset\d{3}_", "", folder.resolve().name) if name is None else name
     if re.fullmatch(r"[\w.-]+", name) is None:
         raise UserError(f'"{name}" cannot name a dataset: use letters, digits, "-", "." and "_" (--name)')
@@ -90,7 +90,7 @@ def read_source(
     return Source(name, dataset.folder, dataset.dataset_json is not None, protocol, kept)
 
 
-def _protocol(dataset: SourceDataset, file: Path | None) -> Protocol:
+def _protocol(dataset: LabeledDataset, file: Path | None) -> Protocol:
     own_file = dataset.folder / "protocol.json"
     if file is None and own_file.is_file():
         file = own_file

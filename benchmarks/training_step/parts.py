@@ -12,7 +12,7 @@ import torch
 
 from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 UNLABELED, LABELED = "unlabeled pass", "labeled pass"
 _CELLS = "cell labels and entropy"

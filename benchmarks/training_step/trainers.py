@@ -12,7 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from benchmarks.common.configuration import Configuration
 from benchmarks.common.workspace import make_trainer, write_workspace
 from benchmarks.training_step.cases import SETTINGS, scan_shape
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 TRAINERS: dict[str, type[nnUNetTrainer]] = {
     trainer.__name__: trainer for trainer in (nnUNetTrainer, nnUNetTrainerDyCON)

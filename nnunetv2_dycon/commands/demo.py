@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the demo.
-
-    Raises:
-        UserError: see :func:`nnunetv2_dycon.demo.run_demo.run_demo`.
-    """
+    """Run the demo."""
     from nnunetv2_dycon.demo.run_demo import run_demo
 
     started = time.monotonic()

@@ -9,7 +9,7 @@ HELP = "check versions, registration with nnU-Net, paths and GPU, and with -d a 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the options."""
     parser.description = (
         "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With "
         "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. Exits with 1 if there is "
@@ -21,16 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Check and print.
-
-    Args:
-        arguments: as declared.
-
-    Raises:
-        UserError: when there is a problem.
-    """
-    from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
-    from nnunetv2_dycon.diagnosis.installation import diagnose_installation
+    """Check and print."""
+    from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
     from nnunetv2_dycon.exceptions import UserError
 
     findings = []

@@ -10,7 +10,7 @@ HELP = "export a trained model for machines with a stock nnU-Net, without this p
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the options."""
     parser.description = (
         "Exports a trained model so that a stock nnU-Net, without this package, gives the same predictions. A name "
         "that ends in .zip makes a file for nnUNetv2_install_pretrained_model_from_zip, any other a folder for "
@@ -32,23 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export.
+    """Export."""
+    from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
-    Args:
-        arguments: as declared.
-
-    Raises:
-        UserError: see export_model.
-    """
-    from nnunetv2.paths import nnUNet_results
-    from nnunetv2.utilities.file_path_utilities import get_output_folder
-
-    from nnunetv2_dycon.exceptions import UserError
+    from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
     from nnunetv2_dycon.model_sharing.model_export import export_model
-    from nnunetv2_dycon.preprocessing.plans_files import dataset_name_of
 
-    if not nnUNet_results.is_set():
-        raise UserError("nnUNet_results is not set. Export it as nnU-Net's documentation says.")
-    model_folder = Path(get_output_folder(dataset_name_of(arguments.d), arguments.tr, arguments.p, arguments.c))
+    model = convert_trainer_plans_config_to_identifier(arguments.tr, arguments.p, arguments.c)
+    model_folder = results_folder() / dataset_name_of(arguments.d) / model
     export_model(model_folder, arguments.o, arguments.f, arguments.chk)
     print(f"Exported {model_folder} to {arguments.o}.")

@@ -45,12 +45,12 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: see :func:`nnunetv2_dycon.experiment_planning.plans.write_plans`.
     """
+    from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps
     from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
-    from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
-    from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
     from nnunetv2_dycon.methods.settings import settings_table
+    from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
     method = find_semi_supervised_trainer(arguments.tr).method_class
     if not arguments.settings and arguments.network is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 NAME = "preprocess"
 HELP = (
@@ -13,7 +12,7 @@ HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the options."""
     parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument(
         "-c", nargs="+", default=["3d_fullres"], metavar="CONFIGURATION", help="configurations (default: 3d_fullres)"
@@ -23,23 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Preprocess.
-
-    Args:
-        arguments: as declared.
-
-    Raises:
-        UserError: see prepare_unlabeled_data.
-    """
+    """Preprocess."""
+    from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
+    from nnunetv2_dycon.datasets.splits import off_limits_cases_of_all_folds
     from nnunetv2_dycon.exceptions import UserError
-    from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
     from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import prepare_unlabeled_data
-    from nnunetv2_dycon.training.dataloading.splits import off_limits_cases_of_all_folds
 
     if arguments.np < 1:
         raise UserError(f"-np must be at least 1, not {arguments.np}.")
     dataset = read_planned_dataset(arguments.d, arguments.p)
-    off_limits = off_limits_cases_of_all_folds(Path(dataset.folder) / "splits_final.json")
+    off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
     for name in arguments.c:
         data = prepare_unlabeled_data(
             dataset.plans_manager,

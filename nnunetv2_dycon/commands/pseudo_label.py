@@ -28,15 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the dataset.
-
-    Args:
-        arguments: as declared.
-
-    Raises:
-        UserError: see :func:`nnunetv2_dycon.self_training.add_pseudo_labels.add_pseudo_labels`.
-    """
-    from nnunetv2_dycon.self_training.add_pseudo_labels import add_pseudo_labels
+    """Make the dataset."""
+    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels
 
     dataset = add_pseudo_labels(arguments.d, arguments.i, arguments.o, link=not arguments.copy)
     print(f"{dataset.folder}: {len(dataset.labeled)} labeled and {len(dataset.pseudo_labeled)} pseudo-labeled cases.")

@@ -40,15 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the steps that are not done.
-
-    Args:
-        arguments: as declared.
-
-    Raises:
-        UserError: see :func:`nnunetv2_dycon.self_training.run_self_training.run_self_training`.
-    """
-    from nnunetv2_dycon.self_training.options import SelfTrainingOptions
+    """Run the steps that are not done."""
+    from nnunetv2_dycon.datasets.names import dataset_id
+    from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions
     from nnunetv2_dycon.self_training.run_self_training import run_self_training
 
     options = SelfTrainingOptions(
@@ -65,9 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
         num_processes=arguments.np,
     )
     model = run_self_training(options)
-    dataset = model.parent.parent.name
     print(f"\nThe second model is in {model}. Predict with:")
     print(
-        f"nnUNetv2_predict -d {int(dataset[7:10])} -c {options.configuration} -f {options.fold} "
+        f"nnUNetv2_predict -d {dataset_id(model.parent.parent.name)} -c {options.configuration} -f {options.fold} "
         f"-tr {options.last_trainer} -p {options.plans} -i IN -o OUT"
     )

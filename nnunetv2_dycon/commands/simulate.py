@@ -9,9 +9,6 @@ from pathlib import Path
 NAME = "simulate"
 HELP = "make a dataset with few labels and many unlabeled scans from a fully labeled one, for experiments"
 
-# nnU-Net cuts the labeled cases into this many folds.
-NUMBER_OF_FOLDS = 5
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -81,13 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the dataset and print what to do next.
-
-    Raises:
-        UserError: see :func:`nnunetv2_dycon.dataset_conversion.simulate.simulate`.
-    """
-    from nnunetv2_dycon.dataset_conversion.dataset_folder import existing_dataset_folder
+    """Make the dataset and print what to do next."""
     from nnunetv2_dycon.dataset_conversion.simulate import RECORD, simulate
+    from nnunetv2_dycon.datasets.names import existing_dataset_folder
 
     source = arguments.folder if arguments.dataset is None else existing_dataset_folder(arguments.dataset)
     folder = simulate(
@@ -108,7 +101,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _report(folder: Path, labeled: int, unlabeled: int, test: int) -> str:
     """What was made, and the commands to run next."""
-    dataset = int(folder.name[7:10])
+    from nnunetv2_dycon.datasets.names import dataset_id
+    from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
+
+    dataset = dataset_id(folder.name)
     few = labeled < NUMBER_OF_FOLDS
     fold = "all" if few else "0"
     model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"

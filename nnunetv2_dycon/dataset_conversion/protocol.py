@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_dycon.dataset_conversion.read_json import read_json
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import read_json
 
 
 @dataclass(frozen=True)

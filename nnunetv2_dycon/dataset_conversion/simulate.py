@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import SimpleITK as sitk
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.paths import nnUNet_preprocessed
 from tqdm import tqdm
 
-from nnunetv2_dycon.dataset_conversion.dataset_folder import new_dataset_name, raw_folder
-from nnunetv2_dycon.dataset_conversion.label_names import name_labels
 from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
-from nnunetv2_dycon.dataset_conversion.source_dataset import SourceDataset, read_source_dataset
+from nnunetv2_dycon.datasets.names import dataset_description, new_dataset_name, preprocessed_folder, raw_folder
+from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import copy_files, written_aside
 
 DEFAULT_TEST_FRACTION = 0.25
 RECORD = "simulate.json"
@@ -42,7 +43,7 @@ def simulate(
     training can see them. Here they are not opened either.
 
     Args:
-        source_folder: a labeled dataset, see :func:`read_source_dataset`.
+        source_folder: a labeled dataset, see :func:`read_labeled_dataset`.
         output: ID or name of the new dataset in nnUNet_raw.
         labeled: number of labeled cases: the first ones of the protocol's ``train``.
         protocol_file: JSON file with ``train`` and ``test``. ``None``: ``protocol.json`` in the source where there is
@@ -63,12 +64,11 @@ def simulate(
         UserError: if anything about the source, protocol, options or the place to write to is wrong. Nothing has been
             changed then.
     """
-    source = read_source_dataset(source_folder)
+    source = read_labeled_dataset(source_folder)
     protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
     labeled_names, unlabeled_names = protocol.labeled(labeled), protocol.unlabeled(labeled)
     _check_files(source, labeled=(*labeled_names, *protocol.test), unlabeled=unlabeled_names)
-    description = re.sub(r"^Dataset\d{3}_", "", source_folder.resolve().name)
-    name = new_dataset_name(output, f"{description}_{labeled}labeled")
+    name = new_dataset_name(output, f"{dataset_description(source_folder.resolve().name)}_{labeled}labeled")
     target = raw_folder() / name
     stale = _folders_to_replace(target, source_folder, overwrite)
     dataset_json = _dataset_json(source, labeled_names, channel_name, label_names)
@@ -82,32 +82,22 @@ def simulate(
         "test": protocol.test,
     }
 
-    # Built aside and renamed, so that an interrupted run leaves no half a dataset for nnU-Net to find.
-    partial = target.parent / f".partial_{name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    pairs = [
-        *_image_files(source, labeled_names, partial / "imagesTr"),
-        *_label_files(source, labeled_names, partial / "labelsTr"),
-        *_image_files(source, unlabeled_names, partial / "imagesUnlabeled"),
-        *_image_files(source, protocol.test, partial / "imagesTs"),
-        *_label_files(source, protocol.test, partial / "labelsTs"),
-    ]
-    for original, copy in tqdm(pairs, desc="link" if link else "copy", unit="file", disable=not show_progress):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if link:
-            copy.symlink_to(original.resolve())
-        else:
-            shutil.copyfile(original, copy)
-    save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
-    save_json(record, str(partial / RECORD), sort_keys=False)
-    for folder in stale:
-        shutil.rmtree(folder)
-    partial.rename(target)
+    with written_aside(target) as partial:
+        files = [
+            *_files(source, labeled_names, partial / "imagesTr", partial / "labelsTr"),
+            *_files(source, unlabeled_names, partial / "imagesUnlabeled", None),
+            *_files(source, protocol.test, partial / "imagesTs", partial / "labelsTs"),
+        ]
+        copy_files(tqdm(files, desc="link" if link else "copy", unit="file", disable=not show_progress), link=link)
+        save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
+        save_json(record, str(partial / RECORD), sort_keys=False)
+        for folder in stale:
+            shutil.rmtree(folder)
     return target
 
 
 def _protocol(
-    source: SourceDataset, file: Path | None, test_fraction: float | None, seed: int
+    source: LabeledDataset, file: Path | None, test_fraction: float | None, seed: int
 ) -> tuple[Protocol, dict[str, str | int | float]]:
     """The protocol to follow, and where it comes from."""
     if file is not None and test_fraction is not None:
@@ -125,7 +115,7 @@ def _protocol(
     return protocol, {"seed": seed, "test_fraction": fraction}
 
 
-def _check_files(source: SourceDataset, *, labeled: Iterable[str], unlabeled: Iterable[str]) -> None:
+def _check_files(source: LabeledDataset, *, labeled: Iterable[str], unlabeled: Iterable[str]) -> None:
     """See that all images exist, and the labels that are needed."""
     labeled = tuple(labeled)
     needed = [image for name in (*labeled, *unlabeled) for image in source.cases[name].images]
@@ -146,7 +136,7 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
     """
     folders = [target]
     if nnUNet_preprocessed.is_set():
-        folders.append(Path(nnUNet_preprocessed.require()) / target.name)
+        folders.append(preprocessed_folder() / target.name)
     existing = [folder for folder in folders if folder.exists()]
     if not existing:
         return []
@@ -166,7 +156,7 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
 
 
 def _dataset_json(
-    source: SourceDataset, labeled: Iterable[str], channel_name: str | None, label_names: Sequence[str] | None
+    source: LabeledDataset, labeled: Iterable[str], channel_name: str | None, label_names: Sequence[str] | None
 ) -> dict[str, Any]:
     """Contents of dataset.json but for the dataset's name and number of cases."""
     if source.dataset_json is not None:
@@ -184,17 +174,47 @@ def _dataset_json(
     label_files = [source.cases[name].label for name in labeled]
     return {
         "channel_names": {"0": channel_name},
-        "labels": name_labels(label_files, label_names),
+        "labels": _name_labels(label_files, label_names),
         "file_ending": source.file_ending,
     }
 
 
-def _image_files(source: SourceDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
-    for name in names:
-        for channel, image in enumerate(source.cases[name].images):
-            yield image, folder / f"{name}_{channel:04d}{source.file_ending}"
+def _name_labels(label_files: Sequence[Path], names: Sequence[str] | None) -> dict[str, int]:
+    """nnU-Net's ``labels`` for the label values that occur in the given files: name to value, with ``background`` 0."""
+    values: set[int] = set()
+    for file in label_files:
+        values |= _label_values(file)
+    highest = max(values | {1})
+    if names is not None:
+        if highest > len(names):
+            raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
+    else:
+        missing = sorted(set(range(1, highest + 1)) - values)
+        if missing:
+            raise UserError(
+                f"the labeled cases contain the labels {sorted(values)}: {missing[0]} is missing, and nnU-Net needs "
+                f"consecutive ones. Name all labels from 1 on with --labels, or label more cases (--labeled)"
+            )
+        names = [f"class_{value}" for value in range(1, highest + 1)]
+    if len({"background", *names}) != len(names) + 1:
+        raise UserError("--labels must give every label from 1 on a name of its own, other than background")
+    return {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
 
 
-def _label_files(source: SourceDataset, names: Iterable[str], folder: Path) -> Iterator[tuple[Path, Path]]:
-    for name in names:
-        yield source.cases[name].label, folder / (name + source.file_ending)
+def _label_values(file: Path) -> set[int]:
+    try:
+        found = np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
+    except RuntimeError as error:
+        raise UserError(f"the label file {file} cannot be read: replace it ({error})") from error
+    if not np.all((found >= 0) & (found == np.floor(found))):
+        raise UserError(f"the label file {file} holds values that are not whole numbers from 0 on: correct it")
+    return {int(value) for value in found}
+
+
+def _files(
+    source: LabeledDataset, names: Iterable[str], images_folder: Path, labels_folder: Path | None
+) -> Iterator[tuple[Path, Path]]:
+    cases = {name: source.cases[name] for name in names}
+    yield from place_images({name: case.images for name, case in cases.items()}, images_folder, source.file_ending)
+    if labels_folder is not None:
+        yield from place_labels({name: case.label for name, case in cases.items()}, labels_folder, source.file_ending)

@@ -9,12 +9,10 @@ import time
 from pathlib import Path
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.demo.picture import draw_picture
-from nnunetv2_dycon.demo.results_table import TrainerResult, write_results_table
-from nnunetv2_dycon.demo.short_trainers import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers
-from nnunetv2_dycon.demo.small_plans import write_small_plans
+from nnunetv2_dycon.demo.report import TrainerResult, draw_picture, write_results_table
+from nnunetv2_dycon.demo.short_training import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers, write_small_plans
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 DATASET_ID, DATASET, CONFIGURATION, PLANS = "501", "Dataset501_Demo", "3d_fullres", "nnUNetPlansDemo"
 # nnU-Net cannot make its five folds of four labeled cases: fold all trains on every one of them.
@@ -143,6 +141,6 @@ def _train_and_evaluate(
     quick = ("--disable_tta", "-npp", "1", "-nps", "1")
     arguments = ("-d", DATASET_ID, "-c", CONFIGURATION, "-f", FOLD, *chosen, *files, *quick)
     run_nnunet_command("nnUNetv2_predict", *arguments, environment=environment)
-    arguments = ("-djfile", model / "dataset.json", "-pfile", model / "plans.json", "-np", "2")
-    run_nnunet_command("nnUNetv2_evaluate_folder", raw / "labelsTs", predictions, *arguments, environment=environment)
+    folders = (raw / "labelsTs", predictions, "-djfile", model / "dataset.json", "-pfile", model / "plans.json")
+    run_nnunet_command("nnUNetv2_evaluate_folder", *folders, "-np", "2", environment=environment)
     return TrainerResult(title, predictions, seconds)

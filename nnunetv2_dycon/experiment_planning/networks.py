@@ -14,8 +14,8 @@ from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_en
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
 
 NETWORKS = {network.__name__: network for network in (PlainConvUNet, ResidualEncoderUNet, ResidualUNet)}
 _CLASS_NAMES = {name: f"{network.__module__}.{name}" for name, network in NETWORKS.items()}

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.networks import change_network
-from nnunetv2_dycon.preprocessing.plans_files import PlannedDataset
 from nnunetv2_dycon.methods.settings import MethodSettings, Value
 
 

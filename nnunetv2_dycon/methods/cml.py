@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.losses.pseudo_labels import largest_components
+from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.settings import MethodSettings, setting
 from nnunetv2_dycon.networks.interpolating_decoder import interpolate_in_decoder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import scratch_folder
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, without_training_state
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
@@ -49,8 +49,8 @@ def export_model(
         raise UserError(f"{trainer} builds a network of its own, which a stock nnU-Net cannot build.")
     checkpoints = _find_checkpoints(model_folder, folds, checkpoint_name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export_") as scratch:
-        root = Path(scratch) / "results"
+    with scratch_folder(output) as scratch:
+        root = scratch / "results"
         exported = root / model_folder.parent.name / f"{STOCK_TRAINER}__{plans}__{configuration}"
         exported.mkdir(parents=True)
         for name in _SHARED_FILES:
@@ -59,7 +59,7 @@ def export_model(
         for file in tqdm(checkpoints, desc="Exporting folds"):
             _export_fold(file, exported / file.parent.name)
         if output.suffix == ".zip":
-            archive = shutil.make_archive(str(Path(scratch) / "model"), "zip", root)
+            archive = shutil.make_archive(str(scratch / "model"), "zip", root)
             os.replace(archive, output)
         else:
             os.replace(exported, output)

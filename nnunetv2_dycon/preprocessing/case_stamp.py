@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
+from nnunetv2_dycon.files import hash_file, written_aside
 
 _PLANS_KEYS = ("image_reader_writer", "transpose_forward", "foreground_intensity_properties_per_channel")
 _CONFIGURATION_KEYS = (
@@ -25,17 +27,10 @@ _CONFIGURATION_KEYS = (
 
 
 def hash_plans(plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> str:
-    """Hash what in the plans decides how an image is preprocessed.
+    """Hexadecimal SHA-256 of what in the plans decides how an image is preprocessed.
 
     Plans that differ elsewhere only (network, batch size, settings of a method) share preprocessed data, as they do
     in nnU-Net through ``data_identifier``.
-
-    Args:
-        plans_manager: the plans.
-        configuration_manager: the configuration.
-
-    Returns:
-        A hexadecimal SHA-256.
     """
     relevant = {key: plans_manager.plans.get(key) for key in _PLANS_KEYS}
     relevant |= {key: configuration_manager.configuration.get(key) for key in _CONFIGURATION_KEYS}
@@ -47,52 +42,45 @@ def stamp_file(folder: Path, identifier: str) -> Path:
     return folder / f"{identifier}.json"
 
 
-def make_stamp(case: UnlabeledCase, plans_hash: str) -> dict:
+def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, str] | None = None) -> dict[str, Any]:
     """Describe what a case is preprocessed from: its raw files and the plans.
 
     Args:
         case: the raw case.
         plans_hash: from :func:`hash_plans`.
+        file_hashes: the SHA-256 of each raw file where they are known; None: the files are read.
 
     Returns:
         The stamp, ready for JSON.
     """
     files = []
-    for image in case.files:
-        status = image.stat()
-        files.append(
-            {"name": image.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": hash_file(image)}
-        )
+    for file in case.files:
+        status = file.stat()
+        sha256 = hash_file(file) if file_hashes is None else file_hashes[file]
+        files.append({"name": file.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256})
     return {"source": case.source, "plans": plans_hash, "files": files}
 
 
-def hash_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def write_stamp(folder: Path, identifier: str, stamp: dict[str, Any]) -> None:
+    """Write a stamp, whole or not at all, into the folder of the preprocessed unlabeled cases."""
+    with written_aside(stamp_file(folder, identifier)) as partial:
+        partial.write_text(json.dumps(stamp, indent=1))
 
 
-def write_stamp(folder: Path, identifier: str, stamp: dict) -> None:
-    """Write a stamp atomically.
-
-    Args:
-        folder: the folder of the preprocessed unlabeled cases.
-        identifier: the case.
-        stamp: from :func:`make_stamp`.
-    """
-    target = stamp_file(folder, identifier)
-    temporary = target.with_suffix(".json.partial")
-    temporary.write_text(json.dumps(stamp, indent=1))
-    os.replace(temporary, target)
-
-
-def read_stamp(folder: Path, identifier: str) -> dict | None:
+def read_stamp(folder: Path, identifier: str) -> dict[str, Any] | None:
     """Read a case's stamp; None where the case is not done."""
     file = stamp_file(folder, identifier)
     return json.loads(file.read_text()) if file.is_file() else None
+
+
+def stamped_cases(folder: Path) -> list[str]:
+    """The cases of a folder that are done, sorted; none where there is no such folder."""
+    return sorted(file.stem for file in folder.glob("*.json") if not file.name.startswith("."))
+
+
+def read_stamps(folder: Path) -> dict[str, dict[str, Any]]:
+    """The stamps of all cases of a folder that are done, by identifier."""
+    return {case: json.loads(stamp_file(folder, case).read_text()) for case in stamped_cases(folder)}
 
 
 def is_current(folder: Path, case: UnlabeledCase, plans_hash: str, note_times: bool = True) -> bool:

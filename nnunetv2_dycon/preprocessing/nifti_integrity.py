@@ -3,33 +3,109 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import math
+import zlib
 from pathlib import Path
+from typing import BinaryIO
 
-import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
 
 from nnunetv2_dycon.exceptions import UserError
 
+# What check_nifti and the readers that nnU-Net registers raise on broken files, and what resampling raises on what the
+# readers then return.
+READING_ERRORS = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    AssertionError,
+    EOFError,
+    zlib.error,
+    ImageFileError,
+    HeaderDataError,
+)
 _BLOCK_SIZE = 1 << 20
 
 
-def check_nifti(file: Path) -> None:
-    """Read a NIfTI file to its end. ITK fills what is missing of a truncated one with 0 and reads NaN as 0.
+class _HashingReader(io.RawIOBase):
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        self.digest.update(block)
+        return len(block)
+
+
+def check_nifti(file: Path) -> str:
+    """Read a file to its end, once. ITK fills what is missing of a truncated NIfTI file with 0 and reads NaN as 0.
 
     Args:
-        file: of any format; other formats than NIfTI are left to nnU-Net's readers.
+        file: of any format; other formats than NIfTI are only hashed, and left to nnU-Net's readers.
+
+    Returns:
+        The hexadecimal SHA-256 of the file.
 
     Raises:
         UserError: for values that are NaN or infinite.
-        EOFError, OSError, ValueError, zlib.error: for a file that is truncated or damaged.
+        EOFError, OSError, zlib.error: for a file that is truncated or damaged.
         nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError: for one that is no NIfTI file.
     """
-    if not file.name.endswith((".nii", ".nii.gz")):
-        return
-    if file.suffix == ".gz":
-        with gzip.open(file) as stream:
-            while stream.read(_BLOCK_SIZE):
-                pass
-    values = nibabel.load(file).dataobj.get_unscaled()
-    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-        raise UserError("holds values that are NaN or infinite")
+    with file.open("rb", buffering=0) as raw:
+        hashing = _HashingReader(raw)
+        stream = io.BufferedReader(hashing, _BLOCK_SIZE)
+        if file.name.endswith(".nii.gz"):
+            with gzip.GzipFile(fileobj=stream) as decompressed:
+                _check_stream(decompressed)
+                # The checksum stands at the end.
+                _skip(decompressed)
+        elif file.name.endswith(".nii"):
+            _check_stream(stream)
+        _skip(stream)
+    return hashing.digest.hexdigest()
+
+
+def _check_stream(stream: io.BufferedIOBase) -> None:
+    """Read header and values of a NIfTI file."""
+    header = _read_header(stream)
+    dtype, remaining = header.get_data_dtype(), math.prod(header.get_data_shape())
+    values_per_block = max(1, _BLOCK_SIZE // dtype.itemsize)
+    while remaining > 0:
+        wanted = min(values_per_block, remaining)
+        block = stream.read(wanted * dtype.itemsize)
+        if len(block) < wanted * dtype.itemsize:
+            raise EOFError("it ends before its last voxel")
+        if np.issubdtype(dtype, np.floating) and not np.isfinite(np.frombuffer(block, dtype)).all():
+            raise UserError("holds values that are NaN or infinite")
+        remaining -= wanted
+
+
+def _read_header(stream: io.BufferedIOBase) -> Nifti1Header:
+    """Read up to the first voxel."""
+    start = b""
+    for header_class in (Nifti1Header, Nifti2Header):
+        start += stream.read(header_class.template_dtype.itemsize - len(start))
+        if header_class.may_contain_header(start):
+            header = header_class(start)
+            _skip(stream, header.get_data_offset() - len(start))
+            return header
+    raise ImageFileError("it is no NIfTI file")
+
+
+def _skip(stream: io.BufferedIOBase, size: int | None = None) -> None:
+    """Read and forget ``size`` bytes, or all that are left."""
+    while (size is None or size > 0) and (block := stream.read(min(_BLOCK_SIZE, size or _BLOCK_SIZE))):
+        size = None if size is None else size - len(block)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamp
-from nnunetv2_dycon.preprocessing.unlabeled_cases import (
+from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, preprocessed_folder
+from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
 )
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamps
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import preprocess_unlabeled_cases
-from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class UnlabeledData:
 
 def unlabeled_data_folder(dataset_name: str, configuration_manager: ConfigurationManager) -> Path:
     """``nnUNet_preprocessed/DatasetXXX_NAME/<data_identifier>_unlabeled``."""
-    return Path(nnUNet_preprocessed) / dataset_name / f"{configuration_manager.data_identifier}_unlabeled"
+    return preprocessed_folder() / dataset_name / f"{configuration_manager.data_identifier}_unlabeled"
 
 
 def prepare_unlabeled_data(
     plans_manager: PlansManager,
     configuration_manager: ConfigurationManager,
-    dataset_json: dict,
+    dataset_json: dict[str, Any],
     off_limits: Iterable[str],
     num_processes: int,
     report: Callable[[str], None] = print,
@@ -72,8 +72,8 @@ def prepare_unlabeled_data(
     dataset_name = plans_manager.dataset_name
     folder = unlabeled_data_folder(dataset_name, configuration_manager)
     off_limits = sorted(set(off_limits))
-    raw_dataset_folder = Path(nnUNet_raw) / dataset_name if nnUNet_raw.is_set() else None
-    if raw_dataset_folder is not None and raw_dataset_folder.is_dir():
+    raw_dataset_folder = find_raw_dataset_folder(dataset_name)
+    if raw_dataset_folder is not None:
         cases = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
         identifiers = [case.identifier for case in cases]
         labeled = labeled_images(raw_dataset_folder, dataset_json)
@@ -86,7 +86,7 @@ def prepare_unlabeled_data(
         )
         if done:
             report(f"Preprocessed {done} unlabeled cases into {folder}.")
-        place = f"{raw_dataset_folder / UNLABELED_FOLDER_NAME}"
+        place = str(raw_dataset_folder / UNLABELED_FOLDER_NAME)
     else:
         identifiers = _identifiers_without_raw_data(
             folder, hash_plans(plans_manager, configuration_manager), off_limits
@@ -109,7 +109,7 @@ def _preprocessed_labeled_cases(
     dataset_name: str, configuration_manager: ConfigurationManager
 ) -> tuple[list[str], Path]:
     """The cases that nnU-Net has preprocessed with their labels, and where they lie."""
-    folder = Path(nnUNet_preprocessed) / dataset_name / configuration_manager.data_identifier
+    folder = preprocessed_folder() / dataset_name / configuration_manager.data_identifier
     if not folder.is_dir() or not any(folder.iterdir()):
         return [], folder
     return infer_dataset_class(str(folder)).get_identifiers(str(folder)), folder
@@ -125,8 +125,7 @@ def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Pa
 
 
 def _identifiers_without_raw_data(folder: Path, plans_hash: str, off_limits: list[str]) -> list[str]:
-    done = nnUNetUnlabeledDataset.get_identifiers(str(folder)) if folder.is_dir() else []
-    stamps = {identifier: read_stamp(folder, identifier) for identifier in done}
+    stamps = read_stamps(folder)
     identifiers = [i for i, stamp in stamps.items() if stamp["source"] == UNLABELED_FOLDER_NAME]
     missing = [i for i in off_limits if i not in stamps]
     outdated = [i for i in (*identifiers, *off_limits) if i in stamps and stamps[i]["plans"] != plans_hash]

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from tqdm import tqdm
 
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, number_of_channels
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import scratch_folder
 from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, stamp_file, write_stamp
-from nnunetv2_dycon.preprocessing.nifti_integrity import check_nifti
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
+from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 
-# What the readers that nnU-Net registers raise on broken files, and what resampling raises on what they then return.
-_READING_ERRORS = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    AssertionError,
-    EOFError,
-    zlib.error,
-    ImageFileError,
-    HeaderDataError,
-)
 _MAX_LISTED_ERRORS = 10
 
 
@@ -42,7 +29,7 @@ def preprocess_unlabeled_cases(
     folder: Path,
     plans_manager: PlansManager,
     configuration_manager: ConfigurationManager,
-    dataset_json: dict,
+    dataset_json: dict[str, Any],
     num_processes: int,
 ) -> int:
     """Preprocess the cases that are not done or whose raw files or plans have changed.
@@ -71,11 +58,11 @@ def preprocess_unlabeled_cases(
         return 0
     folder.mkdir(parents=True, exist_ok=True)
     arguments = (folder, plans_manager, configuration_manager, dataset_json, plans_hash)
-    problems = []
+    results: list[str | None] = []
     with tqdm(total=len(pending), desc="Preprocessing unlabeled cases") as progress:
         if num_processes == 1:
             for case in pending:
-                problems.append(_preprocess_case(case, *arguments))
+                results.append(_preprocess_case(case, *arguments))
                 progress.update()
         else:
             context = multiprocessing.get_context("spawn")
@@ -83,14 +70,14 @@ def preprocess_unlabeled_cases(
                 futures = [pool.submit(_preprocess_case, case, *arguments) for case in pending]
                 try:
                     for future in as_completed(futures):
-                        problems.append(future.result())
+                        results.append(future.result())
                         progress.update()
                 except BrokenProcessPool as error:
                     raise UserError(
                         "A preprocessing process was killed, most likely because the memory was full. Run "
                         '"nnunetv2_dycon preprocess" with a smaller -np; the cases that are done are kept.'
                     ) from error
-    problems = sorted(problem for problem in problems if problem is not None)
+    problems = sorted(problem for problem in results if problem is not None)
     if problems:
         listed = "\n  ".join(problems[:_MAX_LISTED_ERRORS])
         more = f"\n  and {len(problems) - _MAX_LISTED_ERRORS} more" if len(problems) > _MAX_LISTED_ERRORS else ""
@@ -135,38 +122,34 @@ def _preprocess_case(
     folder: Path,
     plans_manager: PlansManager,
     configuration_manager: ConfigurationManager,
-    dataset_json: dict,
+    dataset_json: dict[str, Any],
     plans_hash: str,
 ) -> str | None:
     """Preprocess one case; returns what is wrong with it, or None."""
     stamp_file(folder, case.identifier).unlink(missing_ok=True)
-    for image in case.images:
+    file_hashes = {}
+    for file in case.files:
         try:
-            check_nifti(image)
-        except _READING_ERRORS as error:
-            return f"{image} {_reason(error)}"
-    partial = folder / f".partial_{case.identifier}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    num_channels = len(dataset_json.get("channel_names", dataset_json.get("modality")))
-    preprocessor = _checked(configuration_manager.preprocessor_class, num_channels)(verbose=False)
-    try:
-        stamp = make_stamp(case, plans_hash)
-        preprocessor.run_case_save(
-            str(partial / case.identifier),
-            [str(image) for image in case.images],
-            None,
-            plans_manager,
-            configuration_manager,
-            dataset_json,
-        )
-    except _READING_ERRORS as error:
-        shutil.rmtree(partial)
-        return f"{case.images[0]} {_reason(error)}"
-    os.replace(partial / f"{case.identifier}_seg.b2nd", partial / f"{case.identifier}_nonzero.b2nd")
-    for file in partial.iterdir():
-        os.replace(file, folder / file.name)
-    partial.rmdir()
+            file_hashes[file] = check_nifti(file)
+        except READING_ERRORS as error:
+            return f"{file} {_reason(error)}"
+    stamp = make_stamp(case, plans_hash, file_hashes)
+    preprocessor_class = _checked(configuration_manager.preprocessor_class, number_of_channels(dataset_json))
+    with scratch_folder(folder / case.identifier) as scratch:
+        try:
+            preprocessor_class(verbose=False).run_case_save(
+                str(scratch / case.identifier),
+                [str(image) for image in case.images],
+                None,
+                plans_manager,
+                configuration_manager,
+                dataset_json,
+            )
+        except READING_ERRORS as error:
+            return f"{case.images[0]} {_reason(error)}"
+        (scratch / f"{case.identifier}_seg.b2nd").rename(scratch / f"{case.identifier}_nonzero.b2nd")
+        for file in scratch.iterdir():
+            os.replace(file, folder / file.name)
     write_stamp(folder, case.identifier, stamp)
     return None
 

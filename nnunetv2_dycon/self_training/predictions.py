@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.nifti_integrity import check_nifti
-
-# What the readers that nnU-Net registers raise on broken files.
-_READING_ERRORS = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    AssertionError,
-    EOFError,
-    zlib.error,
-    ImageFileError,
-    HeaderDataError,
-)
+from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 
 
-def check_prediction(file: Path, dataset_json: dict) -> None:
+def check_prediction(file: Path, dataset_json: dict[str, Any]) -> None:
     """Read a predicted segmentation to its end and see that it could be a label file of the dataset.
 
     Args:
@@ -40,7 +26,7 @@ def check_prediction(file: Path, dataset_json: dict) -> None:
     """
     try:
         segmentation = _read(file, dataset_json["file_ending"])
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise UserError(
             f"{file} cannot be read ({' '.join(str(error).split())}): remove it and predict that case again"
         ) from error
@@ -56,18 +42,20 @@ def _read(file: Path, file_ending: str) -> np.ndarray:
     if file.name.endswith((".nii", ".nii.gz")):
         check_nifti(file)
         # ITK refuses some of the directions that nnU-Net reads.
-        return np.asarray(nibabel.load(file).dataobj)
+        image = nibabel.load(file)
+        assert isinstance(image, nibabel.Nifti1Pair)
+        return np.asarray(image.dataobj)
     errors = []
     for reader in LIST_OF_IO_CLASSES:
         if file_ending.lower() in reader.supported_file_endings:
             try:
                 return reader().read_seg(str(file))[0]
-            except _READING_ERRORS as error:
+            except READING_ERRORS as error:
                 errors.append(str(error))
     raise ValueError("; ".join(errors) or f"nnU-Net has no reader for {file_ending}")
 
 
-def _predicted_labels(dataset_json: dict) -> set[int]:
+def _predicted_labels(dataset_json: dict[str, Any]) -> set[int]:
     """The values that nnU-Net predicts; a region lists several, and the ignore label is never predicted."""
     values: set[int] = set()
     for name, value in dataset_json["labels"].items():

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 from pathlib import Path
+from typing import Any
 
-from nnunetv2_dycon.self_training.add_pseudo_labels import add_pseudo_labels
-from nnunetv2_dycon.self_training.check_self_training import check_self_training, is_trained
-from nnunetv2_dycon.self_training.options import SelfTrainingOptions
-from nnunetv2_dycon.self_training.predict_unlabeled import predict_unlabeled
-from nnunetv2_dycon.self_training.preprocess_target import preprocess_target
-from nnunetv2_dycon.self_training.train_model import train_model
+from nnunetv2_dycon.datasets.names import dataset_id
+from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import hash_file, read_json, written_aside
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.self_training.check_self_training import (
+    SelfTrainingFolders,
+    SelfTrainingOptions,
+    check_self_training,
+    is_trained,
+)
+from nnunetv2_dycon.self_training.predictions import check_prediction
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
+
+_MARKER = "predicted_with.json"
 
 
 def run_self_training(options: SelfTrainingOptions) -> Path:
@@ -27,24 +39,123 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
             again, the same call goes on where it ended.
     """
     folders = check_self_training(options)
-    source, target = folders.source.folder.name, folders.target_raw.name
+    source, target = folders.source.name, folders.target_raw.name
     _heading("1/5  First model, on the labeled cases")
     if is_trained(folders.first_model):
         print(f"{folders.first_model} is trained.")
     else:
-        train_model(source, options.trainer, folders.first_model, options)
+        _train_model(source, options.trainer, folders.first_model, options)
     _heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
-    predict_unlabeled(options, folders)
+    _predict_unlabeled(options, folders)
     _heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     print(f"$ {shlex.join([*line, '--copy'] if options.copy else line)}", flush=True)
     dataset = add_pseudo_labels(source, folders.predictions, target, link=not options.copy)
     _heading(f"4/5  {target} gets the same plans and is preprocessed")
-    preprocess_target(options, folders, dataset)
+    _preprocess_target(options, folders, dataset)
     _heading(f"5/5  Second model, from scratch, on {target}")
-    train_model(target, options.last_trainer, folders.second_model, options)
+    _train_model(target, options.last_trainer, folders.second_model, options)
     return folders.second_model
 
 
 def _heading(text: str) -> None:
     print(f"\n=== {text}", flush=True)
+
+
+def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:
+    """Train with nnUNetv2_train, go on with a training that was interrupted, or leave a trained model as it is."""
+    arguments = [dataset_name, options.configuration, options.fold, "-tr", trainer, "-p", options.plans]
+    arguments += ["-device", options.device]
+    if is_trained(fold_folder):
+        if (fold_folder / "validation" / "summary.json").is_file():
+            print(f"{fold_folder} is trained.")
+            return
+        arguments.append("--val")
+    elif any((fold_folder / f"checkpoint_{name}.pth").is_file() for name in ("latest", "best")):
+        arguments.append("--c")
+    run_nnunet_command("nnUNetv2_train", *arguments, environment=os.environ)
+
+
+def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+    """Predict what is not predicted yet, with nnUNetv2_predict.
+
+    A killed nnUNetv2_predict leaves damaged files, which it would take for done: they are removed and made again.
+    """
+    predictions, dataset = folders.predictions, folders.cases.labeled
+    predictions.mkdir(exist_ok=True)
+    _refuse_other_predictions(options, folders)
+    files = [predictions / (case.identifier + dataset.file_ending) for case in folders.cases.unlabeled]
+    pending = [file for file in files if not _is_whole(file, folders.cases.dataset_json)]
+    if not pending:
+        print(f"The unlabeled scans are predicted in {predictions}.")
+        return
+    for file in pending:
+        file.unlink(missing_ok=True)
+    arguments = ["-d", folders.source.name, "-c", options.configuration, "-f", options.fold]
+    arguments += ["-tr", options.trainer, "-p", options.plans, "-device", options.device]
+    arguments += ["-i", str(dataset.folder / UNLABELED_FOLDER_NAME), "-o", str(predictions), "--continue_prediction"]
+    if options.disable_tta:
+        arguments.append("--disable_tta")
+    if options.num_processes is not None:
+        arguments += ["-npp", str(options.num_processes), "-nps", str(options.num_processes)]
+    run_nnunet_command("nnUNetv2_predict", *arguments, environment=os.environ)
+
+
+def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        check_prediction(file, dataset_json)
+    except UserError:
+        return False
+    return True
+
+
+def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+    checkpoint = folders.first_model / "checkpoint_final.pth"
+    marker = folders.predictions / _MARKER
+    predicted_with = {"checkpoint_sha256": hash_file(checkpoint), "disable_tta": options.disable_tta}
+    if not marker.is_file():
+        with written_aside(marker) as partial:
+            partial.write_text(json.dumps(predicted_with, indent=1) + "\n", encoding="utf-8")
+        return
+    there = read_json(marker)
+    different = [name for name, value in predicted_with.items() if there.get(name) != value]
+    if different:
+        raise UserError(
+            f"{folders.predictions} holds predictions of another checkpoint or with other options "
+            f"({', '.join(different)} differ): remove that folder to predict again"
+        )
+
+
+def _preprocess_target(
+    options: SelfTrainingOptions, folders: SelfTrainingFolders, dataset: PseudoLabeledDataset
+) -> None:
+    """Move the plans and preprocess by nnU-Net's own commands; what is done is not done again."""
+    target, name = folders.target_preprocessed, folders.target_raw.name
+    number = str(dataset_id(name))
+    processes = [] if options.num_processes is None else ["-np", str(options.num_processes)]
+    if not (target / "dataset_fingerprint.json").is_file():
+        run_nnunet_command("nnUNetv2_extract_fingerprint", "-d", number, *processes, environment=os.environ)
+    plans_file = target / f"{options.plans}.json"
+    if not plans_file.is_file():
+        datasets = ("-s", folders.source.name, "-t", name)
+        plans = ("-sp", options.plans, "-tp", options.plans)
+        run_nnunet_command("nnUNetv2_move_plans_between_datasets", *datasets, *plans, environment=os.environ)
+    elif read_json(plans_file, ("configurations",))["configurations"] != folders.source.plans["configurations"]:
+        raise UserError(f"{plans_file} differs from {folders.source.plans_file}: remove it, or choose another -o")
+    data_folder = target / folders.source.configuration(options.configuration).data_identifier
+    if _is_preprocessed(data_folder, dataset, folders.cases.labeled.file_ending):
+        print(f"The new dataset is preprocessed in {data_folder}.")
+        return
+    arguments = ("-d", number, "-plans_name", options.plans, "-c", options.configuration, *processes)
+    run_nnunet_command("nnUNetv2_preprocess", *arguments, environment=os.environ)
+
+
+def _is_preprocessed(data_folder: Path, dataset: PseudoLabeledDataset, file_ending: str) -> bool:
+    """Whether nnU-Net came to its end: it writes ``CASE.pkl`` last of a case, and copies the labels last of all."""
+    labels = data_folder.with_name("gt_segmentations")
+    return all(
+        (data_folder / f"{case}.pkl").is_file() and (labels / (case + file_ending)).is_file()
+        for case in (*dataset.labeled, *dataset.pseudo_labeled)
+    )

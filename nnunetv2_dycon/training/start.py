@@ -14,12 +14,12 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 
+from nnunetv2_dycon.datasets.splits import off_limits_cases
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
-from nnunetv2_dycon.training.dataloading.splits import off_limits_cases
 from nnunetv2_dycon.training.students import Students
 
 

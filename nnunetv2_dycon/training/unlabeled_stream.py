@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import blosc2
 import numpy as np
@@ -14,6 +15,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.methods.settings import MethodSettings
+from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -58,7 +60,7 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
     @staticmethod
     def get_identifiers(folder: str) -> list[str]:
         """The cases that are done, i.e. that have a stamp."""
-        return sorted(name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json"))
+        return stamped_cases(Path(folder))
 
 
 class nnUNetTwoViewDataLoader(nnUNetDataLoader):

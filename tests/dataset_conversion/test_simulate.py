@@ -99,6 +99,23 @@ def test_raw_layout_with_file_lists_in_dataset_json(raw_source: Path) -> None:
         assert copy.read_bytes() == (raw_source / "imagesTr" / f"{originals[name]}_0001.nii.gz").read_bytes()
 
 
+def test_the_spacing_of_a_tiff_comes_along(folders: Path) -> None:
+    source = folders / "tiff"
+    for name in "ab":
+        for folder, file in (("imagesTr", f"{name}_0000.tif"), ("labelsTr", f"{name}.tif")):
+            (source / folder).mkdir(parents=True, exist_ok=True)
+            (source / folder / file).touch()
+            (source / folder / f"{name}.json").write_text(json.dumps({"spacing": [1, 2, 3], "of": folder}))
+    dataset_json = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "a": 1}, "file_ending": ".tif"}
+    (source / "dataset.json").write_text(json.dumps(dataset_json))
+    target = simulate(source, "502", 1, test_fraction=0)
+    (labeled,), (unlabeled,) = (read(target / "simulate.json")[key] for key in ("labeled", "unlabeled"))
+    assert names(target / "imagesUnlabeled") == [f"{unlabeled}.json", f"{unlabeled}_0000.tif"]
+    assert names(target / "labelsTr") == [f"{labeled}.json", f"{labeled}.tif"]
+    for folder in ("imagesTr", "labelsTr"):
+        assert read(target / folder / f"{labeled}.json")["of"] == folder
+
+
 def test_random_protocol_is_the_seeds_and_can_be_repeated_from_its_record(raw_source: Path) -> None:
     first = simulate(raw_source, "502", 2, test_fraction=0.5, seed=1)
     record = read(first / "simulate.json")

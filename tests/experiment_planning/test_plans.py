@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
-from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.methods.dycon import DyCONSettings
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
 from nnunetv2_dycon.preprocessing.case_stamp import (
     hash_plans,
     is_current,
@@ -16,7 +17,6 @@ from nnunetv2_dycon.preprocessing.case_stamp import (
     stamp_file,
     write_stamp,
 )
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 
 CONFIGURATION = {
     "preprocessor_name": "DefaultPreprocessor",

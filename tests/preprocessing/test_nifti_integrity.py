@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import hash_file
 from nnunetv2_dycon.preprocessing.nifti_integrity import check_nifti
 
 
@@ -82,3 +83,49 @@ def test_other_formats_are_left_to_their_readers(tmp_path: Path) -> None:
     file = tmp_path / "scan.nrrd"
     file.write_text("anything")
     check_nifti(file)
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd"])
+def test_the_hash_is_that_of_the_whole_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    if name.endswith("nrrd"):
+        file.write_bytes(b"anything")
+    else:
+        write(file, np.random.default_rng(0).normal(size=(90, 80, 70)).astype(np.float32))
+    assert check_nifti(file) == hash_file(file)
+    if name == "scan.nii":
+        with file.open("ab") as end:
+            end.write(b"what stands behind the voxels, for example a NaN: " + np.float32(np.nan).tobytes() * 9)
+        assert check_nifti(file) == hash_file(file)
+
+
+def test_a_file_of_several_compressed_parts_is_read_to_its_end(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.nii", np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32))
+    content = whole.read_bytes()
+    file = tmp_path / "scan.nii.gz"
+    parts = [gzip.compress(content[:900]), gzip.compress(content[900:])]
+    file.write_bytes(b"".join(parts))
+    assert check_nifti(file) == hash_file(file)
+    file.write_bytes(parts[0])
+    with pytest.raises(EOFError):
+        check_nifti(file)
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("image_class", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_both_formats_and_byte_orders_are_read(tmp_path: Path, image_class: type, byte_order: str) -> None:
+    values = np.zeros((3, 4, 5), np.dtype(np.float32).newbyteorder(byte_order))
+    header = image_class.header_class(endianness=byte_order)
+    header.set_data_dtype(values.dtype)
+    file = tmp_path / "scan.nii"
+    for bad in (False, True):
+        values[2, 3, 4] = np.nan if bad else 1
+        nibabel.save(image_class(values, np.eye(4), header), file)
+        if bad:
+            with pytest.raises(UserError, match="NaN or infinite"):
+                check_nifti(file)
+        else:
+            check_nifti(file)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(EOFError):
+        check_nifti(file)

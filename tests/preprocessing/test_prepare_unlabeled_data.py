@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import blosc2
 import pytest
 
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +17,15 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import hash_file
 from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
-from nnunetv2_dycon.preprocessing.plans_files import read_planned_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UnlabeledCase
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import check_image
 
 if TYPE_CHECKING:
@@ -130,7 +134,7 @@ def test_a_case_that_is_being_redone_counts_as_not_done(
     data = prepare_unlabeled()
     change_scan(scan_of(workspace, "demo_006"), lambda image: image + 1)
 
-    def make_stamp_is_killed(case: UnlabeledCase, _: str) -> dict:
+    def make_stamp_is_killed(case: UnlabeledCase, *_: object) -> dict:
         raise KeyboardInterrupt(case.identifier)
 
     with monkeypatch.context() as killed:
@@ -268,6 +272,46 @@ def test_the_bad_channel_is_named() -> None:
         check_image(np.full((3, 2, 2, 2), 5.0), 3)
     with pytest.raises(UserError, match="has 3 channels"):
         check_image(image, 1)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Counter[str]]:
+    """How often Python has opened each file since the counter was cleared."""
+    counts: Counter[str] = Counter()
+    listening = True
+
+    def count(event: str, arguments: tuple) -> None:
+        if listening and event == "open" and isinstance(arguments[0], str | os.PathLike):
+            counts[os.fspath(arguments[0])] += 1
+
+    # There is no way to remove it.
+    sys.addaudithook(count)
+    yield counts
+    listening = False
+
+
+def test_a_scan_is_read_once_before_nnunet_reads_it(
+    workspace: Workspace, prepare_unlabeled: Prepare, opened: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[str] = Counter()
+    read_images = SimpleITKIO.read_images
+
+    def count_and_read(self: SimpleITKIO, files: list[str]) -> tuple[np.ndarray, dict]:
+        read.update(files)
+        return read_images(self, files)
+
+    monkeypatch.setattr(SimpleITKIO, "read_images", count_and_read)
+    scans = [str(scan_of(workspace, case)) for case in CASES]
+    opened.clear()
+    data = prepare_unlabeled()
+    # ITK opens it from C++, so these are all openings but nnU-Net's.
+    assert {scan: opened[scan] for scan in scans} == dict.fromkeys(scans, 1)
+    assert read == dict.fromkeys(scans, 1)
+    opened.clear()
+    assert prepare_unlabeled() == data
+    assert [opened[scan] for scan in scans] == [0] * len(scans)
+    stamp = json.loads((data.folder / "demo_006.json").read_text())
+    assert stamp["files"][0]["sha256"] == hash_file(Path(scans[0]))
 
 
 def test_the_stamp_says_what_the_case_was_made_from(workspace: Workspace, prepare_unlabeled: Prepare) -> None:

@@ -9,7 +9,7 @@ from benchmarks.label_efficiency.find_trainer_class import find_trainer_class
 from benchmarks.label_efficiency.methods import arm_of_definition, arms_of_file
 from benchmarks.label_efficiency.settings import plans_of_arm, settings_in_force
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD
 
 

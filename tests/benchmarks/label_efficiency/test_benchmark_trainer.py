@@ -12,7 +12,7 @@ from benchmarks.label_efficiency.benchmark_trainer import make_benchmark_trainer
 from benchmarks.label_efficiency.curves import read_curves
 from benchmarks.label_efficiency.presets import PRESETS
 from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, THREE_QUARTERS_CHECKPOINT
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 MakeTrainer = Callable[..., nnUNetTrainer]
 PRESET = replace(PRESETS["hippocampus"], epochs=30, steps=7, validation_steps=4, initial_learning_rate=0.02)

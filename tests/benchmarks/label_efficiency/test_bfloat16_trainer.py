@@ -8,7 +8,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from benchmarks.label_efficiency.bfloat16_trainer import make_bfloat16_trainer
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 MakeTrainer = Callable[..., nnUNetTrainer]
 

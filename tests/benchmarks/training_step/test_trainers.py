@@ -15,7 +15,7 @@ from benchmarks.training_step.parts import LABELED, UNLABELED, time_parts
 from benchmarks.training_step.trainers import TRAINERS, make_step, prepare
 from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 CPU = torch.device("cpu")
 

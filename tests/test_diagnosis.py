@@ -1,4 +1,4 @@
-"""Diagnosis of a dataset."""
+"""Diagnosis of an installation and of a dataset."""
 
 from __future__ import annotations
 
@@ -9,13 +9,55 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.diagnosis import Finding, diagnose_dataset, diagnose_installation
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from nnunetv2_dycon.registration import export_line
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 Prepare = Callable[..., UnlabeledData]
+
+
+def test_problems_are_marked() -> None:
+    assert str(Finding("all is well")) == "[ok] all is well"
+    assert str(Finding("no scans: add some", is_problem=True)) == "[problem] no scans: add some"
+
+
+def installation_problems() -> list[str]:
+    return [finding.text for finding in diagnose_installation() if finding.is_problem]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_good_installation_has_no_problem() -> None:
+    texts = [finding.text for finding in diagnose_installation()]
+    assert installation_problems() == []
+    assert f"nnunetv2_dycon {__version__}" in texts[0]
+    assert "torch " in texts[0]
+    assert "nnunetv2 2." in texts[0]
+    assert texts[-1].startswith("no CUDA GPU")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_lost_registration_is_told_with_the_line_that_repairs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_extTrainer", "/somewhere/else")
+    registration, lookup = installation_problems()
+    assert registration.endswith(export_line())
+    assert "nnUNetTrainerDyCON" in lookup
+
+
+@pytest.mark.parametrize("name", ["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"])
+def test_folders_that_are_not_set_or_not_there_are_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    missing = workspace.root / "nowhere"
+    monkeypatch.setenv(name, str(missing))
+    assert installation_problems() == [f"{name}={missing} is not there: make the folder or correct the variable"]
+    monkeypatch.setenv(name, "")
+    assert installation_problems() == [f'{name} is not set: export {name}="/path/to/{name}"']
+    monkeypatch.delenv(name)
+    assert installation_problems() == [f'{name} is not set: export {name}="/path/to/{name}"']
 
 
 def diagnose(plans: str = "nnUNetPlansSmall", configuration: str = "3d_fullres") -> tuple[list[str], list[str]]:

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon.datasets.splits import (
+    off_limits_cases,
+    off_limits_cases_of_all_folds,
+    read_or_make_splits,
+    read_splits,
+)
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.dataloading.splits import off_limits_cases, off_limits_cases_of_all_folds
 
 
 @pytest.fixture
@@ -54,3 +59,31 @@ def test_an_off_limits_case_that_is_also_used_with_its_label_is_refused(tmp_path
     with pytest.raises(UserError) as error:
         off_limits_cases(file, 0)
     assert f'Fold 0 of {file} lists x, y under "unlabeled" and under "{key}"' in str(error.value)
+
+
+def test_splits_are_read_or_those_that_nnunet_makes(splits_file: Path, tmp_path: Path) -> None:
+    labeled = ["f", "a", "b", "c", "d", "e"]
+    assert read_or_make_splits(splits_file, labeled) == read_splits(splits_file) == json.loads(splits_file.read_text())
+    missing = tmp_path / "missing.json"
+    assert read_splits(missing) == read_or_make_splits(missing, labeled[:4]) == []
+    made = read_or_make_splits(missing, labeled)
+    assert len(made) == 5
+    assert sorted(case for split in made for case in split["val"]) == sorted(labeled)
+    assert all(sorted([*split["train"], *split["val"]]) == sorted(labeled) for split in made)
+    assert not missing.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "not readable as JSON"),
+        ("{}", "a list of folds"),
+        ('[{"train": []}]', "a list of folds"),
+        ("[3]", "a list"),
+    ],
+)
+def test_a_malformed_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "splits_final.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=f"{file}.*{message}"):
+        off_limits_cases(file, 0)

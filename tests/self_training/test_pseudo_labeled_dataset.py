@@ -10,12 +10,22 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
+from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
+    RECORD,
+    PseudoLabeledDataset,
+    write_pseudo_labeled_dataset,
+    write_pseudo_labeled_splits,
+)
 
 if TYPE_CHECKING:
     from tests.self_training.conftest import Predicted
+
+
+LABELED = ["a", "b", "c", "d", "e", "f"]
+DATASET = PseudoLabeledDataset(Path("Dataset502_X"), LABELED, ["x", "y"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -164,3 +174,45 @@ def test_a_source_that_cannot_be_used_is_refused(predicted: Predicted) -> None:
     with pytest.raises(UserError, match="imagesUnlabeled has no scans"):
         write_pseudo_labeled_dataset(*arguments)
     assert not predicted.target.exists()
+
+
+def written(folder: Path) -> list[dict[str, list[str]]]:
+    return json.loads((folder / "splits_final.json").read_text())
+
+
+def test_validation_cases_stay_and_pseudo_labels_are_for_training(tmp_path: Path) -> None:
+    splits = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a", "b"]}]
+    (tmp_path / "splits_final.json").write_text(json.dumps(splits))
+    returned = write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
+    expected = [{"train": ["a", "b", "x", "y"], "val": ["c"]}, {"train": ["c", "x", "y"], "val": ["a", "b"]}]
+    assert returned == written(tmp_path / "new") == expected
+    assert write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new") == expected
+
+
+def test_folds_that_nnunet_would_make_are_made(tmp_path: Path) -> None:
+    write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
+    for made, expected in zip(
+        written(tmp_path / "new"), generate_crossval_split(LABELED, seed=12345, n_splits=5), strict=True
+    ):
+        assert made == {"train": [*map(str, expected["train"]), "x", "y"], "val": [*map(str, expected["val"])]}
+    assert not (tmp_path / "splits_final.json").exists()
+
+
+def test_few_labels_have_no_folds(tmp_path: Path) -> None:
+    few = PseudoLabeledDataset(Path("Dataset502_X"), LABELED[:4], ["x"])
+    assert write_pseudo_labeled_splits(tmp_path, few, tmp_path / "new") == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_labels_that_are_off_limits_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "splits_final.json").write_text(json.dumps([{"train": ["a"], "val": ["b"], "unlabeled": ["c"]}]))
+    with pytest.raises(UserError, match="off limits"):
+        write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
+
+
+def test_other_folds_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "splits_final.json").write_text("[]")
+    with pytest.raises(UserError, match="other folds"):
+        write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
+    assert written(tmp_path / "new") == []

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nnunetv2_dycon.datasets.names import dataset_name_of
+from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.plans_files import dataset_name_of, read_planned_dataset
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace

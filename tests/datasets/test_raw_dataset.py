@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon.datasets.raw_dataset import (
+    find_off_limits_cases,
+    find_unlabeled_cases,
+    labeled_images,
+    number_of_channels,
+    place_images,
+    place_labels,
+)
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.unlabeled_cases import find_off_limits_cases, find_unlabeled_cases, labeled_images
 
 DATASET_JSON = {"file_ending": ".nii.gz", "numTraining": 2}
 
@@ -21,7 +28,7 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_cases_are_sorted_and_channels_in_order(tmp_path: Path) -> None:
-    names = ["b_0001.nii.gz", "b_0000.nii.gz", "a_0000_0000.nii.gz", ".hidden"]
+    names = ["b_0001.nii.gz", "b_0000.nii.gz", "a_0000_0000.nii.gz", ".hidden", "._b_0002.nii.gz"]
     folder = touch(tmp_path / "imagesUnlabeled", *names)
     first, second = find_unlabeled_cases(tmp_path, ".nii.gz")
     assert (first.identifier, first.images) == ("a_0000", (folder / "a_0000_0000.nii.gz",))
@@ -89,3 +96,25 @@ def test_labeled_images_may_lie_where_dataset_json_says(tmp_path: Path) -> None:
 def test_without_labeled_images_there_are_none(tmp_path: Path) -> None:
     assert labeled_images(tmp_path, DATASET_JSON) == {}
     assert find_off_limits_cases(tmp_path, DATASET_JSON, []) == []
+
+
+def test_channels_are_counted_in_old_datasets_too() -> None:
+    assert number_of_channels({"channel_names": {"0": "T1", "1": "T2"}}) == 2
+    assert number_of_channels({"modality": {"0": "CT"}}) == 1
+
+
+def test_files_get_the_names_of_the_raw_layout_and_a_tiff_keeps_its_spacing(tmp_path: Path) -> None:
+    touch(tmp_path, "x_0000.tif", "x_0001.tif", "x.tif", "y_0000.tif", "x.json")
+    new = tmp_path / "imagesTr"
+    images = {"a": (tmp_path / "x_0000.tif", tmp_path / "x_0001.tif"), "b": (tmp_path / "y_0000.tif",)}
+    assert dict(place_images(images, new, ".tif")) == {
+        tmp_path / "x_0000.tif": new / "a_0000.tif",
+        tmp_path / "x_0001.tif": new / "a_0001.tif",
+        tmp_path / "x.json": new / "a.json",
+        tmp_path / "y_0000.tif": new / "b_0000.tif",
+    }
+    labels = {"a": tmp_path / "x.tif"}
+    assert dict(place_labels(labels, new, ".tif")) == {
+        tmp_path / "x.tif": new / "a.tif",
+        tmp_path / "x.json": new / "a.json",
+    }

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 
 def test_prints_and_runs_the_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,140 @@
+"""Names and IDs of datasets, and their places in nnU-Net's three folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
+
+from nnunetv2_dycon.exceptions import UserError
+
+# nnU-Net pads IDs to three digits and takes longer ones as they are.
+_NAME = re.compile(r"Dataset(\d{3,})_(.+)")
+
+
+def dataset_id(name: str) -> int:
+    """The ID of a dataset.
+
+    Args:
+        name: ``Dataset501_NAME``; IDs above 999 have more digits.
+
+    Raises:
+        UserError: when that is not the name of a dataset.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UserError(f"{name} is not the name of a dataset: that is DatasetXXX_NAME with three digits or more")
+    return int(match[1])
+
+
+def dataset_description(name: str) -> str:
+    """What follows the ID in the name of a dataset; a name of another form as it is."""
+    match = _NAME.fullmatch(name)
+    return name if match is None else match[2]
+
+
+def dataset_name_of(name_or_id: str) -> str:
+    """The full name of a dataset.
+
+    Args:
+        name_or_id: the ID, such as ``501``, of a dataset in any of nnU-Net's three folders, or ``Dataset501_NAME``.
+
+    Raises:
+        UserError: when no dataset or more than one has the ID, and when it is neither ID nor name.
+    """
+    if not name_or_id.isdecimal():
+        dataset_id(name_or_id)
+        return name_or_id
+    paths = (nnUNet_raw, nnUNet_preprocessed, nnUNet_results)
+    folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in paths)
+    return _only_one(name_or_id, _names_that_start_with(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
+
+
+def existing_dataset_folder(name_or_id: str) -> Path:
+    """Folder of a dataset in nnUNet_raw.
+
+    Args:
+        name_or_id: an ID such as ``4`` or a name such as ``Dataset004_Hippocampus``.
+
+    Raises:
+        UserError: if there is no such dataset, or more than one with the ID.
+    """
+    raw = raw_folder()
+    names = sorted(folder.name for folder in raw.glob("Dataset*") if folder.is_dir())
+    return raw / _only_one(name_or_id, names, f"nnUNet_raw ({raw}) has", "ID or name")
+
+
+def find_raw_dataset_folder(name: str) -> Path | None:
+    """``nnUNet_raw/DatasetXXX_NAME`` of a full name, or None where the raw data are not on this machine."""
+    folder = raw_folder() / name if nnUNet_raw.is_set() else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def new_dataset_name(name_or_id: str, description: str) -> str:
+    """Full name for a new dataset.
+
+    Args:
+        name_or_id: an ID from 1 to 999, or a name such as ``Dataset501_Hippocampus``.
+        description: what follows the ID where only an ID is given; other characters than letters, digits, ``.``, ``_``
+            and ``-`` are replaced.
+
+    Raises:
+        UserError: if it is neither, or another dataset has the ID already (nnU-Net refuses to choose between them).
+    """
+    if name_or_id.isdecimal() and 1 <= int(name_or_id) <= 999:
+        name = f"Dataset{int(name_or_id):03d}_" + re.sub(r"[^\w.-]", "_", description)
+    elif re.fullmatch(r"Dataset\d{3}_[\w.-]+", name_or_id):
+        name = name_or_id
+    else:
+        raise UserError(f"'{name_or_id}' is no dataset name: give an ID (501) or a name (Dataset501_Hippocampus)")
+    # A longer ID that starts with this one counts too: nnU-Net takes it for this one.
+    taken = [other for other in _names_that_start_with(dataset_id(name)) if other != name]
+    if taken:
+        raise UserError(
+            f"the dataset ID {dataset_id(name)} of {name} is taken by {taken[0]} (in nnUNet_raw, nnUNet_preprocessed "
+            "or nnUNet_results): choose another ID"
+        )
+    return name
+
+
+def raw_folder() -> Path:
+    """The folder ``nnUNet_raw``; a UserError if the environment variable is not set."""
+    return _folder(nnUNet_raw)
+
+
+def preprocessed_folder() -> Path:
+    """The folder ``nnUNet_preprocessed``; a UserError if the environment variable is not set."""
+    return _folder(nnUNet_preprocessed)
+
+
+def results_folder() -> Path:
+    """The folder ``nnUNet_results``; a UserError if the environment variable is not set."""
+    return _folder(nnUNet_results)
+
+
+def _folder(path: Any) -> Path:
+    if not path.is_set():
+        name = path.env_var_name
+        raise UserError(f"the environment variable {name} is not set: export {name}=FOLDER, as for nnU-Net")
+    return Path(path.require())
+
+
+def _names_that_start_with(number: int) -> list[str]:
+    return [str(name) for name in find_candidate_datasets(number)]
+
+
+def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> str:
+    if name_or_id.isdecimal():
+        matches = [(name, _NAME.fullmatch(name)) for name in names]
+        found = [name for name, match in matches if match is not None and int(match[1]) == int(name_or_id)]
+    else:
+        found = [name for name in names if name == name_or_id]
+    if len(found) != 1:
+        number = f"{len(found)} datasets" if found else "no dataset"
+        more = f" ({', '.join(found)}): remove or rename all but one" if found else ""
+        raise UserError(f"{where} {number} with the {key} {name_or_id}{more}")
+    return found[0]

@@ -1,0 +1,77 @@
+"""Datasets as nnUNetv2_plan_and_preprocess leaves them in nnUNet_preprocessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_dycon.datasets.names import dataset_id, dataset_name_of, preprocessed_folder
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import read_json
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """A dataset that nnU-Net has planned.
+
+    Attributes:
+        folder: ``nnUNet_preprocessed/DatasetXXX_NAME``.
+        plans: the contents of its plans file.
+        plans_file: that file.
+        dataset_json: its dataset.json.
+    """
+
+    folder: Path
+    plans: dict[str, Any]
+    plans_file: Path
+    dataset_json: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``DatasetXXX_NAME``."""
+        return self.folder.name
+
+    @property
+    def splits_file(self) -> Path:
+        """Its ``splits_final.json``, which need not be there."""
+        return self.folder / SPLITS_FILE
+
+    @property
+    def plans_manager(self) -> PlansManager:
+        """nnU-Net's view of the plans."""
+        return PlansManager(self.plans)
+
+    def configuration(self, name: str) -> ConfigurationManager:
+        """nnU-Net's view of a configuration such as ``3d_fullres``; a UserError when the plans have no such one."""
+        if name not in self.plans["configurations"]:
+            raise UserError(
+                f"{self.plans_file} has no configuration {name}. It has {', '.join(self.plans['configurations'])}."
+            )
+        return self.plans_manager.get_configuration(name)
+
+
+def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
+    """Read a dataset's plans.
+
+    Args:
+        name_or_id: ``501`` or ``Dataset501_NAME``.
+        plans_identifier: e.g. ``nnUNetPlans``.
+
+    Raises:
+        UserError: when it is not known or not planned.
+    """
+    preprocessed = preprocessed_folder()
+    name = dataset_name_of(name_or_id)
+    folder = preprocessed / name
+    plans_file = folder / f"{plans_identifier}.json"
+    if not plans_file.is_file():
+        raise UserError(
+            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)}, "
+            "or name other plans with -p."
+        )
+    plans = read_json(plans_file, ("plans_name", "configurations"))
+    return PlannedDataset(folder, plans, plans_file, read_json(folder / "dataset.json"))

@@ -1,0 +1,262 @@
+"""Cases of a raw dataset: labeled, for testing, and unlabeled. No scan and no label is opened here."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import read_json
+
+LABELED_FOLDER_NAME = "imagesTr"
+UNLABELED_FOLDER_NAME = "imagesUnlabeled"
+PLAIN_LAYOUT_ENDING = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class LabeledCase:
+    """Files of a labeled case.
+
+    Attributes:
+        images: one a channel, in the order of the channels.
+        label: where its label should be; whether it is there is not looked at.
+    """
+
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass(frozen=True)
+class LabeledDataset:
+    """A labeled dataset on disk.
+
+    Attributes:
+        folder: where it is.
+        training: cases by name, sorted.
+        test: labeled test cases by name; empty where the dataset has no labeled test set.
+        dataset_json: contents of nnU-Net's ``dataset.json``; ``None`` in the layout without one.
+        file_ending: of images and labels.
+    """
+
+    folder: Path
+    training: dict[str, LabeledCase]
+    test: dict[str, LabeledCase]
+    dataset_json: dict[str, Any] | None
+    file_ending: str
+
+    @property
+    def cases(self) -> dict[str, LabeledCase]:
+        """All cases by name."""
+        return self.training | self.test
+
+
+@dataclass(frozen=True)
+class UnlabeledCase:
+    """An unlabeled case of a raw dataset.
+
+    Attributes:
+        identifier: the case identifier, in nnU-Net's sense.
+        images: its image files, ordered by channel.
+        source: ``imagesUnlabeled``, or ``imagesTr`` for a case that splits_final.json puts off limits.
+    """
+
+    identifier: str
+    images: tuple[Path, ...]
+    source: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All raw files: the images, and ``CASE.json`` beside them where nnU-Net reads a TIFF's spacing from it."""
+        spacing = self.images[0].with_name(f"{self.identifier}.json")
+        return (*self.images, spacing) if spacing.is_file() else self.images
+
+
+def read_labeled_dataset(folder: Path) -> LabeledDataset:
+    """List the cases of a labeled dataset.
+
+    Two layouts are understood: nnU-Net's raw layout (``dataset.json``, ``imagesTr``, ``labelsTr`` and, for a labeled
+    test set, ``imagesTs`` with ``labelsTs``; or the file lists in ``dataset.json`` that nnU-Net supports), and a plain
+    one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``.
+
+    Label files are not looked for.
+
+    Raises:
+        UserError: if the folder has neither layout, has no images, or channels of a case are missing.
+    """
+    if (folder / "dataset.json").is_file():
+        dataset = _read_raw_layout(folder)
+    elif (folder / "images").is_dir() and (folder / "labels").is_dir():
+        dataset = _read_plain_layout(folder)
+    else:
+        raise UserError(
+            f"{folder} is no labeled dataset: it needs dataset.json, imagesTr and labelsTr (nnU-Net's raw layout), "
+            f"or images/NAME{PLAIN_LAYOUT_ENDING} and labels/NAME{PLAIN_LAYOUT_ENDING}"
+        )
+    if not dataset.training:
+        raise UserError(f"{folder} has no training images with the file ending {dataset.file_ending}")
+    twice = sorted(dataset.training.keys() & dataset.test.keys())
+    if twice:
+        raise UserError(f"{folder} has the case {twice[0]} both in imagesTr and in imagesTs: rename or remove one")
+    return dataset
+
+
+def number_of_channels(dataset_json: Mapping[str, Any]) -> int:
+    """How many channels each case has, by ``channel_names`` or, in old datasets, ``modality`` of dataset.json."""
+    return len(dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"])
+
+
+def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, tuple[Path, ...]]:
+    """The image files of each labeled case, ordered by channel, as nnU-Net finds them; nothing of the labels."""
+    return {identifier: case.images for identifier, case in _training_cases(raw_dataset_folder, dataset_json).items()}
+
+
+def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
+    """List the cases of ``imagesUnlabeled``, sorted by identifier; none where there is no such folder.
+
+    Hidden files, and a file ``CASE.json`` with the spacing of a TIFF, are not scans.
+
+    Args:
+        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
+        file_ending: of dataset.json, e.g. ``.nii.gz``.
+
+    Raises:
+        UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, and for a gap in a case's channels.
+    """
+    folder = raw_dataset_folder / UNLABELED_FOLDER_NAME
+    images, others = _images_by_case(folder, file_ending)
+    others = [file for file in others if file.suffix != ".json" or file.stem not in images]
+    if others:
+        raise UserError(
+            f"{others[0]} is not named like a scan of this dataset. Name it CASE_0000{file_ending} (one file a "
+            f"channel, as in {LABELED_FOLDER_NAME}), or move it out of {UNLABELED_FOLDER_NAME}."
+        )
+    for identifier, files in images.items():
+        if list(files) != list(range(len(files))):
+            present = ", ".join(f"{channel:04d}" for channel in files)
+            raise UserError(
+                f"{folder}/{identifier}* has the channels {present}: some are missing. Add the missing files or remove "
+                "the case."
+            )
+    return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
+
+
+def find_off_limits_cases(
+    raw_dataset_folder: Path, dataset_json: dict[str, Any], identifiers: Iterable[str]
+) -> list[UnlabeledCase]:
+    """Find the images of cases of the labeled folder whose labels are off limits, sorted by identifier.
+
+    Args:
+        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
+        dataset_json: the dataset's dataset.json.
+        identifiers: the cases that splits_final.json lists under ``"unlabeled"``.
+
+    Raises:
+        UserError: when the dataset has no such case.
+    """
+    wanted = sorted(set(identifiers))
+    if not wanted:
+        return []
+    available = labeled_images(raw_dataset_folder, dataset_json)
+    missing = [identifier for identifier in wanted if identifier not in available]
+    if missing:
+        raise UserError(
+            f'splits_final.json lists {", ".join(missing)} under "unlabeled", but {raw_dataset_folder} has no such '
+            "training case. Correct the names in splits_final.json."
+        )
+    return [UnlabeledCase(identifier, available[identifier], LABELED_FOLDER_NAME) for identifier in wanted]
+
+
+def place_images(images: Mapping[str, Iterable[Path]], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where image files go in a folder of nnU-Net's raw layout.
+
+    Args:
+        images: the image files of each case, ordered by channel.
+        folder: such as ``imagesTr`` of the new dataset.
+        ending: of the files.
+
+    Yields:
+        Each file and its place, with ``CASE.json`` where it is there: nnU-Net reads the spacing of a TIFF from it.
+    """
+    for identifier, files in images.items():
+        for channel, file in enumerate(files):
+            yield file, folder / f"{identifier}_{channel:04d}{ending}"
+            if channel == 0:
+                yield from _place_spacing(file, f"_0000{ending}", folder / f"{identifier}.json")
+
+
+def place_labels(labels: Mapping[str, Path], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where the label file of each case goes, see :func:`place_images`."""
+    for identifier, file in labels.items():
+        yield file, folder / f"{identifier}{ending}"
+        yield from _place_spacing(file, ending, folder / f"{identifier}.json")
+
+
+def _place_spacing(file: Path, ending: str, place: Path) -> Iterator[tuple[Path, Path]]:
+    spacing = file.with_name(f"{file.name[: -len(ending)]}.json")
+    if spacing.is_file():
+        yield spacing, place
+
+
+def _read_raw_layout(folder: Path) -> LabeledDataset:
+    file = folder / "dataset.json"
+    dataset_json = read_json(file, ("channel_names", "labels", "file_ending"))
+    training = dict(sorted(_training_cases(folder, dataset_json).items()))
+    has_labeled_test_set = (folder / "labelsTs").is_dir()
+    test = _cases_of_folder(folder, "imagesTs", "labelsTs", dataset_json["file_ending"]) if has_labeled_test_set else {}
+    channels = number_of_channels(dataset_json)
+    for name, case in (training | test).items():
+        if len(case.images) != channels:
+            raise UserError(
+                f"case {name} of {folder} has {len(case.images)} image file(s), but {file} names {channels} "
+                f"channel(s): add the missing files or correct channel_names"
+            )
+    return LabeledDataset(folder, training, test, dataset_json, dataset_json["file_ending"])
+
+
+def _read_plain_layout(folder: Path) -> LabeledDataset:
+    ending = PLAIN_LAYOUT_ENDING
+    names = sorted(file.name[: -len(ending)] for file in (folder / "images").glob("*" + ending))
+    training = {
+        name: LabeledCase((folder / "images" / (name + ending),), folder / "labels" / (name + ending)) for name in names
+    }
+    return LabeledDataset(folder, training, {}, None, ending)
+
+
+def _training_cases(folder: Path, dataset_json: dict[str, Any]) -> dict[str, LabeledCase]:
+    if "dataset" not in dataset_json:
+        return _cases_of_folder(folder, LABELED_FOLDER_NAME, "labelsTr", dataset_json["file_ending"])
+    # nnU-Net replaces the entries in place.
+    listed = get_filenames_of_train_images_and_targets(str(folder), copy.deepcopy(dataset_json))
+    return {
+        name: LabeledCase(tuple(Path(image) for image in files["images"]), Path(files["label"]))
+        for name, files in listed.items()
+    }
+
+
+def _cases_of_folder(folder: Path, images: str, labels: str, ending: str) -> dict[str, LabeledCase]:
+    found, _ = _images_by_case(folder / images, ending)
+    return {
+        name: LabeledCase(tuple(files.values()), folder / labels / (name + ending)) for name, files in found.items()
+    }
+
+
+def _images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:
+    """The image of each channel of each case, in the order of the channels, and the files that are named otherwise."""
+    name_pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(file_ending)}")
+    images: dict[str, dict[int, Path]] = {}
+    others = []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.name.startswith("."):
+            continue
+        match = name_pattern.fullmatch(file.name)
+        if match is not None:
+            images.setdefault(match[1], {})[int(match[2])] = file
+        else:
+            others.append(file)
+    return images, others

@@ -1,0 +1,94 @@
+"""Folds of a dataset: ``splits_final.json``, with our key ``"unlabeled"`` for cases whose labels are off limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+from nnunetv2_dycon.exceptions import UserError
+
+SPLITS_FILE = "splits_final.json"
+UNLABELED_KEY = "unlabeled"
+_KEYS = {"train", "val"}
+NUMBER_OF_FOLDS = 5
+_SEED = 12345  # nnUNetTrainer.do_split
+
+Split: TypeAlias = dict[str, list[str]]
+
+
+def read_splits(splits_file: Path) -> list[Split]:
+    """The folds of a ``splits_final.json``, none where the file is not there.
+
+    Raises:
+        UserError: if the file is not a list of folds with ``train`` and ``val``.
+    """
+    if not splits_file.is_file():
+        return []
+    try:
+        splits = json.loads(splits_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{splits_file} is not readable as JSON ({error}): correct the file") from error
+    if not (isinstance(splits, list) and all(isinstance(split, dict) and split.keys() >= _KEYS for split in splits)):
+        raise UserError(f"{splits_file} must hold a list of folds, each with the lists 'train' and 'val': correct it")
+    return splits
+
+
+def read_or_make_splits(splits_file: Path, labeled: Iterable[str]) -> list[Split]:
+    """The folds that a training of nnU-Net uses: those of the file or, where it is not there, those it would make.
+
+    Args:
+        splits_file: ``splits_final.json``; may be absent.
+        labeled: the labeled cases.
+
+    Returns:
+        The folds; none where nnU-Net can make none, for which it needs five labeled cases.
+    """
+    labeled = sorted(labeled)
+    if splits_file.is_file() or len(labeled) < NUMBER_OF_FOLDS:
+        return read_splits(splits_file)
+    splits = generate_crossval_split(labeled, seed=_SEED, n_splits=NUMBER_OF_FOLDS)
+    return [{key: [str(case) for case in cases] for key, cases in split.items()} for split in splits]
+
+
+def off_limits_cases_of_all_folds(splits_file: Path) -> list[str]:
+    """All cases that any fold of ``splits_final.json``, which may be absent, lists under ``"unlabeled"``, sorted."""
+    return sorted({case for split in read_splits(splits_file) for case in split.get(UNLABELED_KEY, [])})
+
+
+def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
+    """The cases of the labeled folder that a fold may use without their labels only, sorted.
+
+    nnU-Net ignores the key, so a fold that nnU-Net would make up itself (``all``, or a fold beyond the file) would
+    train on the labels of such cases: that is refused.
+
+    Args:
+        splits_file: ``splits_final.json``; may be absent.
+        fold: the fold that is trained.
+
+    Raises:
+        UserError: for a case that is also in the fold's ``train`` or ``val``, and for a fold that the file lacks while
+            it puts cases off limits.
+    """
+    splits = read_splits(splits_file)
+    if isinstance(fold, str) or fold >= len(splits):
+        cases = off_limits_cases_of_all_folds(splits_file)
+        if cases:
+            raise UserError(
+                f'{splits_file} puts the labels of {len(cases)} cases off limits ("{UNLABELED_KEY}"), but fold {fold} '
+                "is not in the file, and nnU-Net would train on them. Train one of its folds, or add this fold to it."
+            )
+        return []
+    split = splits[fold]
+    cases = sorted(set(split.get(UNLABELED_KEY, [])))
+    for key in ("train", "val"):
+        both = [case for case in cases if case in split[key]]
+        if both:
+            raise UserError(
+                f'Fold {fold} of {splits_file} lists {", ".join(both)} under "{UNLABELED_KEY}" and under "{key}". '
+                "Remove them from one of the two."
+            )
+    return cases

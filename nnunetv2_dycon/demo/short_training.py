@@ -1,0 +1,86 @@
+"""What makes the demo's trainings short: trainers with short epochs, and plans with a small network.
+
+The trainers are written as a user would write trainers of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
+
+PLAIN_TRAINER, DYCON_TRAINER = "nnUNetTrainerDemo", "nnUNetTrainerDyCONDemo"
+FIRST_FEATURES, MOST_FEATURES, BATCH_SIZE = 16, 128, 2
+# The demo trains for some hundred steps, in which nnU-Net learns the lesions late: the teacher is heard after that.
+SETTINGS = {"warmup_fraction": 0.5}
+
+_HEADER = '''"""Trainers of the demo, found by nnU-Net through the environment variable nnUNet_extTrainer.
+
+An own trainer on top of nnUNetTrainerDyCON is made the same way: a class in a file of your own.
+"""
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+'''
+
+_CLASS = '''
+
+class {name}({base}):
+    """{base} with few and short epochs."""
+
+    # nnU-Net reads the names of these arguments: a trainer keeps them.
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device=torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = {epochs}
+        self.num_iterations_per_epoch = {steps}
+        self.num_val_iterations_per_epoch = {validation_steps}
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Skip the validation after training: fold all would predict the cases that were trained on."""
+'''
+
+
+def write_short_trainers(folder: Path, *, epochs: int, steps: int, validation_steps: int) -> None:
+    """Write ``demo_trainers.py`` with :data:`PLAIN_TRAINER` and :data:`DYCON_TRAINER`.
+
+    Args:
+        folder: folder to write into; name it in ``nnUNet_extTrainer``.
+        epochs: number of epochs.
+        steps: training steps an epoch (nnU-Net: 250).
+        validation_steps: validation steps an epoch (nnU-Net: 50).
+    """
+    lengths = {"epochs": epochs, "steps": steps, "validation_steps": validation_steps}
+    classes = [
+        _CLASS.format(name=name, base=base, **lengths)
+        for name, base in ((PLAIN_TRAINER, "nnUNetTrainer"), (DYCON_TRAINER, "nnUNetTrainerDyCON"))
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "demo_trainers.py").write_text("".join([_HEADER, *classes]), encoding="utf-8")
+
+
+def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, identifier: str) -> None:
+    """Write plans with a smaller patch and fewer feature channels beside nnU-Net's own ones.
+
+    The depth of the network and the preprocessed data stay as nnU-Net planned them: with ``data_identifier`` unchanged
+    nothing is preprocessed again. The patch shrinks by one cell of the network's coarsest stage per axis, which keeps
+    it divisible by the strides. DyCON's warm-up is made longer.
+
+    Args:
+        preprocessed_dataset_folder: ``…/nnUNet_preprocessed/DatasetXXX_NAME`` with ``nnUNetPlans.json``.
+        configuration: the configuration to change, such as ``3d_fullres``.
+        identifier: name of the new plans, for the option ``-p`` of nnU-Net's commands.
+    """
+    plans = load_json(str(preprocessed_dataset_folder / "nnUNetPlans.json"))
+    plans["plans_name"] = identifier
+    settings = plans["configurations"][configuration]
+    settings["batch_size"] = BATCH_SIZE
+    settings["dycon"] = SETTINGS
+    network = settings["architecture"]["arch_kwargs"]
+    cell = [math.prod(strides) for strides in zip(*network["strides"], strict=True)]
+    settings["patch_size"] = [max(size - step, step) for size, step in zip(settings["patch_size"], cell, strict=True)]
+    network["features_per_stage"] = [
+        min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(network["n_stages"])
+    ]
+    save_json(plans, str(preprocessed_dataset_folder / f"{identifier}.json"), sort_keys=False)

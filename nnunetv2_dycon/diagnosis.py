@@ -1,0 +1,165 @@
+"""Diagnosis: what the doctor finds of an installation and of a dataset."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.raw_dataset import (
+    LABELED_FOLDER_NAME,
+    UNLABELED_FOLDER_NAME,
+    find_off_limits_cases,
+    find_unlabeled_cases,
+    labeled_images,
+)
+from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import unlabeled_data_folder
+from nnunetv2_dycon.registration import ENVIRONMENT_VARIABLE, export_line, external_trainers_folder
+from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the doctor says about one point.
+
+    Attributes:
+        text: what was found; for a problem, also what to do.
+        is_problem: whether training or prediction would fail or not do what the user expects.
+    """
+
+    text: str
+    is_problem: bool = False
+
+    def __str__(self) -> str:
+        return f"[{'problem' if self.is_problem else 'ok'}] {self.text}"
+
+
+def diagnose_installation() -> Iterator[Finding]:
+    """Look at versions, registration, paths and GPU.
+
+    Yields:
+        The findings, one at a time, as they are made.
+    """
+    yield from _versions()
+    yield from _registration()
+    yield from _paths()
+    yield _gpu()
+
+
+def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str) -> Iterator[Finding]:
+    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened.
+
+    Args:
+        name_or_id: e.g. ``501``.
+        plans_identifier: e.g. ``nnUNetPlans``.
+        configuration: e.g. ``3d_fullres``.
+
+    Yields:
+        The findings, one at a time, as they are made.
+    """
+    try:
+        dataset = read_planned_dataset(name_or_id, plans_identifier)
+        dataset.configuration(configuration)
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+        return
+    yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
+    try:
+        yield from _cases(dataset, configuration)
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+
+
+def _versions() -> Iterator[Finding]:
+    versions = [f"nnunetv2_dycon {__version__}", f"Python {platform.python_version()}"]
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in ("nnunetv2", "torch", "batchgeneratorsv2")]
+    yield Finding(", ".join(versions))
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        yield Finding(
+            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): install the torchvision "
+            "release that belongs to this torch.",
+            is_problem=True,
+        )
+
+
+def _registration() -> Iterator[Finding]:
+    registered = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
+    if external_trainers_folder() not in registered:
+        yield Finding(
+            "nnU-Net does not look for trainers in this package, since nnUNet_extTrainer does not name its folder (the "
+            "start-up file was not read, or the variable was set anew within Python). Run, or add to your shell's "
+            f"start-up file: {export_line()}",
+            is_problem=True,
+        )
+    try:
+        trainer = find_semi_supervised_trainer("nnUNetTrainerDyCON")
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+    else:
+        yield Finding(f"nnU-Net finds {trainer.__name__}")
+
+
+def _paths() -> Iterator[Finding]:
+    for path in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results):
+        name = path.env_var_name
+        if not path.get():
+            yield Finding(f'{name} is not set: export {name}="/path/to/{name}"', is_problem=True)
+        elif not Path(path).is_dir():
+            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_problem=True)
+        elif path is not nnUNet_raw and not os.access(path, os.W_OK):
+            yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
+        else:
+            yield Finding(f"{name}={path}")
+
+
+def _gpu() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding("no CUDA GPU: train with -device cpu (slow) or -device mps")
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return Finding("GPU: " + ", ".join(f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus))
+
+
+def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
+    configuration = dataset.configuration(configuration_name)
+    raw_dataset_folder = find_raw_dataset_folder(dataset.name)
+    if raw_dataset_folder is None:
+        yield Finding(f"the raw data of {dataset.name} are not here: only what is preprocessed can be used")
+        return
+    off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
+    with_label = set(labeled_images(raw_dataset_folder, dataset.dataset_json))
+    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.dataset_json["file_ending"])
+    both = sorted(with_label & {case.identifier for case in unlabeled})
+    unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
+    labeled = with_label - set(off_limits)
+    yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
+    if not unlabeled:
+        place = raw_dataset_folder / UNLABELED_FOLDER_NAME
+        yield Finding(f"there are no scans in {place}: put some there", is_problem=True)
+    if both:
+        places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
+        yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
+    if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
+        yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
+    if not (dataset.folder / configuration.data_identifier).is_dir():
+        command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"
+        yield Finding(f"labeled cases are not preprocessed: {command}", is_problem=True)
+    folder = unlabeled_data_folder(dataset.name, configuration)
+    plans_hash = hash_plans(dataset.plans_manager, configuration)
+    ready = sum(is_current(folder, case, plans_hash, note_times=False) for case in unlabeled)
+    later = "" if ready == len(unlabeled) else "; training will do the others at its start"
+    yield Finding(f"{ready} of {len(unlabeled)} unlabeled cases are preprocessed{later}")

@@ -1,0 +1,151 @@
+"""Reading files with errors that help, and writing files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dycon.exceptions import UserError
+
+
+def read_json(file: Path, required_keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: if the file is missing, is no JSON object or lacks one of the required keys.
+    """
+    if not file.is_file():
+        raise UserError(f"there is no file {file}: check the path")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is not readable as JSON ({error}): correct the file") from error
+    if not isinstance(content, dict):
+        keys = f" with the keys {', '.join(required_keys)}" if required_keys else ""
+        raise UserError(f"{file} must hold a JSON object{keys}: correct the file")
+    missing = [key for key in required_keys if key not in content]
+    if missing:
+        raise UserError(f"{file} lacks the key {' and '.join(missing)}: add it")
+    return content
+
+
+def hash_file(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file's contents."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> None:
+    """Copy each file, or link to it, and make the folders they go to.
+
+    Args:
+        files: pairs of a file and where it goes.
+        link: make symbolic links instead of copies.
+    """
+    for file, target in files:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            target.symlink_to(file.resolve())
+        else:
+            shutil.copyfile(file, target)
+
+
+@contextlib.contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Write a file or folder under another name, so that a kill leaves nothing half-written under its own.
+
+    ::
+
+        with written_aside(file) as partial:
+            partial.write_text(text)
+
+    What killed processes of this machine left of the same target is removed first.
+
+    Args:
+        target: the file or folder to make. A file is replaced; a folder must not be there when the block ends, unless
+            it is empty.
+
+    Yields:
+        A hidden path in the same folder, different for each process. The caller makes a file or folder there. When
+        the block ends it is renamed to ``target``, and when the block raises it is removed.
+    """
+    partial = _partial_path(target)
+    _remove_leftovers(target)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        _remove(partial)
+
+
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """A hidden folder beside ``target`` for files that the caller moves out when they are whole.
+
+    It is another one for each process and is removed in the end, as are remains of killed processes. ``target`` itself
+    need not be made.
+    """
+    partial = _partial_path(target)
+    _remove_leftovers(target)
+    try:
+        partial.mkdir()
+        yield partial
+    finally:
+        _remove(partial)
+
+
+def _partial_path(target: Path) -> Path:
+    # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
+    return target.with_name(f".partial_{_machine()}-{os.getpid()}_{target.name}")
+
+
+def _machine() -> str:
+    return re.sub(r"\W", "", socket.gethostname())
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what processes left that were killed while they wrote the target."""
+    name = re.compile(rf"\.partial_(?:(\w*)-(\d+)_)?{re.escape(target.name)}")
+    with os.scandir(target.parent) as entries:
+        matches = [match for entry in entries if (match := name.fullmatch(entry.name))]
+    for match in matches:
+        machine, process = match.groups()
+        # Processes of other machines cannot be asked whether they are alive.
+        if machine is None or (machine == _machine() and not _is_alive(int(process))):
+            # Another process may be removing the same.
+            with contextlib.suppress(FileNotFoundError):
+                _remove(target.with_name(match[0]))
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        # Nothing of ours is being written: a process of the same number, killed before, left it.
+        return False
+    if os.name == "nt":
+        # Windows has no signal that only asks.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

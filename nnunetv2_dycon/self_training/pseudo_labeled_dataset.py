@@ -1,0 +1,265 @@
+"""A dataset whose unlabeled scans have predictions for labels: the step of self-training that nnU-Net cannot do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchgenerators.utilities.file_and_folder_operations import save_json
+
+from nnunetv2_dycon.datasets.names import (
+    dataset_description,
+    existing_dataset_folder,
+    new_dataset_name,
+    preprocessed_folder,
+    raw_folder,
+)
+from nnunetv2_dycon.datasets.raw_dataset import (
+    UNLABELED_FOLDER_NAME,
+    LabeledDataset,
+    UnlabeledCase,
+    find_unlabeled_cases,
+    number_of_channels,
+    place_images,
+    place_labels,
+    read_labeled_dataset,
+)
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import copy_files, hash_file, read_json, written_aside
+from nnunetv2_dycon.self_training.predictions import check_prediction
+
+RECORD = "self_training.json"
+
+
+@dataclass(frozen=True)
+class PseudoLabeledDataset:
+    """A raw dataset of labeled and pseudo-labeled cases.
+
+    Attributes:
+        folder: ``nnUNet_raw/DatasetXXX_NAME``.
+        labeled: cases with labels of their own, sorted.
+        pseudo_labeled: cases whose labels are predictions, sorted.
+    """
+
+    folder: Path
+    labeled: list[str]
+    pseudo_labeled: list[str]
+
+
+@dataclass(frozen=True)
+class SourceCases:
+    """Labeled and unlabeled cases of the raw dataset that self-training starts from.
+
+    Attributes:
+        labeled: the dataset as nnU-Net sees it.
+        dataset_json: its dataset.json.
+        unlabeled: the cases of ``imagesUnlabeled``, at least one.
+    """
+
+    labeled: LabeledDataset
+    dataset_json: dict[str, Any]
+    unlabeled: list[UnlabeledCase]
+
+
+def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool = True) -> PseudoLabeledDataset:
+    """Make a dataset with pseudo-labels in nnU-Net's folders: raw data, dataset.json and folds.
+
+    Afterwards it takes nnUNetv2_extract_fingerprint, nnUNetv2_move_plans_between_datasets and nnUNetv2_preprocess, as
+    for any plans that come from another dataset. Calling it again changes nothing.
+
+    Args:
+        source: ID or name of the dataset with ``imagesUnlabeled``.
+        predictions: see :func:`write_pseudo_labeled_dataset`, also for errors.
+        output: ID or name of the new dataset.
+        link: see :func:`write_pseudo_labeled_dataset`.
+    """
+    source_raw = existing_dataset_folder(source)
+    name = pseudo_labeled_dataset_name(source_raw.name, output)
+    source_preprocessed, target_preprocessed = preprocessed_folder() / source_raw.name, preprocessed_folder() / name
+    # What is wrong with the folds must be said before the dataset is made.
+    read_source_splits(source_preprocessed / SPLITS_FILE, [])
+    dataset = write_pseudo_labeled_dataset(source_raw, predictions, raw_folder() / name, link=link)
+    write_pseudo_labeled_splits(source_preprocessed, dataset, target_preprocessed)
+    # nnU-Net's planning would do this; plans that are moved need it done.
+    target_preprocessed.mkdir(exist_ok=True)
+    shutil.copyfile(dataset.folder / "dataset.json", target_preprocessed / "dataset.json")
+    return dataset
+
+
+def pseudo_labeled_dataset_name(source_name: str, output: str) -> str:
+    """The full name of the new dataset: ``Dataset502_NAME_self_training`` for the output ``502``.
+
+    Raises:
+        UserError: if the output is neither ID nor name, is the source itself, or another dataset has the ID.
+    """
+    name = new_dataset_name(output, f"{dataset_description(source_name)}_self_training")
+    if name == source_name:
+        raise UserError(f"{name} is the source itself: choose another ID or name with -o")
+    return name
+
+
+def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
+    """List the cases of a raw dataset and check that their files are there. None is opened.
+
+    Raises:
+        UserError: when there are no unlabeled scans, when a case is both labeled and unlabeled, and for missing files.
+    """
+    dataset = read_labeled_dataset(raw_dataset_folder)
+    if dataset.dataset_json is None:
+        raise UserError(f"{raw_dataset_folder} has no dataset.json: bring it into nnU-Net's raw layout first")
+    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.file_ending)
+    if not unlabeled:
+        raise UserError(f"{raw_dataset_folder / UNLABELED_FOLDER_NAME} has no scans: put the unlabeled ones there")
+    both = sorted({case.identifier for case in unlabeled} & dataset.training.keys())
+    if both:
+        raise UserError(
+            f"{raw_dataset_folder}: {', '.join(both)} is both labeled and in {UNLABELED_FOLDER_NAME}: remove one of "
+            "the two"
+        )
+    needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
+    missing = [file for file in needed if not file.is_file()]
+    if missing:
+        raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
+    channels = number_of_channels(dataset.dataset_json)
+    for case in unlabeled:
+        if len(case.images) != channels:
+            raise UserError(
+                f"case {case.identifier} of {raw_dataset_folder / UNLABELED_FOLDER_NAME} has {len(case.images)} of "
+                f"{channels} channels: add the missing files"
+            )
+    return SourceCases(dataset, dataset.dataset_json, unlabeled)
+
+
+def write_pseudo_labeled_dataset(
+    source_raw: Path, predictions: Path, target_raw: Path, *, link: bool = True
+) -> PseudoLabeledDataset:
+    """Make a raw dataset of a dataset's labeled cases and of its unlabeled scans with predictions for labels.
+
+    Source: the recipe of self-training (Lee 2013, "Pseudo-Label"), which nnU-Net's maintainers advise for unlabeled
+    data. A dataset that an earlier call made from the same labeled cases and predictions is left as it is.
+
+    Args:
+        source_raw: raw dataset with ``imagesUnlabeled``.
+        predictions: folder with ``CASE`` plus file ending for each case of ``imagesUnlabeled``, as nnUNetv2_predict
+            writes them. Other files in it are ignored.
+        target_raw: folder to make, ``nnUNet_raw/DatasetXXX_NAME``. ``self_training.json`` in it records where its
+            cases come from.
+        link: make symbolic links to the source's images and labels, not copies. Predictions are always copied.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        UserError: if the source has no unlabeled scans or a case that is both labeled and unlabeled, if files or
+            predictions are missing or damaged, or if the target is something else. Nothing has been written then.
+    """
+    source = read_source_cases(source_raw)
+    ending = source.labeled.file_ending
+    predicted = {case.identifier: predictions / (case.identifier + ending) for case in source.unlabeled}
+    missing = [file for file in predicted.values() if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(predicted)} predictions are missing, {missing[0]} for one: predict all of "
+            f"{UNLABELED_FOLDER_NAME} with nnUNetv2_predict"
+        )
+    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted))
+    record = {
+        "source": source_raw.name,
+        "predictions": origin_of_predictions(predictions),
+        "labeled": dataset.labeled,
+        "pseudo_labeled": dataset.pseudo_labeled,
+        "pseudo_labels_sha256": _hash_files(predicted),
+    }
+    if target_raw.exists():
+        _refuse_another_dataset(target_raw, record)
+        return dataset
+    for file in predicted.values():
+        check_prediction(file, source.dataset_json)
+    dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
+    dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
+    with written_aside(target_raw) as partial:
+        images = {identifier: case.images for identifier, case in source.labeled.training.items()}
+        images |= {case.identifier: case.images for case in source.unlabeled}
+        labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
+        copy_files(place_images(images, partial / "imagesTr", ending), link=link)
+        copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
+        copy_files(place_labels(predicted, partial / "labelsTr", ending))
+        save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
+        save_json(record, str(partial / RECORD), sort_keys=False)
+    return dataset
+
+
+def origin_of_predictions(predictions: Path) -> str:
+    """What the record says of a folder of predictions: dataset, model and fold, wherever nnUNet_results is."""
+    return "/".join(predictions.absolute().parts[-4:])
+
+
+def write_pseudo_labeled_splits(
+    source_preprocessed: Path, dataset: PseudoLabeledDataset, target_preprocessed: Path
+) -> list[Split]:
+    """Write the source's folds for the new dataset: the same validation cases, and all pseudo-labeled ones in training.
+
+    Where the source has no ``splits_final.json`` yet, its folds are those that nnU-Net would make of its labeled
+    cases. With fewer than five labeled cases nnU-Net can make none: nothing is written, and fold ``all``, which needs
+    no file, is the one to train.
+
+    Args:
+        source_preprocessed: ``nnUNet_preprocessed/DatasetXXX_SOURCE``.
+        dataset: the new dataset.
+        target_preprocessed: ``nnUNet_preprocessed/DatasetXXX_NEW``; made where it is not there.
+
+    Returns:
+        The folds, empty where there are none.
+
+    Raises:
+        UserError: where the source's file puts cases off limits, and where the new dataset has other folds already.
+    """
+    splits = read_source_splits(source_preprocessed / SPLITS_FILE, dataset.labeled)
+    splits = [{"train": [*split["train"], *dataset.pseudo_labeled], "val": split["val"]} for split in splits]
+    file = target_preprocessed / SPLITS_FILE
+    if file.is_file():
+        if json.loads(file.read_text(encoding="utf-8")) != splits:
+            raise UserError(f"{file} has other folds than {source_preprocessed / SPLITS_FILE}: remove it to go on")
+    elif splits:
+        target_preprocessed.mkdir(parents=True, exist_ok=True)
+        save_json(splits, str(file), sort_keys=False)
+    return splits
+
+
+def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
+    """The folds of a dataset without pseudo-labels. See :func:`read_or_make_splits`.
+
+    Raises:
+        UserError: where the file puts cases off limits.
+    """
+    if off_limits_cases_of_all_folds(splits_file):
+        raise UserError(
+            f'{splits_file} puts labels off limits ("unlabeled"), which self-training does not support: make a dataset '
+            'with "nnunetv2_dycon simulate" or move those scans to imagesUnlabeled'
+        )
+    return read_or_make_splits(splits_file, labeled)
+
+
+def _refuse_another_dataset(folder: Path, record: Mapping[str, Any]) -> None:
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder} exists and was not made by self-training: choose another dataset ID or name with -o")
+    there = read_json(folder / RECORD)
+    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
+    if different:
+        raise UserError(
+            f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
+            "dataset ID or name with -o, or remove it with its preprocessed data and results"
+        )
+
+
+def _hash_files(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for identifier, file in sorted(files.items()):
+        digest.update(f"{identifier} {hash_file(file)}\n".encode())
+    return digest.hexdigest()
