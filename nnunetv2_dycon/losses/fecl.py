@@ -118,9 +118,8 @@ def fecl_loss(
             loss, gradient = paper_loss_and_gradient(
                 cells,
                 temperature=temperature,
-                gamma=gamma,
-                focal_positives=focal_positives,
-                focal_negatives=focal_negatives,
+                gamma_of_positives=gamma * focal_positives,
+                gamma_of_negatives=gamma * focal_negatives,
                 num_hard_negatives=num_hard_negatives,
                 byte_budget=byte_budget,
                 with_gradient=with_gradient,
@@ -129,8 +128,7 @@ def fecl_loss(
             loss, gradient = official_loss_and_gradient(
                 cells,
                 temperature=temperature,
-                gamma=gamma,
-                focal_positives=focal_positives,
+                gamma=gamma * focal_positives,
                 hard_negative_threshold=hard_negative_threshold,
                 lambda_cross=lambda_cross,
                 byte_budget=byte_budget,
