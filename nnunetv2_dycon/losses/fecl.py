@@ -98,7 +98,9 @@ def fecl_loss(
     if variant not in ("paper", "official"):
         raise ValueError(f"variant must be 'paper' or 'official', not {variant!r}")
     if temperature <= 0 or (variant == "paper" and temperature < SMALLEST_TEMPERATURE):
-        raise ValueError(f"temperature {temperature} is too small")
+        raise ValueError(
+            f"temperature must be positive, and in the paper variant at least {SMALLEST_TEMPERATURE}, not {temperature}"
+        )
     if gamma < 0:
         raise ValueError(f"gamma must not be negative, but is {gamma}")
     if num_hard_negatives < 1:
@@ -118,9 +120,8 @@ def fecl_loss(
             loss, gradient = paper_loss_and_gradient(
                 cells,
                 temperature=temperature,
-                gamma=gamma,
-                focal_positives=focal_positives,
-                focal_negatives=focal_negatives,
+                gamma_of_positives=gamma * focal_positives,
+                gamma_of_negatives=gamma * focal_negatives,
                 num_hard_negatives=num_hard_negatives,
                 byte_budget=byte_budget,
                 with_gradient=with_gradient,
@@ -129,8 +130,7 @@ def fecl_loss(
             loss, gradient = official_loss_and_gradient(
                 cells,
                 temperature=temperature,
-                gamma=gamma,
-                focal_positives=focal_positives,
+                gamma=gamma * focal_positives,
                 hard_negative_threshold=hard_negative_threshold,
                 lambda_cross=lambda_cross,
                 byte_budget=byte_budget,
@@ -187,7 +187,7 @@ class FeCL(nn.Module):
         entropy: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """:func:`fecl_loss` with the options of this module, which has its arguments and errors.
+        """:func:`fecl_loss` with the options of this module; what is None is left out.
 
         Args:
             embeddings: (B, N, D), of unit length.
@@ -199,6 +199,9 @@ class FeCL(nn.Module):
 
         Returns:
             The loss, a scalar.
+
+        Raises:
+            ValueError: if shapes do not match or an option is out of range.
         """
         return fecl_loss(
             embeddings,

@@ -1,4 +1,4 @@
-"""The checked inputs of FeCL and the tiles it works in."""
+"""What both variants of FeCL share: their checked inputs, the tiles they work in and the focal weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from nnunetv2_dycon.losses.numerics import compute_dtype, default_byte_budget, t
 
 # Every tile reads all embeddings and adds to all gradients: with few anchors, that would take longer than the products.
 DEFAULT_ANCHORS = 128
+# Below a focal exponent of 1 the slope is infinite at 0; it is taken no closer to it than this.
+SMALLEST_BASE = 1e-6
 
 
 class Cells(NamedTuple):
@@ -35,19 +37,21 @@ class Cells(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Some anchors of one sample. The masks are 1 or 0 in the type of the embeddings.
+    """Some anchors of one sample. The matrices are of the type of the embeddings and are the next tile's too.
 
     Attributes:
         sample: index into the batch.
         rows: the anchors.
-        positive: (T, N), cells of the anchor's label, without itself and ignored cells.
-        negative: (T, N), cells of another label, without ignored cells.
+        positive: (T, N), 1 for cells of the anchor's label, 0 for itself, ignored cells and the rest.
+        negative: (T, N), 1 for cells of another label, 0 for ignored cells and the rest.
+        work: further (T, N) matrices to write into: new memory takes several times as long as what is in the cache.
     """
 
     sample: int
     rows: slice
     positive: Tensor
     negative: Tensor
+    work: list[Tensor]
 
 
 def prepare_cells(
@@ -58,29 +62,18 @@ def prepare_cells(
     entropy: Tensor | None,
     weights: Tensor | None,
 ) -> Cells:
-    """Check the inputs of FeCL and bring them to one type.
-
-    Args:
-        embeddings: (B, N, D).
-        labels: (B, N).
-        teacher_embeddings: (B, N, D) or None.
-        teacher_mask: (B, N) or None.
-        entropy: (B, N) or None.
-        weights: (B, N) or None.
-
-    Returns:
-        The cells.
+    """Check the inputs of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss` and bring them to one type.
 
     Raises:
         ValueError: if a shape does not match.
     """
     if embeddings.ndim != 3:
         raise ValueError(f"embeddings must be (B, N, D), not {tuple(embeddings.shape)}")
-    _check("labels", labels, embeddings.shape[:2])
-    _check("teacher_embeddings", teacher_embeddings, embeddings.shape)
-    _check("teacher_mask", teacher_mask, embeddings.shape[:2])
-    _check("entropy", entropy, embeddings.shape[:2])
-    _check("weights", weights, embeddings.shape[:2])
+    _check_shape("labels", labels, embeddings.shape[:2])
+    _check_shape("teacher_embeddings", teacher_embeddings, embeddings.shape)
+    _check_shape("teacher_mask", teacher_mask, embeddings.shape[:2])
+    _check_shape("entropy", entropy, embeddings.shape[:2])
+    _check_shape("weights", weights, embeddings.shape[:2])
 
     dtype = compute_dtype(embeddings)
     weights = torch.ones(labels.shape, dtype=dtype, device=labels.device) if weights is None else weights.to(dtype)
@@ -100,79 +93,56 @@ def prepare_cells(
     )
 
 
-def tiles(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[Tile]:
+def tiles(cells: Cells, num_work: int, byte_budget: int | None) -> Iterator[Tile]:
     """Cut the anchors of every sample into tiles.
 
     Args:
         cells: the cells.
-        matrices: how many (T, N) matrices the work on a tile needs at a time, the two masks included.
-        byte_budget: bytes they may take together. None chooses by device, but no fewer than DEFAULT_ANCHORS anchors.
+        num_work: how many matrices a tile is to have beside its masks.
+        byte_budget: bytes that the matrices of a tile may take together. None chooses by device, but no fewer than
+            DEFAULT_ANCHORS anchors.
 
     Yields:
-        The tiles, sample by sample, in order. The masks of a tile are overwritten by the next.
+        The tiles, sample by sample, in order.
     """
-    work = WorkMatrices(cells)
-    for sample, rows in tile_rows(cells, matrices, byte_budget):
-        classes = cells.classes[sample]
-        num_anchors = rows.stop - rows.start
-        # Masks of the embeddings' type, made without a step over booleans, cost a tenth of that on a CPU.
-        positive = torch.eq(classes[rows, None], classes, out=work.take("positive", num_anchors))
-        negative = torch.sub((classes >= 0).to(classes.dtype), positive, out=work.take("negative", num_anchors))
-        positive.diagonal(rows.start).zero_()
-        yield Tile(sample, rows, positive, negative)
-
-
-class WorkMatrices:
-    """Matrices that the work on one tile leaves to the next.
-
-    Writing into new memory takes several times as long as into memory that is in the cache.
-
-    Args:
-        cells: the cells.
-    """
-
-    def __init__(self, cells: Cells) -> None:
-        self._like = cells.embeddings
-        self._matrices: dict[str, Tensor] = {}
-
-    def take(self, name: str, num_anchors: int) -> Tensor:
-        """The matrix of that name, with whatever the tile before left in it.
-
-        Args:
-            name: of the matrix.
-            num_anchors: rows; no more than in the first call for this name.
-
-        Returns:
-            (T, N), contiguous.
-        """
-        if name not in self._matrices:
-            self._matrices[name] = self._like.new_empty(num_anchors, self._like.shape[1])
-        return self._matrices[name][:num_anchors]
-
-
-def tile_rows(cells: Cells, matrices: int, byte_budget: int | None) -> Iterator[tuple[int, slice]]:
-    """Cut the anchors of every sample into tiles, without making masks.
-
-    Args:
-        cells: the cells.
-        matrices: see :func:`tiles`.
-        byte_budget: see :func:`tiles`.
-
-    Yields:
-        Index of the sample and its anchors.
-    """
-    batch, num_cells, _ = cells.embeddings.shape
-    bytes_per_anchor = max(1, matrices * num_cells * cells.embeddings.itemsize)
+    num_cells = cells.embeddings.shape[1]
+    # One more for what the work allocates itself.
+    bytes_per_anchor = max(1, (num_work + 3) * num_cells * cells.embeddings.itemsize)
     if byte_budget is None:
         length = max(DEFAULT_ANCHORS, tile_length(bytes_per_anchor, default_byte_budget(cells.embeddings)))
     else:
         length = tile_length(bytes_per_anchor, byte_budget)
-    for sample in range(batch):
+    matrices = [cells.embeddings.new_empty(min(length, num_cells), num_cells) for _ in range(num_work + 2)]
+    for sample, classes in enumerate(cells.classes):
+        valid = (classes >= 0).to(classes.dtype)
         for start in range(0, num_cells, length):
-            yield sample, slice(start, min(start + length, num_cells))
+            rows = slice(start, min(start + length, num_cells))
+            positive, negative, *work = (matrix[: rows.stop - start] for matrix in matrices)
+            # Masks of the embeddings' type, made without a step over booleans, cost a tenth of that on a CPU.
+            torch.eq(classes[rows, None], classes, out=positive)
+            torch.sub(valid, positive, out=negative)
+            positive.diagonal(start).zero_()
+            yield Tile(sample, rows, positive, negative, work)
 
 
-def _check(name: str, tensor: Tensor | None, shape: torch.Size) -> None:
+def focal_weights(
+    base: Tensor, mask: Tensor, gamma: float, out: Tensor, slope_out: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """``base ** gamma`` and its slope divided by `gamma`, where `mask` is 1, else 0, for a base >= 0.
+
+    Results are written to `out`, which may be `base`, and `slope_out`. A `gamma` of 0 has no slope.
+    """
+    if gamma == 0:
+        return mask, None
+    # No power for the default of 2: each further pass over the matrix costs as much as the product.
+    power = base if gamma == 2 else base.clamp_min(SMALLEST_BASE if gamma < 1 else 0).pow_(gamma - 1)
+    slope = torch.mul(power, mask, out=slope_out)
+    if gamma <= 1:
+        slope *= base.sign()
+    return torch.mul(base, slope, out=out), slope
+
+
+def _check_shape(name: str, tensor: Tensor | None, shape: torch.Size) -> None:
     if tensor is not None and tensor.shape != shape:
         raise ValueError(f"{name} must be of shape {tuple(shape)}, not {tuple(tensor.shape)}")
 

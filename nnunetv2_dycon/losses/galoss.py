@@ -1,7 +1,8 @@
 """GALoss (Qi et al., ECCV 2024): Dice and cross-entropy whose gradients do not drown rare classes.
 
-Source: "Gradient-Aware for Class-Imbalanced Semi-supervised Medical Image Segmentation" and its released code. Both
-losses compute in float32 (float64 for float64 logits), also under autocast, and never wait for the device.
+For classes (softmax). Source: "Gradient-Aware for Class-Imbalanced Semi-supervised Medical Image Segmentation" and its
+released code. Both losses compute in float32 (float64 for float64 logits), also under autocast, and never wait for the
+device.
 """
 
 from __future__ import annotations

@@ -42,7 +42,20 @@ class UnCL(nn.Module):
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor, beta: float, *, mask: Tensor | None = None
     ) -> Tensor:
-        """:func:`uncl_loss` with the options of this module; see :func:`uncl_terms` for arguments and errors."""
+        """:func:`uncl_loss` with the options of this module.
+
+        Args:
+            student_logits: (B, C, *spatial), any floating point type.
+            teacher_logits: as `student_logits`; receives no gradient.
+            beta: strength of the uncertainty weighting, >= 0, at this moment of the training.
+            mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0. None counts every voxel alike.
+
+        Returns:
+            The loss, a scalar.
+
+        Raises:
+            ValueError: if shapes do not match, or `beta` or an option is out of range.
+        """
         return uncl_loss(
             student_logits,
             teacher_logits,
@@ -82,14 +95,8 @@ def uncl_loss(
 ) -> Tensor:
     """UnCL: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`.
 
-    Args:
-        student_logits: see :func:`uncl_terms`.
-        teacher_logits: see :func:`uncl_terms`.
-        beta: see :func:`uncl_terms`.
-        labels: see :func:`uncl_terms`.
-        mask: see :func:`uncl_terms`.
-        normalization: see :func:`uncl_terms`.
-        entropy_weight: factor of the entropy term; 1 is the loss of the paper.
+    An `entropy_weight` of 1 is the loss of the paper. The other arguments, and the errors, are those of
+    :func:`uncl_terms`.
 
     Returns:
         The loss, a scalar.
@@ -187,7 +194,7 @@ def _distribution(logits: Tensor, labels: LabelSpace) -> _Distribution:
     return _Distribution(probability, shifted.sub_(mean), partition.log_().sub_(mean).squeeze(1))
 
 
-def _scale(student: _Distribution, teacher: _Distribution, beta: float) -> Tensor:
+def _voxel_weights(student: _Distribution, teacher: _Distribution, beta: float) -> Tensor:
     """``1 / (exp(beta Hs) + exp(beta Ht))``, (B, V).
 
     The entropies of many regions may overflow an exponential; the quotient is then zero, which is its value in float32.
@@ -223,7 +230,7 @@ class _UnCL(torch.autograd.Function):
             tile = slice(start, start + length)
             student = _distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
-            weights = _scale(student, teacher, beta)
+            weights = _voxel_weights(student, teacher, beta)
             voxels = None if mask is None else mask[:, tile].to(dtype)
             if voxels is not None:
                 weights *= voxels
@@ -267,24 +274,24 @@ class _UnCL(torch.autograd.Function):
             tile = slice(start, start + length)
             student = _distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
-            scale = _scale(student, teacher, beta)
+            weights = _voxel_weights(student, teacher, beta)
             difference = student.probability - teacher.probability
             # By a voxel's weight, and by the student's probabilities at a given weight.
             by_probability = difference * by_difference
             by_weight = (difference * by_probability).sum(1)
             # d weight / d Hs = -beta exp(beta Hs) weight^2, where exp(beta Hs) weight is a sigmoid.
             share = torch.sigmoid(beta * (student.entropy - teacher.entropy))
-            by_entropy = by_weight.mul_(scale).mul_(share).mul_(-beta) + entropy_gradient
-            scale.mul_(2)
+            by_entropy = by_weight.mul_(weights).mul_(share).mul_(-beta) + entropy_gradient
+            weights.mul_(2)
             if mask is not None:
                 by_entropy *= mask[:, tile]
-                scale *= mask[:, tile]
+                weights *= mask[:, tile]
             if isinstance(labels, Regions):
                 slope = student.probability * (1 - student.probability)
             else:
                 slope = student.probability
                 by_probability -= (slope * by_probability).sum(1, keepdim=True)
-            by_probability *= scale.unsqueeze(1)
+            by_probability *= weights.unsqueeze(1)
             by_probability -= student.surplus * by_entropy.unsqueeze(1)
             torch.mul(by_probability, slope, out=gradient[:, :, tile])
         return gradient.view(student_logits.shape), None, None, None, None, None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nnunetv2_dycon.losses.fecl import fecl_loss
+from nnunetv2_dycon.losses.fecl import FeCL, fecl_loss
 from tests.losses.fecl_inputs import VARIANTS, random_inputs, to, value_and_gradient
 
 
@@ -136,6 +136,28 @@ def test_value_is_the_same_without_a_gradient(variant: str) -> None:
         loss = fecl_loss(**inputs, variant=variant)
     assert torch.equal(loss, expected)
     assert not loss.requires_grad
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 0.2, "gamma": 1.5, "focal_positives": False, "num_hard_negatives": 2},
+        {"focal_negatives": False},
+        {"variant": "official", "hard_negative_threshold": 0.2, "lambda_cross": 0.5},
+    ],
+)
+def test_the_module_computes_the_function_with_its_options(options: dict[str, Any]) -> None:
+    inputs = random_inputs()
+    expected = fecl_loss(**inputs, **options)
+    assert torch.equal(FeCL(**options)(**inputs), expected)
+    assert options == {} or expected != fecl_loss(**inputs, variant=options.get("variant", "paper"))
+
+
+def test_an_option_of_the_module_can_change() -> None:
+    inputs, fecl = random_inputs(), FeCL(variant="official")
+    fecl.hard_negative_threshold = 0.2
+    assert torch.equal(fecl(**inputs), fecl_loss(**inputs, variant="official", hard_negative_threshold=0.2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
-from nnunetv2_dycon.losses.uncl import uncl_loss, uncl_terms
+from nnunetv2_dycon.losses.uncl import UnCL, uncl_loss, uncl_terms
 from tests.losses.largest_tensor import LargestTensor
 from tests.losses.plain_uncl import plain_uncl_terms
 
@@ -99,6 +100,14 @@ def test_loss_is_the_weighted_sum_of_the_terms() -> None:
     torch.testing.assert_close(uncl_loss(student, teacher, 2.0), terms.distance + 2.0 * terms.entropy)
     loss = uncl_loss(student, teacher, 2.0, entropy_weight=0.02)
     torch.testing.assert_close(loss, terms.distance + 0.04 * terms.entropy)
+
+
+@pytest.mark.parametrize("options", [{"labels": Regions()}, {"normalization": "classes"}, {"entropy_weight": 0.02}])
+def test_the_module_computes_the_function_with_its_options(options: dict[str, Any]) -> None:
+    student, teacher, mask = logits(2, 3, 4, 4), logits(2, 3, 4, 4, seed=1), logits(2, 1, 4, 4, seed=2) > 0
+    expected = uncl_loss(student, teacher, 2.0, mask=mask, **options)
+    assert torch.equal(UnCL(**options)(student, teacher, 2.0, mask=mask), expected)
+    assert expected != uncl_loss(student, teacher, 2.0, mask=mask)
 
 
 def test_only_the_student_receives_a_gradient() -> None:
