@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.label_efficiency.hidden_labels import open_hidden_labels
+from benchmarks.label_efficiency.presets import CONFIGURATION
+from benchmarks.label_efficiency.runs import read_json_file
+from nnunetv2_dycon.dataset_conversion.simulate import RECORD
+from nnunetv2_dycon.dataset_conversion.source_dataset import read_source_dataset
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
@@ -18,6 +24,35 @@ from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
 from nnunetv2_dycon.training.loss.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
 from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+
+
+def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str, Any], folder: Path) -> None:
+    """Preprocess the unlabeled cases with their labels, into a folder that no other arm knows.
+
+    Args:
+        raw: the raw dataset that the benchmark made; its record tells where the labels are.
+        plans: of the training.
+        dataset_json: the dataset's dataset.json.
+        folder: where to; cases that are there are left.
+    """
+    record = read_json_file(raw / RECORD)
+    source = read_source_dataset(Path(record["source"]))
+    plans_manager = PlansManager(plans)
+    configuration = plans_manager.get_configuration(CONFIGURATION)
+    preprocessor = configuration.preprocessor_class(verbose=False)
+    folder.mkdir(exist_ok=True)
+    for name in record["unlabeled"]:
+        case = source.cases[name]
+        # Written last of a case.
+        if not (folder / f"{name}.pkl").is_file():
+            preprocessor.run_case_save(
+                str(folder / name),
+                [str(image) for image in case.images],
+                str(case.label),
+                plans_manager,
+                configuration,
+                dataset_json,
+            )
 
 
 class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
@@ -109,7 +144,7 @@ class OracleDataset(nnUNetUnlabeledDataset):
 
     def __init__(self, folder: str, identifiers: list[str], hidden_labels_folder: Path) -> None:
         super().__init__(folder, identifiers)
-        self.hidden_labels = open_hidden_labels(hidden_labels_folder, identifiers)
+        self.hidden_labels = nnUNetDatasetBlosc2(str(hidden_labels_folder), identifiers)
 
     def load_case(self, identifier: str) -> tuple:
         """See nnUNetUnlabeledDataset; the segmentation is the hidden one."""

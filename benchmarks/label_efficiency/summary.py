@@ -8,18 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
-from benchmarks.label_efficiency.bootstrap import Difference, paired_bootstrap
-from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
-from benchmarks.label_efficiency.label_savings import LabelSavings, gap_closed, label_savings
-from benchmarks.label_efficiency.metrics import METRICS
-from benchmarks.label_efficiency.records import Record
+from benchmarks.label_efficiency.datasets import ALL
+from benchmarks.label_efficiency.runs import Record
 from benchmarks.label_efficiency.scores import (
+    METRICS,
+    Difference,
+    LabelSavings,
     case_scores,
     count_undefined,
     dice_gained_in_last_quarter,
+    gap_closed,
+    label_savings,
     mean_of_runs,
+    paired_bootstrap,
+    pseudo_dice_gained_in_last_quarter,
 )
-from benchmarks.label_efficiency.source import ALL
 
 MAIN_METRIC = "dice"
 
@@ -160,7 +163,7 @@ def _summarise_arm(
         else None,
         savings=label_savings(score, first.number_of_labels, curve) if comparable and curve else None,
         pseudo_dice_gained=_mean_of_known(
-            [pseudo_dice_gained_at_the_end(record.content["curves"]["mean_fg_dice"]) for record in group]
+            [pseudo_dice_gained_in_last_quarter(record.content["curves"]["mean_fg_dice"]) for record in group]
         ),
         dice_gained=_mean_of_known([dice_gained_in_last_quarter(record) for record in group]),
         training_seconds=float(np.mean([record.content["training_seconds"] for record in group])),
