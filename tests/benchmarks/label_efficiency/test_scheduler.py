@@ -17,10 +17,10 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from benchmarks.label_efficiency import do_run
-from benchmarks.label_efficiency.claims import STALE_SECONDS, Claim
-from benchmarks.label_efficiency.run import Run
-from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, run_here
+from benchmarks.label_efficiency import scheduler
+from benchmarks.label_efficiency.claims import Claim
+from benchmarks.label_efficiency.runs import Run, Workspace, read_records
+from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, killed_owner, run_here
 
 ARMS = ("nnUNet", "DyCON", "EntropyMinimisation")
 OPTIONS = ("--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD))
@@ -119,7 +119,7 @@ def test_no_label_of_an_unlabeled_case_is_in_the_workspace(finished_workspace: P
 
 
 def test_done_runs_are_skipped(finished_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(do_run, "_run_process", None)
+    monkeypatch.setattr(scheduler, "_run_worker", None)
     files = [finished_workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json" for arm in ARMS]
     before = [file.stat().st_mtime_ns for file in files]
     assert run_command(finished_workspace, *OPTIONS) == 0
@@ -173,14 +173,18 @@ def test_failed_run_does_not_stop_the_next_one(
         started.append(run)
         return 3
 
-    monkeypatch.setattr(do_run, "_run_process", fail)
+    monkeypatch.setattr(scheduler, "_run_worker", fail)
     assert run_command(workspace, "--budgets", "2", "--arms", "nnUNet", "DyCON", "--seeds", "1") == 1
     assert [run.arm.name for run in started] == ["nnUNet", "DyCON"]
     assert all(json.loads(run.failure_file.read_text())["exit_code"] == 3 for run in started)
 
 
-def test_claimed_run_is_left_to_its_owner_and_taken_over_when_told(
-    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_claimed_run_is_left_to_its_owner(
+    finished_workspace: Path,
+    run_command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(finished_workspace, workspace, symlinks=True)
@@ -188,22 +192,41 @@ def test_claimed_run_is_left_to_its_owner_and_taken_over_when_told(
 
     def succeed(run: Run, _: object) -> int:
         started.append(run)
+        assert run.claim.is_held()
         run.record_file.write_text("{}")
         return 0
 
-    monkeypatch.setattr(do_run, "_run_process", succeed)
+    monkeypatch.setattr(scheduler, "_run_worker", succeed)
     options = ("--budgets", "2", "--arms", "nnUNet", "--seeds", "1")
     claim = Claim(workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_1" / "claim")
     assert claim.take()
     with claim:
-        assert run_command(workspace, *options) == 0
-        assert not started
-        old = time.time() - STALE_SECONDS - 1
-        os.utime(claim.file, (old, old))
-        assert run_command(workspace, *options) == 1
-        assert not started
+        assert run_command(workspace, *options, "--list") == 0
         assert run_command(workspace, *options, "--take-over") == 0
+        assert f"claimed by process {os.getpid()}" in capsys.readouterr().out
+        assert not started
+    assert run_command(workspace, *options) == 0
     assert [(run.arm.name, run.seed) for run in started] == [("nnUNet", 1)]
+    assert not claim.is_held()
+
+
+def test_run_of_a_process_that_died_is_interrupted_and_goes_on(
+    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished_workspace, workspace, symlinks=True)
+    (run,) = [
+        record.run
+        for record in read_records(Workspace(workspace))
+        if (record.run.arm.name, record.run.seed) == ("nnUNet", 0)
+    ]
+    run.record_file.unlink()
+    with killed_owner(run.claim.file):
+        assert run.state() == "claimed"
+    assert run.state() == "interrupted"
+    monkeypatch.setattr(scheduler, "_run_worker", lambda run, _: run.record_file.write_text("{}") and 0)
+    assert run_command(workspace, "--budgets", "2", "--arms", "nnUNet") == 0
+    assert run.state() == "done"
 
 
 def test_self_training_trains_on_predicted_labels(
@@ -211,7 +234,7 @@ def test_self_training_trains_on_predicted_labels(
 ) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(finished_workspace, workspace, symlinks=True)
-    with patch.object(do_run, "_run_process", run_here):
+    with patch.object(scheduler, "_run_worker", run_here):
         assert run_command(workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
     folder = workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
     record = record_of(workspace, "SelfTraining")
@@ -266,6 +289,7 @@ def test_other_presets_need_another_place(
         (["--budgets", "2"], "no arms"),
         (["--budgets", "2", "--arms", "nnUNet", "--only", "1"], "--only must be a number from 0 to 0"),
         (["--budgets", "2", "--arms", "nnUNet", "--define", "nnUNet", "nnUNetTrainer"], "taken by another arm"),
+        (["--budgets", "2", "--define", "a/b", "nnUNetTrainer"], "cannot name an arm"),
         (["--budgets", "2", "--arms", "nnUNet", "--steps", "0"], "--steps must be at least 1"),
     ],
 )
