@@ -117,16 +117,15 @@ def _runs(
 
 def _preset(options: argparse.Namespace) -> Preset:
     names = ("epochs", "steps", "validation_steps", "patch_size", "features", "convolutions")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name, value in given.items():
         if min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
     preset = PRESETS[options.preset]
-    return replace(
-        preset,
-        bfloat16_on_cpu=preset.bfloat16_on_cpu and not options.float32,
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()},
-    )
+    changes: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    return replace(preset, bfloat16_on_cpu=preset.bfloat16_on_cpu and not options.float32, **changes)
 
 
 def _keep_preset(workspace: Workspace, source: Source, preset: Preset) -> None:

@@ -69,15 +69,14 @@ def compare_files(
 def _compare_masks(
     prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
 ) -> dict[str, float | None]:
-    if not prediction.any() and not reference.any():
-        return dict.fromkeys(METRICS)
-    overlap = {"dice": float(binary.dc(prediction, reference)), "jaccard": float(binary.jc(prediction, reference))}
-    if not prediction.any() or not reference.any():
-        return overlap | dict.fromkeys(DISTANCE_METRICS)
-    return overlap | {
-        "hd95": float(binary.hd95(prediction, reference, spacing)),
-        "asd": float(binary.asd(prediction, reference, spacing)),
-    }
+    values: dict[str, float | None] = dict.fromkeys(METRICS)
+    if prediction.any() or reference.any():
+        values["dice"] = float(binary.dc(prediction, reference))
+        values["jaccard"] = float(binary.jc(prediction, reference))
+    if prediction.any() and reference.any():
+        values["hd95"] = float(binary.hd95(prediction, reference, spacing))
+        values["asd"] = float(binary.asd(prediction, reference, spacing))
+    return values
 
 
 def case_scores(records: Sequence[Record], metric: str, classes: Sequence[str] | None = None) -> np.ndarray:

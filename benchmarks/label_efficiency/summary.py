@@ -137,8 +137,11 @@ def _summarise_arm(
     difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
     is_method = first.run.arm.name == METHOD_ARM
     lead, seeds_of_lead = (None, 0) if is_method or method is None else _difference(method, group)
-    comparable = not is_reference and score is not None
-    reference_score = curve.get(first.number_of_labels)
+    savings, closed = None, None
+    if not is_reference and score is not None and curve:
+        savings = label_savings(score, first.number_of_labels, curve)
+        if first.number_of_labels in curve and with_all is not None:
+            closed = gap_closed(score, curve[first.number_of_labels], with_all)
     classes = list(next(iter(first.metrics.values())))
     return ArmSummary(
         dataset=first.run.dataset,
@@ -158,10 +161,8 @@ def _summarise_arm(
         compared_seeds=compared,
         lead_of_method=lead,
         seeds_of_lead=seeds_of_lead,
-        gap_closed=gap_closed(score, reference_score, with_all)
-        if comparable and reference_score is not None and with_all is not None
-        else None,
-        savings=label_savings(score, first.number_of_labels, curve) if comparable and curve else None,
+        gap_closed=closed,
+        savings=savings,
         pseudo_dice_gained=_mean_of_known(
             [pseudo_dice_gained_in_last_quarter(record.content["curves"]["mean_fg_dice"]) for record in group]
         ),

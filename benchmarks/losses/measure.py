@@ -56,20 +56,20 @@ class Case:
         """
         generator = torch.Generator().manual_seed(0)
         if self.loss == "FeCL":
-            shape = (BATCH, self.size, CHANNELS)
+            cells = (BATCH, self.size, CHANNELS)
             # An offset makes cosines positive as those of a trained network's cells are, so that no term is idle.
-            student = normalize(torch.randn(shape, generator=generator) + 1, dim=2).to(device)
-            teacher = normalize(torch.randn(shape, generator=generator) + 1, dim=2).to(device)
-            labels = torch.randint(0, CLASSES, shape[:2], generator=generator).to(device)
+            student = normalize(torch.randn(cells, generator=generator) + 1, dim=2).to(device)
+            teacher = normalize(torch.randn(cells, generator=generator) + 1, dim=2).to(device)
+            labels = torch.randint(0, CLASSES, cells[:2], generator=generator).to(device)
             functions = {
                 REFERENCE: lambda: fecl_reference(student, labels, teacher_embeddings=teacher),
                 "official": lambda: fecl_loss(student, labels, teacher_embeddings=teacher, variant="official"),
                 "paper": lambda: fecl_loss(student, labels, teacher_embeddings=teacher, variant="paper"),
             }
         else:
-            shape = (BATCH, CLASSES, self.size, self.size, self.size)
-            student = torch.randn(shape, generator=generator).to(device)
-            teacher = torch.randn(shape, generator=generator).to(device)
+            volume = (BATCH, CLASSES, self.size, self.size, self.size)
+            student = torch.randn(volume, generator=generator).to(device)
+            teacher = torch.randn(volume, generator=generator).to(device)
             functions = {
                 REFERENCE: lambda: uncl_reference(student, teacher, 1.0),
                 "package": lambda: uncl_loss(student, teacher, 1.0),

@@ -16,13 +16,12 @@ from benchmarks.label_efficiency.arms import (
     settings_in_force,
 )
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
-from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD
+from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE
 
+DYCON = find_trainer_class("nnUNetTrainerDyCON")
 NOT_YET_IN_THE_PACKAGE = ("GACPS", "CML")
-NEW_METHOD = '''
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
-
+NEW_METHOD = f'''
+{IMPORT_BASE}
 class nnUNetTrainerShiny(nnUNetTrainerSemiSupervised):
     """A method that shines.
 
@@ -54,15 +53,15 @@ def test_baselines_of_the_paper(name: str) -> None:
 
 
 def test_ablations_differ_from_the_defaults() -> None:
-    defaults = settings_in_force(nnUNetTrainerDyCON, {})
+    defaults = settings_in_force(DYCON, {})
     for arm in ARMS.values():
         if arm.group == "ablation" and arm.name != "Oracle":
-            assert settings_in_force(nnUNetTrainerDyCON, arm.settings) != defaults, arm.name
+            assert settings_in_force(DYCON, arm.settings) != defaults, arm.name
 
 
 def test_plans_of_an_arm_carry_its_settings_under_its_name() -> None:
     plans = {"plans_name": "nnUNetPlansBenchmark", "configurations": {"3d_fullres": {"batch_size": 2}}}
-    changed = plans_of_arm(plans, ARMS["Beta1"], nnUNetTrainerDyCON)
+    changed = plans_of_arm(plans, ARMS["Beta1"], DYCON)
     assert changed["plans_name"] == "nnUNetPlansBenchmark_Beta1"
     assert changed["configurations"]["3d_fullres"]["dycon"] == {"beta_max": 1.0, "beta_min": 1.0}
     assert "dycon" not in plans["configurations"]["3d_fullres"]
@@ -129,8 +128,6 @@ def test_definitions_that_make_no_sense(words: list[str], message: str) -> None:
 
 def test_file_without_a_method(tmp_path: Path) -> None:
     file = tmp_path / "nothing.py"
-    file.write_text(
-        "from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised\n"
-    )
+    file.write_text(IMPORT_BASE)
     with pytest.raises(UserError, match="defines no subclass"):
         arms_of_file(file)

@@ -20,21 +20,20 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from benchmarks.label_efficiency import scheduler
 from benchmarks.label_efficiency.claims import Claim
 from benchmarks.label_efficiency.runs import Run, Workspace, read_records
-from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, killed_owner, run_here
+from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE, Command, killed_owner, run_here
 
 ARMS = ("nnUNet", "DyCON", "EntropyMinimisation")
 OPTIONS = ("--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD))
 
-METHOD_THAT_DIES = """
+METHOD_THAT_DIES = f"""
 import os, signal
 from pathlib import Path
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
-
+{IMPORT_BASE}
 class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
     terms = ("none",)
 
     def term_weights(self):
-        return {"none": 0.0}
+        return {{"none": 0.0}}
 
     def on_train_epoch_start(self):
         super().on_train_epoch_start()

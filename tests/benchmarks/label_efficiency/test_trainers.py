@@ -17,8 +17,9 @@ from benchmarks.label_efficiency.trainers import (
     make_bfloat16_trainer,
 )
 from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, read_curves
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.find_trainer import find_trainer
 
+nnUNetTrainerDyCON = find_trainer("nnUNetTrainerDyCON")
 MakeTrainer = Callable[..., nnUNetTrainer]
 PRESET = replace(PRESETS["hippocampus"], epochs=30, steps=7, validation_steps=4, initial_learning_rate=0.02)
 
