@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.common.measuring_process import REPOSITORY
+from benchmarks import REPOSITORY
 
 # What each runs where only the working of it is of interest.
 _QUICK = {

@@ -14,9 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.common.measuring_process import run_measurement
+from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import describe_machine, write_json
-from benchmarks.data_loading.cases import CASES, DEFAULT_CASES
+from benchmarks.data_loading.measure import CASES, DEFAULT_CASES
 from benchmarks.data_loading.report import BAR, draw, result, table
 
 _MODULE = "benchmarks.data_loading.measure"

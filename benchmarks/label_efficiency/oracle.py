@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.label_efficiency.hidden_labels import open_hidden_labels
+from benchmarks.label_efficiency.presets import CONFIGURATION
+from benchmarks.label_efficiency.runs import read_json_file
+from nnunetv2_dycon.dataset_conversion.simulate import RECORD
+from nnunetv2_dycon.dataset_conversion.source_dataset import read_source_dataset
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
-from nnunetv2_dycon.losses.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
 from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
 from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
 from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
+from nnunetv2_dycon.training.loss.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.training.network.network_output import NetworkOutput
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+
+
+def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str, Any], folder: Path) -> None:
+    """Preprocess the unlabeled cases with their labels, into a folder that no other arm knows.
+
+    Args:
+        raw: the raw dataset that the benchmark made; its record tells where the labels are.
+        plans: of the training.
+        dataset_json: the dataset's dataset.json.
+        folder: where to; cases that are there are left.
+    """
+    record = read_json_file(raw / RECORD)
+    source = read_source_dataset(Path(record["source"]))
+    plans_manager = PlansManager(plans)
+    configuration = plans_manager.get_configuration(CONFIGURATION)
+    preprocessor = configuration.preprocessor_class(verbose=False)
+    folder.mkdir(exist_ok=True)
+    for name in record["unlabeled"]:
+        case = source.cases[name]
+        # Written last of a case.
+        if not (folder / f"{name}.pkl").is_file():
+            preprocessor.run_case_save(
+                str(folder / name),
+                [str(image) for image in case.images],
+                str(case.label),
+                plans_manager,
+                configuration,
+                dataset_json,
+            )
 
 
 class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
@@ -40,7 +75,7 @@ class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
         super().initialize()
 
     def _start_unlabeled_stream(self) -> UnlabeledStream:
-        """As nnUNetTrainerSemiSupervised does, with the labels in the crops."""
+        """As nnUNetTrainerTwoStreams does, with the labels in the crops."""
         patch_size = self.configuration_manager.patch_size
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
@@ -94,9 +129,7 @@ class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
     ) -> Tensor:
         # Only the unlabeled half has embeddings of the teacher.
         if teacher_embeddings is not None:
-            cell_labels = cell_labels_from_probabilities(
-                self._truth, embeddings.shape[2:], self.label_space, self._ignored
-            )
+            cell_labels = cell_labels_from_probabilities(self._truth, embeddings.shape[2:], self._ignored)
         return super()._fecl(embeddings, cell_labels, logits, teacher_embeddings, *further)
 
 
@@ -111,7 +144,7 @@ class OracleDataset(nnUNetUnlabeledDataset):
 
     def __init__(self, folder: str, identifiers: list[str], hidden_labels_folder: Path) -> None:
         super().__init__(folder, identifiers)
-        self.hidden_labels = open_hidden_labels(hidden_labels_folder, identifiers)
+        self.hidden_labels = nnUNetDatasetBlosc2(str(hidden_labels_folder), identifiers)
 
     def load_case(self, identifier: str) -> tuple:
         """See nnUNetUnlabeledDataset; the segmentation is the hidden one."""

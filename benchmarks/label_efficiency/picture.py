@@ -39,7 +39,7 @@ def draw_figure(summaries: Sequence[ArmSummary]) -> Figure:
     """
     panels: list[tuple[Callable[[plt.Axes, Sequence[ArmSummary]], None], list[ArmSummary]]] = []
     for dataset in dict.fromkeys(each.dataset for each in summaries):
-        here = [each for each in summaries if each.dataset == dataset and _mean(each) is not None]
+        here = [each for each in summaries if each.dataset == dataset and each.metrics[MAIN_METRIC].mean is not None]
         # Of budgets with equally many arms, the one with the fewest labels.
         arms_of_budgets = Counter(sorted(each.labels for each in here))
         budget = max(arms_of_budgets, key=arms_of_budgets.__getitem__, default=None)
@@ -94,5 +94,7 @@ def _colour(arm: str) -> str | None:
     return {REFERENCE_ARM: "black", METHOD_ARM: "tab:red"}.get(arm)
 
 
-def _mean(summary: ArmSummary) -> float | None:
-    return summary.metrics[MAIN_METRIC].mean
+def _mean(summary: ArmSummary) -> float:
+    mean = summary.metrics[MAIN_METRIC].mean
+    assert mean is not None, "arms without a mean are not drawn"
+    return mean

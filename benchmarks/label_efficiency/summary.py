@@ -8,18 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
-from benchmarks.label_efficiency.bootstrap import Difference, paired_bootstrap
-from benchmarks.label_efficiency.curves import pseudo_dice_gained_at_the_end
-from benchmarks.label_efficiency.label_savings import LabelSavings, gap_closed, label_savings
-from benchmarks.label_efficiency.metrics import METRICS
-from benchmarks.label_efficiency.records import Record
+from benchmarks.label_efficiency.datasets import ALL
+from benchmarks.label_efficiency.runs import Record
 from benchmarks.label_efficiency.scores import (
+    METRICS,
+    Difference,
+    LabelSavings,
     case_scores,
     count_undefined,
     dice_gained_in_last_quarter,
+    gap_closed,
+    label_savings,
     mean_of_runs,
+    paired_bootstrap,
+    pseudo_dice_gained_in_last_quarter,
 )
-from benchmarks.label_efficiency.source import ALL
 
 MAIN_METRIC = "dice"
 
@@ -134,8 +137,11 @@ def _summarise_arm(
     difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
     is_method = first.run.arm.name == METHOD_ARM
     lead, seeds_of_lead = (None, 0) if is_method or method is None else _difference(method, group)
-    comparable = not is_reference and score is not None
-    reference_score = curve.get(first.number_of_labels)
+    savings, closed = None, None
+    if not is_reference and score is not None and curve:
+        savings = label_savings(score, first.number_of_labels, curve)
+        if first.number_of_labels in curve and with_all is not None:
+            closed = gap_closed(score, curve[first.number_of_labels], with_all)
     classes = list(next(iter(first.metrics.values())))
     return ArmSummary(
         dataset=first.run.dataset,
@@ -155,12 +161,10 @@ def _summarise_arm(
         compared_seeds=compared,
         lead_of_method=lead,
         seeds_of_lead=seeds_of_lead,
-        gap_closed=gap_closed(score, reference_score, with_all)
-        if comparable and reference_score is not None and with_all is not None
-        else None,
-        savings=label_savings(score, first.number_of_labels, curve) if comparable and curve else None,
+        gap_closed=closed,
+        savings=savings,
         pseudo_dice_gained=_mean_of_known(
-            [pseudo_dice_gained_at_the_end(record.content["curves"]["mean_fg_dice"]) for record in group]
+            [pseudo_dice_gained_in_last_quarter(record.content["curves"]["mean_fg_dice"]) for record in group]
         ),
         dice_gained=_mean_of_known([dice_gained_in_last_quarter(record) for record in group]),
         training_seconds=float(np.mean([record.content["training_seconds"] for record in group])),

@@ -1,76 +1,190 @@
-"""Training one network, from the start or from the last checkpoint."""
+"""From data to predictions: training one network, predicting with it, and self-training, which does both twice."""
 
 from __future__ import annotations
 
 import copy
+import math
+import os
 import random
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from benchmarks.label_efficiency.reduced_plans import CONFIGURATION
+from benchmarks.label_efficiency.presets import CONFIGURATION
+from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
+from nnunetv2_dycon.preprocessing.unlabeled_cases import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import write_pseudo_labeled_dataset
+from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
 
 # All labeled cases are trained on: with four of them there are no folds.
 FOLD = "all"
-LAST_EPOCHS_CHECKPOINT, FINAL_CHECKPOINT = "checkpoint_latest.pth", "checkpoint_final.pth"
-# Of the benchmark's own, to see what the last quarter of the training is worth.
-THREE_QUARTERS_CHECKPOINT = "checkpoint_three_quarters.pth"
+FINAL_CHECKPOINT = "checkpoint_final.pth"
+_LATEST_CHECKPOINT = "checkpoint_latest.pth"
+_PREPROCESSED_MARKER = "preprocessed.json"
+_TIMES = ("epoch_start_timestamps", "epoch_end_timestamps")
 
 
-def train(
-    trainer_class: type[nnUNetTrainer],
-    plans: dict[str, Any],
-    dataset_json: dict[str, Any],
-    *,
-    seed: int,
-    device: torch.device,
-) -> Path:
-    """Train to the final checkpoint, unless it is there.
+@dataclass(frozen=True)
+class Training:
+    """What trainings of one run share.
 
-    Args:
+    Attributes:
         trainer_class: see :func:`make_benchmark_trainer`.
         plans: with the settings of the arm.
         dataset_json: the dataset's dataset.json.
         seed: of weights, batches and augmentation.
         device: where.
-
-    Returns:
-        The final checkpoint.
+        bfloat16: predict on the CPU in bfloat16, as nnU-Net does in float16 on a GPU.
     """
-    # Trainers of one seed start from the same weights.
-    seed_everything(seed)
-    plans = copy.deepcopy(plans)
-    folder = results_folder(trainer_class, plans)
-    final, latest = folder / FINAL_CHECKPOINT, folder / LAST_EPOCHS_CHECKPOINT
-    if final.is_file():
-        print(f"{final} is there: nothing to train", flush=True)
+
+    trainer_class: type[nnUNetTrainer]
+    plans: dict[str, Any]
+    dataset_json: dict[str, Any]
+    seed: int
+    device: torch.device
+    bfloat16: bool
+
+    def train(self) -> Path:
+        """Train from the start or from the last checkpoint to the final one, unless it is there, and return it."""
+        # Trainers of one seed start from the same weights.
+        seed_everything(self.seed)
+        plans = copy.deepcopy(self.plans)
+        folder = self._results_folder()
+        final, latest = folder / FINAL_CHECKPOINT, folder / _LATEST_CHECKPOINT
+        if final.is_file():
+            print(f"{final} is there: nothing to train", flush=True)
+            return final
+        plans["continue_training"] = latest.is_file()
+        trainer = self.trainer_class(plans, CONFIGURATION, FOLD, self.dataset_json, self.device)
+        if latest.is_file():
+            trainer.initialize()
+            trainer.load_checkpoint(str(latest))
+            print(f"Going on after epoch {trainer.current_epoch}", flush=True)
+            # Not the batches of the first epochs again.
+            seed_everything(self.seed + 1_000_003 * trainer.current_epoch)
+        trainer.run_training()
         return final
-    plans["continue_training"] = latest.is_file()
-    trainer = trainer_class(plans, CONFIGURATION, FOLD, dataset_json, device)
-    if latest.is_file():
-        trainer.initialize()
-        trainer.load_checkpoint(str(latest))
-        print(f"Going on after epoch {trainer.current_epoch}", flush=True)
-        # Not the batches of the first epochs again.
-        seed_everything(seed + 1_000_003 * trainer.current_epoch)
-    trainer.run_training()
-    return final
+
+    def predict(self, checkpoint_file: Path, images: Path, output: Path, *, mirroring: bool = True) -> None:
+        """Predict a folder of images as nnUNetv2_predict does, in this process.
+
+        Args:
+            checkpoint_file: holds the weights.
+            images: folder of ``CASE_0000`` files.
+            output: folder for the segmentations; what an earlier attempt left there is written again.
+            mirroring: at test time, nnU-Net's default.
+        """
+        plans_manager = PlansManager(self.plans)
+        configuration = plans_manager.get_configuration(CONFIGURATION)
+        checkpoint = torch.load(checkpoint_file, map_location="cpu", weights_only=False)
+        heads = plans_manager.get_label_manager(self.dataset_json).num_segmentation_heads
+        channels = determine_num_input_channels(plans_manager, configuration, self.dataset_json)
+        network = self.trainer_class.build_network_architecture(plans_manager, configuration, channels, heads, False)
+        predictor = nnUNetPredictor(
+            use_mirroring=mirroring,
+            perform_everything_on_device=self.device.type == "cuda",
+            device=self.device,
+            allow_tqdm=False,
+        )
+        predictor.manual_initialization(
+            network.to(self.device),
+            plans_manager,
+            configuration,
+            [checkpoint["network_weights"]],
+            self.dataset_json,
+            self.trainer_class.__name__,
+            checkpoint["inference_allowed_mirroring_axes"],
+        )
+        output.mkdir(parents=True, exist_ok=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            predictor.predict_from_files_sequential(str(images), str(output))
+
+    def _results_folder(self) -> Path:
+        """Where nnU-Net puts the results."""
+        from nnunetv2.paths import nnUNet_results
+
+        name = f"{self.trainer_class.__name__}__{self.plans['plans_name']}__{CONFIGURATION}"
+        return Path(nnUNet_results) / self.plans["dataset_name"] / name / f"fold_{FOLD}"
 
 
-def results_folder(trainer_class: type[nnUNetTrainer], plans: dict[str, Any]) -> Path:
-    """Where nnU-Net puts the results of a training.
+def self_train(training: Training, folder: Path, first_checkpoint: Path | None) -> tuple[Path, Path]:
+    """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
+
+    Plans and their figures of the intensities stay those of the labeled cases.
 
     Args:
-        trainer_class: the trainer.
-        plans: the plans.
-    """
-    from nnunetv2.paths import nnUNet_results
+        training: on the labeled cases.
+        folder: of the run; the dataset with pseudo-labels is made in it.
+        first_checkpoint: of that training where it has been done already.
 
-    name = f"{trainer_class.__name__}__{plans['plans_name']}__{CONFIGURATION}"
-    return Path(nnUNet_results) / plans["dataset_name"] / name / f"fold_{FOLD}"
+    Returns:
+        The final checkpoints of both trainings.
+    """
+    if first_checkpoint is None:
+        first_checkpoint = training.train()
+    else:
+        print(f"The first training is that of {first_checkpoint}", flush=True)
+    source = training.plans["dataset_name"]
+    source_raw = Path(os.environ["nnUNet_raw"]) / source
+    source_preprocessed = Path(os.environ["nnUNet_preprocessed"]) / source
+    name = f"{source}_self_training"
+    # nnU-Net's variables point into the run's folder from here on.
+    for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
+        (folder / variable).mkdir(exist_ok=True)
+        os.environ[variable] = str(folder / variable)
+    preprocessed = folder / "nnUNet_preprocessed" / name
+    plans = {**training.plans, "dataset_name": name}
+    if not (preprocessed / _PREPROCESSED_MARKER).is_file():
+        pseudo_labels, raw = folder / "pseudo_labels", folder / "nnUNet_raw" / name
+        training.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
+        # Its labels may be those of an attempt that was interrupted.
+        shutil.rmtree(raw, ignore_errors=True)
+        write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw)
+        _preprocess(plans, raw, source_preprocessed, preprocessed)
+    dataset_json = read_json_file(preprocessed / "dataset.json")
+    return first_checkpoint, replace(training, plans=plans, dataset_json=dataset_json).train()
+
+
+def _preprocess(plans: dict[str, Any], raw: Path, source_preprocessed: Path, preprocessed: Path) -> None:
+    preprocessed.mkdir(exist_ok=True)
+    write_whole_json(preprocessed / f"{plans['plans_name']}.json", plans)
+    shutil.copyfile(raw / "dataset.json", preprocessed / "dataset.json")
+    shutil.copyfile(source_preprocessed / "dataset_fingerprint.json", preprocessed / "dataset_fingerprint.json")
+    run_nnunet_command(
+        "nnUNetv2_preprocess",
+        *("-d", raw.name[7:10], "-plans_name", plans["plans_name"], "-c", CONFIGURATION),
+        *("-np", os.environ["nnUNet_def_n_proc"]),
+        environment=os.environ,
+    )
+    write_whole_json(preprocessed / _PREPROCESSED_MARKER, {})
+
+
+def read_curves(checkpoint_file: Path) -> dict[str, list[Any]]:
+    """Read what nnU-Net logged of a training from a checkpoint.
+
+    Returns:
+        One value an epoch of everything that was logged, such as ``mean_fg_dice`` (the pseudo-Dice), ``train_losses``,
+        ``dice_per_class_or_region`` and what a method adds, with None for NaN; and ``epoch_seconds``.
+    """
+    logged = torch.load(checkpoint_file, map_location="cpu", weights_only=False)["logging"]
+    seconds = [float(end - start) for start, end in zip(*(logged[name] for name in _TIMES), strict=True)]
+    curves = {name: [_plain(value) for value in values] for name, values in logged.items() if name not in _TIMES}
+    return curves | {"epoch_seconds": seconds}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def seed_everything(seed: int) -> None:

@@ -7,18 +7,16 @@ time, the implementations take turns in one. The reference is left out where it 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from benchmarks.losses.cases import REFERENCE, Case
+from benchmarks.common.measuring import run_measurement
+from benchmarks.common.report import default_device, describe_machine
+from benchmarks.losses.measure import REFERENCE, Case
 from benchmarks.losses.report import add_ratios, row, table, write
 
 # Runs this large take minutes on a CPU; warming up matters little to them.
@@ -52,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
                 progress.update()
     add_ratios(rows)
     print(table(rows))
-    write(options.output, _environment(options), rows)
+    write(options.output, describe_machine(options.device, options.threads), rows)
     print(f"Wrote {options.output / 'losses.json'} and {options.output / 'losses.png'}")
 
 
@@ -62,7 +60,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default_device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the results")
     parser.add_argument(
         "--cells",
@@ -80,7 +77,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="P",
         help="edges of the patch for UnCL, batch 2, 4 classes (default: 64 96 128)",
     )
-    parser.add_argument("--device", default=default_device, help=f"cpu or cuda (default here: {default_device})")
+    parser.add_argument("--device", default=default_device(), help=f"cpu or cuda (default here: {default_device()})")
     parser.add_argument(
         "--threads", type=int, default=None, metavar="T", help="CPU threads (default: torch's own choice)"
     )
@@ -91,29 +88,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _measure(quantity: str, case: Case, options: argparse.Namespace, *flags: str) -> Any:
-    command = [sys.executable, "-m", "benchmarks.losses.measure", quantity, case.loss, str(case.size)]
-    command += ["--device", options.device, *flags]
-    if options.threads:
-        command += ["--threads", str(options.threads)]
-    repository = Path(__file__).resolve().parents[2]
-    finished = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(finished.stdout)
+    threads = ["--threads", options.threads] if options.threads else []
+    common = (quantity, case.loss, case.size, "--device", options.device)
+    return run_measurement("benchmarks.losses.measure", *common, *flags, *threads)
 
 
 def _available_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-
-
-def _environment(options: argparse.Namespace) -> dict[str, Any]:
-    cuda = torch.device(options.device).type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(options.device) if cuda else platform.machine(),
-        "threads": options.threads or torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

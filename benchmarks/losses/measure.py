@@ -1,21 +1,89 @@
-"""Measure one case in a process of its own: ``python -m benchmarks.losses.measure``; prints JSON.
-
-A process of its own, because the peak memory of a process says nothing of its second measurement.
-"""
+"""The losses on inputs of a case, measured: ``python -m benchmarks.losses.measure``; prints JSON."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from benchmarks.losses.cases import Case
+from benchmarks.common.measuring import memory_in_use, peak_memory, print_measurement, reset_peak_memory
+from benchmarks.losses.reference import fecl_reference, uncl_reference
+from nnunetv2_dycon.training.loss.fecl import fecl_loss
+from nnunetv2_dycon.training.loss.uncl import uncl_loss
+
+REFERENCE = "reference"
+IMPLEMENTATIONS = {"FeCL": (REFERENCE, "official", "paper"), "UnCL": (REFERENCE, "package")}
+BATCH, CHANNELS, CLASSES = 2, 256, 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        loss: a key of IMPLEMENTATIONS.
+        size: FeCL: number of cells N of (2, N, 256) embeddings; UnCL: edge P of (2, 4, P, P, P) logits.
+    """
+
+    loss: str
+    size: int
+
+    @property
+    def implementations(self) -> tuple[str, ...]:
+        """Names of the implementations, the reference first."""
+        return IMPLEMENTATIONS[self.loss]
+
+    @property
+    def reference_bytes(self) -> int:
+        """About what the reference needs: measured, it is 16 matrices or 5.5 times the logits, float32."""
+        if self.loss == "FeCL":
+            return 16 * BATCH * self.size**2 * 4
+        return 6 * BATCH * CLASSES * self.size**3 * 4
+
+    def steps(self, device: torch.device) -> dict[str, Callable[[], None]]:
+        """Make the inputs.
+
+        Args:
+            device: where to compute.
+
+        Returns:
+            For each implementation, a function that runs it forward and backward once.
+        """
+        generator = torch.Generator().manual_seed(0)
+        if self.loss == "FeCL":
+            cells = (BATCH, self.size, CHANNELS)
+            # An offset makes cosines positive as those of a trained network's cells are, so that no term is idle.
+            student = normalize(torch.randn(cells, generator=generator) + 1, dim=2).to(device)
+            teacher = normalize(torch.randn(cells, generator=generator) + 1, dim=2).to(device)
+            labels = torch.randint(0, CLASSES, cells[:2], generator=generator).to(device)
+            functions = {
+                REFERENCE: lambda: fecl_reference(student, labels, teacher_embeddings=teacher),
+                "official": lambda: fecl_loss(student, labels, teacher_embeddings=teacher, variant="official"),
+                "paper": lambda: fecl_loss(student, labels, teacher_embeddings=teacher, variant="paper"),
+            }
+        else:
+            volume = (BATCH, CLASSES, self.size, self.size, self.size)
+            student = torch.randn(volume, generator=generator).to(device)
+            teacher = torch.randn(volume, generator=generator).to(device)
+            functions = {
+                REFERENCE: lambda: uncl_reference(student, teacher, 1.0),
+                "package": lambda: uncl_loss(student, teacher, 1.0),
+            }
+        student.requires_grad_()
+        return {name: _step(function, student) for name, function in functions.items()}
+
+
+def _step(function: Callable[[], Tensor], student: Tensor) -> Callable[[], None]:
+    def step() -> None:
+        student.grad = None
+        function().backward()
+
+    return step
 
 
 def peak_bytes(case: Case, implementation: str, device: torch.device) -> int:
@@ -34,14 +102,10 @@ def peak_bytes(case: Case, implementation: str, device: torch.device) -> int:
     # Libraries allocate on first use; that is not the implementation's.
     Case(case.loss, 16).steps(device)[implementation]()
     step = case.steps(device)[implementation]
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        return torch.cuda.max_memory_allocated(device) - before
-    before = _reset_peak_resident_bytes()
+    reset_peak_memory(device)
+    before = memory_in_use(device)
     step()
-    return max(0, _peak_resident_bytes() - before)
+    return max(0, peak_memory(device) - before)
 
 
 def seconds(case: Case, repeats: int, device: torch.device, with_reference: bool) -> dict[str, float]:
@@ -75,21 +139,6 @@ def _timed(step: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _reset_peak_resident_bytes() -> int:
-    """Resident memory now, from which the peak counts (Linux), or the peak so far (elsewhere)."""
-    if sys.platform != "linux":
-        return _peak_resident_bytes()
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak_resident_bytes()
-
-
-def _peak_resident_bytes() -> int:
-    if sys.platform == "linux":
-        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,14 +150,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--without-reference", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    case, device = Case(arguments.loss, arguments.size), torch.device(arguments.device)
-    if arguments.quantity == "peak_bytes":
-        print(json.dumps(peak_bytes(case, arguments.implementation, device)))
-    else:
-        print(json.dumps(seconds(case, arguments.repeats, device, not arguments.without_reference)))
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    case, device = Case(options.loss, options.size), torch.device(options.device)
+    measurements = {
+        "peak_bytes": lambda: peak_bytes(case, options.implementation, device),
+        "seconds": lambda: seconds(case, options.repeats, device, not options.without_reference),
+    }
+    print_measurement(measurements[options.quantity])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import NullLocator
 
-from benchmarks.losses.cases import IMPLEMENTATIONS, REFERENCE
+from benchmarks.common.report import markdown_table, write_json
+from benchmarks.losses.measure import IMPLEMENTATIONS, REFERENCE
 
 MEBIBYTE = 1024**2
 QUANTITIES = (("seconds", "time, forward and backward (s)"), ("peak_mebibytes", "peak memory beyond the inputs (MiB)"))
@@ -68,14 +68,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     """
     header = ["loss", "size", "implementation", "time (s)", "of reference", "peak (MiB)", "of reference"]
     columns = ["seconds", "seconds_ratio", "peak_mebibytes", "peak_mebibytes_ratio"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for each in rows:
         figures = ["-" if each[column] is None else f"{each[column]:.3g}" for column in columns]
         lines.append([each["loss"], str(each["size"]), each["implementation"], *figures])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )
+    return markdown_table(header, lines)
 
 
 def write(folder: Path, environment: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -86,8 +83,7 @@ def write(folder: Path, environment: dict[str, Any], rows: list[dict[str, Any]])
         environment: what the measurements were taken on.
         rows: the measurements with ratios.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "losses.json").write_text(json.dumps({"environment": environment, "measurements": rows}, indent=2) + "\n")
+    write_json(folder / "losses.json", {"environment": environment, "measurements": rows})
     losses = [loss for loss in IMPLEMENTATIONS if any(each["loss"] == loss for each in rows)]
     figure, axes = plt.subplots(len(losses), 2, figsize=(10, 3.8 * len(losses)), squeeze=False, layout="constrained")
     for loss, panels in zip(losses, axes, strict=True):

@@ -18,9 +18,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.common.measuring_process import run_measurement
+from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import default_device, describe_machine, write_json
-from benchmarks.training_step.cases import CASES, DEFAULT_CASES
+from benchmarks.training_step.measure import CASES, DEFAULT_CASES
 from benchmarks.training_step.report import BARS, DYCON, LIMIT, PLAIN, draw, result, table
 
 _MODULE = "benchmarks.training_step.measure"

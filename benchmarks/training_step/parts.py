@@ -10,18 +10,19 @@ from unittest.mock import patch
 
 import torch
 
-from nnunetv2_dycon.losses import uncl
+from nnunetv2_dycon.training.loss import uncl
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
 UNLABELED, LABELED = "unlabeled pass", "labeled pass"
 _CELLS = "cell labels and entropy"
 _LOSSES = {
     "uncl_terms": "UnCL forward",
     "fecl_loss": "FeCL",
-    "cell_labels_from_target": _CELLS,
+    "cell_labels_from_segmentation": _CELLS,
     "cell_labels_from_probabilities": _CELLS,
     "mean_over_cells": _CELLS,
+    "voxel_entropy": _CELLS,
 }
 
 
@@ -91,7 +92,6 @@ def time_parts(trainer: nnUNetTrainerDyCON, step: Callable[[], None], repeats: i
     heads = trainer.auxiliary["projection_head"], trainer.teacher.module["auxiliary"]["projection_head"]
     watched = [
         *((dycon_module, name, part, None) for name, part in _LOSSES.items()),
-        (type(trainer.label_space), "entropy", _CELLS, None),
         (trainer, "_pass_unlabeled", "rest", UNLABELED),
         (trainer, "_pass_labeled", "rest", LABELED),
         (trainer, "_forward_teacher", "teacher forward", None),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +15,15 @@ from unittest.mock import patch
 
 import pytest
 
-from benchmarks.label_efficiency import __main__, do_run
-from benchmarks.label_efficiency.arms import ARMS
-from benchmarks.label_efficiency.execute_run import execute_run
-from benchmarks.label_efficiency.records import RECORD_VERSION
-from benchmarks.label_efficiency.run import Run
-from benchmarks.label_efficiency.workspace import Workspace
+from benchmarks import REPOSITORY
+from benchmarks.label_efficiency import __main__, scheduler
+from benchmarks.label_efficiency.arms import ARMS, nnUNetTrainerSemiSupervised
+from benchmarks.label_efficiency.runs import RECORD_VERSION, Run, Workspace
+from benchmarks.label_efficiency.worker import execute_run
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 
+# The first line of a file with a method.
+IMPORT_BASE = f"from {nnUNetTrainerSemiSupervised.__module__} import nnUNetTrainerSemiSupervised\n"
 EXAMPLE_METHOD = Path(__file__).parents[3] / "benchmarks" / "label_efficiency" / "example_method.py"
 SHORT = ["--epochs", "2", "--steps", "2", "--validation-steps", "1"]
 SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--convolutions", "1", "1", "1"]
@@ -54,10 +58,24 @@ def run_here(run: Run, environment: Mapping[str, str]) -> int:
 def finished_workspace(source_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """nnUNet, DyCON and the example method at 2 labels, seed 0."""
     workspace = tmp_path_factory.mktemp("label_efficiency")
-    with patch.dict(os.environ), patch.object(do_run, "_run_process", run_here):
+    with patch.dict(os.environ), patch.object(scheduler, "_run_worker", run_here):
         options = ["--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD), *SHORT, *SMALL]
         assert __main__.main(common_options(source_folder, workspace) + options) == 0
     return workspace
+
+
+@contextlib.contextmanager
+def killed_owner(claim: Path) -> Iterator[subprocess.Popen]:
+    """Another process that has a claim, killed at the end of the block."""
+    code = "from benchmarks.label_efficiency.claims import *\n"
+    code += f"claim = Claim(Path({str(claim)!r}))\nassert claim.take()\nprint('taken', flush=True)\ntime.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    try:
+        assert process.stdout.readline() == "taken\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def common_options(source: Path, workspace: Path) -> list[str]:

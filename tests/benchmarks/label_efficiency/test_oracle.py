@@ -10,9 +10,8 @@ import SimpleITK as sitk
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.label_efficiency.hidden_labels import write_hidden_labels
-from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 from tests.conftest import Workspace
 
 

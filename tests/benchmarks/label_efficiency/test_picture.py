@@ -8,9 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmarks.label_efficiency.picture import draw_figure
-from benchmarks.label_efficiency.records import read_records
+from benchmarks.label_efficiency.runs import Workspace, read_records
 from benchmarks.label_efficiency.summary import summarise
-from benchmarks.label_efficiency.workspace import Workspace
 
 
 @pytest.fixture

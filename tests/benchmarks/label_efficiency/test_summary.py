@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.label_efficiency.records import read_records
+from benchmarks.label_efficiency.runs import Workspace, read_records
 from benchmarks.label_efficiency.summary import summarise
-from benchmarks.label_efficiency.workspace import Workspace
 
 
 def test_summary_by_hand(recorded_workspace: Workspace) -> None:

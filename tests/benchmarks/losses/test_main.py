@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from benchmarks.losses import __main__
-from benchmarks.losses.cases import Case
-from benchmarks.losses.measure import seconds
+from benchmarks.losses.measure import Case, seconds
 from benchmarks.losses.report import add_ratios, row, table
 
 

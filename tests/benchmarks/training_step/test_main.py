@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.common.measuring_process import run_measurement
+from benchmarks.common.measuring import run_measurement
 from benchmarks.training_step import __main__, measure
 
 

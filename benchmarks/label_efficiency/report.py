@@ -1,16 +1,32 @@
-"""The report in Markdown."""
+"""The report: tables in Markdown, the same as JSON, CSV files and a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from benchmarks.common.report import markdown_table
+import numpy as np
+
+from benchmarks.common.report import markdown_table, write_json
 from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
-from benchmarks.label_efficiency.bootstrap import Difference
-from benchmarks.label_efficiency.metrics import DISTANCE_METRICS, METRICS, OVERLAP_METRICS
-from benchmarks.label_efficiency.records import Record
-from benchmarks.label_efficiency.summary import ArmSummary, Spread
-from nnunetv2_dycon.training.settings import Value
+from benchmarks.label_efficiency.picture import draw_picture
+from benchmarks.label_efficiency.runs import Record, Workspace, read_records
+from benchmarks.label_efficiency.scores import (
+    DISTANCE_METRICS,
+    METRICS,
+    OVERLAP_METRICS,
+    Difference,
+    case_scores,
+    count_undefined,
+    dice_gained_in_last_quarter,
+    mean_of_runs,
+    pseudo_dice_gained_in_last_quarter,
+)
+from benchmarks.label_efficiency.summary import ArmSummary, Spread, summarise
+from nnunetv2_dycon.exceptions import UserError
 
 _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
 _LEGEND = f"""\
@@ -22,18 +38,37 @@ curve over the logarithm of the labels, and as a multiple. Not defined: a distan
 empty (Dice and Jaccard are 0 there), left out of the means. Last quarter: Dice that the test cases gained in the last
 quarter of the training, without mirroring in prediction, and in brackets the pseudo-Dice, which nnU-Net takes from
 training cases in fold all."""
+_RUN_COLUMNS = ["dataset", "budget", "arm", "seed"]
 
 
-def write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> str:
-    """The whole report.
+def write_report(folder: Path, output: Path) -> None:
+    """Write ``report.md``, ``report.json``, ``report.png``, ``runs.csv`` and ``cases.csv``, and print the tables.
 
     Args:
-        summaries: of the runs that are done.
-        records: of all runs.
+        folder: the workspace of the runs.
+        output: where to; made if it is not there.
 
-    Returns:
-        Markdown: a table for each dataset and budget, one of the classes, and the runs that are not done.
+    Raises:
+        UserError: if the workspace has no runs.
     """
+    records = read_records(Workspace(folder.resolve()))
+    if not records:
+        raise UserError(f"{folder} has no runs: name the folder that the runs were given as --workspace")
+    output.mkdir(parents=True, exist_ok=True)
+    summaries = summarise(records)
+    text = _write_tables(summaries, records)
+    (output / "report.md").write_text(text, encoding="utf-8")
+    unfinished = [{"run": each.run.title, "state": each.state} for each in records if not each.is_done]
+    write_json(output / "report.json", {"arms": [asdict(each) for each in summaries], "not_done": unfinished})
+    _write_runs_csv(output / "runs.csv", records)
+    _write_cases_csv(output / "cases.csv", records)
+    if summaries:
+        draw_picture(output / "report.png", summaries)
+    print(text)
+
+
+def _write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) -> str:
+    """A table for each dataset and budget, one of the classes, and the runs that are not done."""
     parts = ["# Label efficiency", _LEGEND]
     for dataset, labels in dict.fromkeys((each.dataset, each.labels) for each in summaries):
         arms = [each for each in summaries if (each.dataset, each.labels) == (dataset, labels)]
@@ -118,19 +153,68 @@ def _unfinished(records: Sequence[Record]) -> str:
 
 def _differing_settings(records: Sequence[Record]) -> str:
     """Runs from before and after a change of defaults must not be averaged unnoticed."""
-    settings: dict[tuple[str, str], dict[str, list[Value]]] = {}
-    counts: dict[tuple[str, str], int] = {}
+    settings: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         if record.is_done:
-            arm = (record.run.dataset, record.run.arm.name)
-            counts[arm] = counts.get(arm, 0) + 1
-            for name, value in record.content["settings"].items():
-                settings.setdefault(arm, {}).setdefault(name, []).append(value)
+            settings.setdefault((record.run.dataset, record.run.arm.name), []).append(record.content["settings"])
     lines = []
-    for (dataset, name), values in settings.items():
-        different = [
-            key for key, each in values.items() if len(each) < counts[dataset, name] or any(v != each[0] for v in each)
-        ]
+    for (dataset, name), runs in settings.items():
+        # In the order in which they first appear.
+        known = dict.fromkeys(key for run in runs for key in run)
+        different = [key for key in known if any(key not in run or run[key] != runs[0].get(key) for run in runs)]
         if different:
             lines.append(f"- {dataset}, {name}: the runs differ in {', '.join(different)}")
     return "\n".join(lines)
+
+
+def _write_runs_csv(file: Path, records: Sequence[Record]) -> None:
+    """One line for each run; the figures of those that are not done are empty."""
+    undefined = [f"{metric}_not_defined" for metric in METRICS]
+    further = ["epochs", "steps", "dice_gained_in_last_quarter", "pseudo_dice_gained_in_last_quarter"]
+    further += ["training_seconds", "prediction_seconds"]
+    header = [*_RUN_COLUMNS, "state", "labels", *METRICS, *undefined, *further]
+    _write_csv(file, header, (_run_row(record) for record in records))
+
+
+def _write_cases_csv(file: Path, records: Sequence[Record]) -> None:
+    """One line for each run, test case and class; what is not defined is empty."""
+    rows = (
+        [*_identity(record), case, name, *(values[metric] for metric in METRICS)]
+        for record in records
+        if record.is_done
+        for case, by_class in record.metrics.items()
+        for name, values in by_class.items()
+    )
+    _write_csv(file, [*_RUN_COLUMNS, "case", "class", *METRICS], rows)
+
+
+def _run_row(record: Record) -> list[Any]:
+    start = [*_identity(record), record.state]
+    if not record.is_done:
+        return start
+    means = [float(mean_of_runs(case_scores([record], metric))[0]) for metric in METRICS]
+    content = record.content
+    return [
+        *start,
+        record.number_of_labels,
+        *(None if np.isnan(mean) else mean for mean in means),
+        *(count_undefined(record, metric) for metric in METRICS),
+        content["preset"]["epochs"],
+        content["preset"]["steps"],
+        dice_gained_in_last_quarter(record),
+        pseudo_dice_gained_in_last_quarter(content["curves"]["mean_fg_dice"]),
+        content["training_seconds"],
+        content["prediction_seconds"],
+    ]
+
+
+def _identity(record: Record) -> list[Any]:
+    return [record.run.dataset, record.run.budget, record.run.arm.name, record.run.seed]
+
+
+def _write_csv(file: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(header)
+        # Short rows are filled, so that every line has every column.
+        writer.writerows(row + [None] * (len(header) - len(row)) for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.common.configuration import Configuration
+from benchmarks.common.workspace import Configuration
 from tests.conftest import Workspace
 
 

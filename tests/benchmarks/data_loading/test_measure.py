@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data_loading import loaders
-from benchmarks.data_loading.cases import CASES
+from benchmarks.data_loading import measure
 from benchmarks.data_loading.report import LABELED, TWO_VIEWS, draw, result, table
 from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
 
@@ -27,9 +26,9 @@ def test_the_loaders_differ_in_their_views_only(tmp_path: Path, monkeypatch: pyt
         drawn_from.append(loader)
         yield lambda: next(loader)
 
-    monkeypatch.setattr(loaders, "_draw_from", draw_from)
-    loaders.prepare(tmp_path, CASES["tiny"], scans=1)
-    loaders.patches_per_second(tmp_path, workers=0, batches=1, rounds=1)
+    monkeypatch.setattr(measure, "_draw_from", draw_from)
+    measure.prepare(tmp_path, measure.CASES["tiny"], scans=1)
+    measure.patches_per_second(tmp_path, workers=0, batches=1, rounds=1)
     labeled, two_views = drawn_from
     assert isinstance(two_views, nnUNetTwoViewDataLoader)
     assert not isinstance(labeled, nnUNetTwoViewDataLoader)

@@ -1,16 +1,20 @@
-"""The trainer of an arm, made as long as the preset says."""
+"""The trainer of an arm as the benchmark runs it: as long as the preset says, on a CPU in bfloat16."""
 
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, nn
 
-from benchmarks.label_efficiency.bfloat16_trainer import make_bfloat16_trainer
 from benchmarks.label_efficiency.presets import Preset
-from benchmarks.label_efficiency.training import THREE_QUARTERS_CHECKPOINT
 
+# Of the benchmark's own, to see what the last quarter of the training is worth.
+THREE_QUARTERS_CHECKPOINT = "checkpoint_three_quarters.pth"
 # A run that is interrupted loses at most this share of its epochs.
 _SHARE_BETWEEN_CHECKPOINTS = 0.1
 
@@ -29,7 +33,7 @@ def make_benchmark_trainer(base: type[nnUNetTrainer], preset: Preset, *, bfloat1
         A class of the same name, so that checkpoints name a trainer that nnU-Net finds.
     """
 
-    class BenchmarkTrainer(make_bfloat16_trainer(base) if bfloat16 else base):
+    class BenchmarkTrainer(make_bfloat16_trainer(base) if bfloat16 else base):  # type: ignore[misc]
         def __init__(
             self,
             plans: dict,
@@ -66,6 +70,54 @@ def make_benchmark_trainer(base: type[nnUNetTrainer], preset: Preset, *, bfloat1
     BenchmarkTrainer.__name__ = base.__name__
     BenchmarkTrainer.__qualname__ = base.__qualname__
     return BenchmarkTrainer
+
+
+def make_bfloat16_trainer(base: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
+    """Subclass a trainer so that steps on a CPU compute in bfloat16 where autocast deems it safe.
+
+    As nnU-Net does in float16 on a GPU. Networks return float32, as nnU-Net's losses expect on a CPU.
+
+    Args:
+        base: the trainer.
+
+    Returns:
+        The subclass.
+    """
+
+    class Bfloat16Trainer(base):  # type: ignore[misc, valid-type]
+        @staticmethod
+        def build_network_architecture(
+            plans_manager: PlansManager,
+            configuration_manager: ConfigurationManager,
+            num_input_channels: int,
+            num_output_channels: int,
+            enable_deep_supervision: bool = True,
+        ) -> nn.Module:
+            network = base.build_network_architecture(
+                plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+            )
+            # A hook is copied with the network, for a teacher.
+            network.register_forward_hook(_return_float32)
+            return network
+
+        def train_step(self, batch: dict) -> dict:
+            with _bfloat16():
+                return super().train_step(batch)
+
+        def validation_step(self, batch: dict) -> dict:
+            with _bfloat16():
+                return super().validation_step(batch)
+
+    return Bfloat16Trainer
+
+
+def _bfloat16() -> AbstractContextManager:
+    # Without the cache: it would go on using weights of before a step, or of the student for the teacher.
+    return torch.autocast("cpu", torch.bfloat16, cache_enabled=False)
+
+
+def _return_float32(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Any:  # noqa: ARG001 (torch's)
+    return [scale.float() for scale in output] if isinstance(output, list) else output.float()
 
 
 def _draw_nothing(output_folder: str) -> None:

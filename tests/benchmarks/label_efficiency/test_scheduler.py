@@ -17,24 +17,23 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from benchmarks.label_efficiency import do_run
-from benchmarks.label_efficiency.claims import STALE_SECONDS, Claim
-from benchmarks.label_efficiency.run import Run
-from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, Command, run_here
+from benchmarks.label_efficiency import scheduler
+from benchmarks.label_efficiency.claims import Claim
+from benchmarks.label_efficiency.runs import Run, Workspace, read_records
+from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE, Command, killed_owner, run_here
 
 ARMS = ("nnUNet", "DyCON", "EntropyMinimisation")
 OPTIONS = ("--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD))
 
-METHOD_THAT_DIES = """
+METHOD_THAT_DIES = f"""
 import os, signal
 from pathlib import Path
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
-
+{IMPORT_BASE}
 class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
     terms = ("none",)
 
     def term_weights(self):
-        return {"none": 0.0}
+        return {{"none": 0.0}}
 
     def on_train_epoch_start(self):
         super().on_train_epoch_start()
@@ -43,6 +42,12 @@ class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+@pytest.fixture
+def copied_workspace(finished_workspace: Path, tmp_path: Path) -> Path:
+    """A copy of the finished workspace, for tests that change it."""
+    return shutil.copytree(finished_workspace, tmp_path / "workspace", symlinks=True)
 
 
 def record_of(workspace: Path, arm: str) -> dict:
@@ -119,7 +124,7 @@ def test_no_label_of_an_unlabeled_case_is_in_the_workspace(finished_workspace: P
 
 
 def test_done_runs_are_skipped(finished_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(do_run, "_run_process", None)
+    monkeypatch.setattr(scheduler, "_run_worker", None)
     files = [finished_workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json" for arm in ARMS]
     before = [file.stat().st_mtime_ns for file in files]
     assert run_command(finished_workspace, *OPTIONS) == 0
@@ -138,14 +143,12 @@ def test_list_numbers_the_runs(
 
 
 def test_killed_run_is_recorded_as_failed_and_continued(
-    finished_workspace: Path, run_command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied_workspace: Path, run_command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     method = tmp_path / "dying.py"
     method.write_text(METHOD_THAT_DIES)
-    workspace = tmp_path / "workspace"
-    shutil.copytree(finished_workspace, workspace, symlinks=True)
-    folder = workspace / "runs" / "Tiny" / "2" / "Dying" / "seed_0"
-    assert run_command(workspace, "--budgets", "2", "--method", str(method), "--workers", "1") == 1
+    folder = copied_workspace / "runs" / "Tiny" / "2" / "Dying" / "seed_0"
+    assert run_command(copied_workspace, "--budgets", "2", "--method", str(method), "--workers", "1") == 1
     failure = json.loads((folder / "failed.json").read_text())
     assert failure == {"exit_code": -signal.SIGKILL, "log": str(folder / "log.txt")}
     assert str(folder / "log.txt") in capsys.readouterr().out
@@ -156,66 +159,78 @@ def test_killed_run_is_recorded_as_failed_and_continued(
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
-    assert run_command(workspace, "--budgets", "2", "--method", str(method)) == 0
+    assert run_command(copied_workspace, "--budgets", "2", "--method", str(method)) == 0
     assert "Going on after epoch 1" in (folder / "log.txt").read_text()
-    assert len(record_of(workspace, "Dying")["curves"]["train_losses"]) == 2
+    assert len(record_of(copied_workspace, "Dying")["curves"]["train_losses"]) == 2
     assert not (folder / "failed.json").exists()
 
 
 def test_failed_run_does_not_stop_the_next_one(
-    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(finished_workspace, workspace, symlinks=True)
     started: list[Run] = []
 
     def fail(run: Run, _: object) -> int:
         started.append(run)
         return 3
 
-    monkeypatch.setattr(do_run, "_run_process", fail)
-    assert run_command(workspace, "--budgets", "2", "--arms", "nnUNet", "DyCON", "--seeds", "1") == 1
+    monkeypatch.setattr(scheduler, "_run_worker", fail)
+    assert run_command(copied_workspace, "--budgets", "2", "--arms", "nnUNet", "DyCON", "--seeds", "1") == 1
     assert [run.arm.name for run in started] == ["nnUNet", "DyCON"]
     assert all(json.loads(run.failure_file.read_text())["exit_code"] == 3 for run in started)
 
 
-def test_claimed_run_is_left_to_its_owner_and_taken_over_when_told(
-    finished_workspace: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_claimed_run_is_left_to_its_owner(
+    copied_workspace: Path,
+    run_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(finished_workspace, workspace, symlinks=True)
     started: list[Run] = []
 
     def succeed(run: Run, _: object) -> int:
         started.append(run)
+        assert run.claim.is_held()
         run.record_file.write_text("{}")
         return 0
 
-    monkeypatch.setattr(do_run, "_run_process", succeed)
+    monkeypatch.setattr(scheduler, "_run_worker", succeed)
     options = ("--budgets", "2", "--arms", "nnUNet", "--seeds", "1")
-    claim = Claim(workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_1" / "claim")
+    claim = Claim(copied_workspace / "runs" / "Tiny" / "2" / "nnUNet" / "seed_1" / "claim")
     assert claim.take()
     with claim:
-        assert run_command(workspace, *options) == 0
+        assert run_command(copied_workspace, *options, "--list") == 0
+        assert run_command(copied_workspace, *options, "--take-over") == 0
+        assert f"claimed by process {os.getpid()}" in capsys.readouterr().out
         assert not started
-        old = time.time() - STALE_SECONDS - 1
-        os.utime(claim.file, (old, old))
-        assert run_command(workspace, *options) == 1
-        assert not started
-        assert run_command(workspace, *options, "--take-over") == 0
+    assert run_command(copied_workspace, *options) == 0
     assert [(run.arm.name, run.seed) for run in started] == [("nnUNet", 1)]
+    assert not claim.is_held()
 
 
-def test_self_training_trains_on_predicted_labels(
-    finished_workspace: Path, run_command: Command, tmp_path: Path
+def test_run_of_a_process_that_died_is_interrupted_and_goes_on(
+    copied_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(finished_workspace, workspace, symlinks=True)
-    with patch.object(do_run, "_run_process", run_here):
-        assert run_command(workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
-    folder = workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
-    record = record_of(workspace, "SelfTraining")
-    first = record_of(workspace, "nnUNet")["training_seconds"]
+    (run,) = [
+        record.run
+        for record in read_records(Workspace(copied_workspace))
+        if (record.run.arm.name, record.run.seed) == ("nnUNet", 0)
+    ]
+    run.record_file.unlink()
+    with killed_owner(run.claim.file):
+        assert run.state() == "claimed"
+    assert run.state() == "interrupted"
+    monkeypatch.setattr(scheduler, "_run_worker", lambda run, _: run.record_file.write_text("{}") and 0)
+    assert run_command(copied_workspace, "--budgets", "2", "--arms", "nnUNet") == 0
+    assert run.state() == "done"
+
+
+def test_self_training_trains_on_predicted_labels(copied_workspace: Path, run_command: Command) -> None:
+    with patch.object(scheduler, "_run_worker", run_here):
+        assert run_command(copied_workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
+    folder = copied_workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
+    record = record_of(copied_workspace, "SelfTraining")
+    first = record_of(copied_workspace, "nnUNet")["training_seconds"]
     # The first training was that of the nnUNet arm.
     assert record["training_seconds"] == pytest.approx(first + sum(record["curves"]["epoch_seconds"]))
     (raw,) = (folder / "nnUNet_raw").iterdir()
@@ -231,15 +246,13 @@ def test_self_training_trains_on_predicted_labels(
 
 
 def test_record_of_other_settings_is_named(
-    finished_workspace: Path, run_command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(finished_workspace, workspace, symlinks=True)
-    file = workspace / "runs" / "Tiny" / "2" / "DyCON" / "seed_0" / "record.json"
+    file = copied_workspace / "runs" / "Tiny" / "2" / "DyCON" / "seed_0" / "record.json"
     record = json.loads(file.read_text())
     record["settings"]["uncl_weight"] = 77.0
     file.write_text(json.dumps(record))
-    assert run_command(workspace, *OPTIONS) == 0
+    assert run_command(copied_workspace, *OPTIONS) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if "other settings than now" in line]
     assert len(warned) == 1
     assert str(file.parent) in warned[0]
@@ -266,6 +279,7 @@ def test_other_presets_need_another_place(
         (["--budgets", "2"], "no arms"),
         (["--budgets", "2", "--arms", "nnUNet", "--only", "1"], "--only must be a number from 0 to 0"),
         (["--budgets", "2", "--arms", "nnUNet", "--define", "nnUNet", "nnUNetTrainer"], "taken by another arm"),
+        (["--budgets", "2", "--define", "a/b", "nnUNetTrainer"], "cannot name an arm"),
         (["--budgets", "2", "--arms", "nnUNet", "--steps", "0"], "--steps must be at least 1"),
     ],
 )

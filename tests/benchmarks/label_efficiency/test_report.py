@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.label_efficiency import __main__
-from benchmarks.label_efficiency.records import RECORD_VERSION
-from benchmarks.label_efficiency.workspace import Workspace
+from benchmarks.label_efficiency.runs import RECORD_VERSION, Workspace
 
 
 def test_command_writes_everything(

@@ -8,14 +8,12 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.common.configuration import Configuration
-from benchmarks.training_step.cases import CASES, case
-from benchmarks.training_step.measure import time_steps
+from benchmarks.common.workspace import Configuration
+from benchmarks.training_step.measure import CASES, TRAINERS, case, make_step, prepare, time_steps
 from benchmarks.training_step.parts import LABELED, UNLABELED, time_parts
-from benchmarks.training_step.trainers import TRAINERS, make_step, prepare
-from nnunetv2_dycon.losses import uncl
+from nnunetv2_dycon.training.loss import uncl
 from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
 
 CPU = torch.device("cpu")
 
@@ -76,7 +74,7 @@ def test_the_method_is_in_force_at_its_full_weights_and_otherwise_as_by_default(
 
 def test_every_step_counts_after_the_first_ones(folder: Path) -> None:
     seconds = time_steps(folder, CPU, repeats=3)
-    assert seconds.keys() == TRAINERS.keys()
+    assert tuple(seconds) == TRAINERS
     assert all(len(values) == 3 and min(values) > 0 for values in seconds.values())
 
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.common.configuration import Configuration
-from benchmarks.label_efficiency.presets import PRESETS
-from benchmarks.label_efficiency.reduced_plans import CONFIGURATION, reduce_plans
+from benchmarks.common.workspace import Configuration
+from benchmarks.label_efficiency.presets import CONFIGURATION, PRESETS, reduce_plans
 from nnunetv2_dycon.exceptions import UserError
 
 
