@@ -49,7 +49,8 @@ def trainers_of(method: type[Method[Any, Any]], module: str | None = None) -> di
         module: see :func:`trainer_of`.
 
     Returns:
-        The trainers by their names. In a file of one's own, ``globals().update(trainers_of(METHOD))`` shows them to nnU-Net.
+        The trainers by their names. In a file of one's own, ``globals().update(trainers_of(METHOD))`` shows them to
+        nnU-Net.
     """
     trainers = [trainer_of(method, num_epochs, module) for num_epochs in (None, *TRAINING_LENGTHS)]
     return {trainer.__name__: trainer for trainer in trainers}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import pickle
 import pkgutil
-import re
 from pathlib import Path
 
 import nnunetv2.training.nnUNetTrainer.variants.training_length as nnunet_lengths

@@ -17,10 +17,10 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.experiment_planning.write_plans_with_settings import parse_assignments
+from nnunetv2_dycon.experiment_planning.plans import parse_assignments
+from nnunetv2_dycon.methods.settings import Value
 from nnunetv2_dycon.training.find_trainer import find_trainer
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerSemiSupervised import nnUNetTrainerSemiSupervised
-from nnunetv2_dycon.training.settings import Value
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REFERENCE_ARM = "nnUNet"
 METHOD_ARM = "DyCON"
@@ -169,8 +169,9 @@ def arms_of_file(file: Path) -> list[Arm]:
     """One arm for each method that a file defines.
 
     Args:
-        file: Python file with subclasses of nnUNetTrainerSemiSupervised. An arm is named after the class, without
-            nnUNetTrainer; the first line of the docstring is its description.
+        file: Python file with trainers, as trainers_of makes them of a method, or subclasses of
+            nnUNetTrainerSemiSupervised. An arm is named after the class, without nnUNetTrainer; the first line of the
+            docstring is its description. Trainers of other lengths than nnU-Net's own are left out.
 
     Returns:
         The arms, in the order of the file.
@@ -185,9 +186,10 @@ def arms_of_file(file: Path) -> list[Arm]:
         if isinstance(value, type)
         and issubclass(value, nnUNetTrainerSemiSupervised)
         and value.__module__ == module.__name__
+        and value.training_length is None
     ]
     if not classes:
-        raise UserError(f"{file} defines no subclass of nnUNetTrainerSemiSupervised")
+        raise UserError(f"{file} defines no trainer: make one of a method with globals().update(trainers_of(METHOD))")
     return [_added_arm(each, f"{file.resolve()}:{each.__name__}") for each in classes]
 
 

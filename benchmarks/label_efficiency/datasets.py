@@ -13,9 +13,9 @@ from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER,
 from benchmarks.label_efficiency.runs import Workspace, read_json_file, write_whole_json
 from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.dataset_conversion.simulate import DEFAULT_TEST_FRACTION, RECORD, simulate
-from nnunetv2_dycon.dataset_conversion.source_dataset import SourceDataset, read_source_dataset
+from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 # The budget of all training cases.
 ALL = "all"
@@ -79,7 +79,7 @@ def read_source(
         UserError: if there is no such dataset, the protocol does not fit it or has no test cases, or the workspace
             follows another one.
     """
-    dataset = read_source_dataset(folder.resolve())
+    dataset = read_labeled_dataset(folder.resolve())
     name = re.sub(r"^Dataset\d{3}_", "", folder.resolve().name) if name is None else name
     if re.fullmatch(r"[\w.-]+", name) is None:
         raise UserError(f'"{name}" cannot name a dataset: use letters, digits, "-", "." and "_" (--name)')
@@ -96,7 +96,7 @@ def read_source(
     return Source(name, dataset.folder, dataset.dataset_json is not None, protocol, kept)
 
 
-def _protocol(dataset: SourceDataset, file: Path | None) -> Protocol:
+def _protocol(dataset: LabeledDataset, file: Path | None) -> Protocol:
     own_file = dataset.folder / "protocol.json"
     if file is None and own_file.is_file():
         file = own_file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,24 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
-from torch.nn import functional
 
 from benchmarks.label_efficiency.presets import CONFIGURATION
 from benchmarks.label_efficiency.runs import read_json_file
 from nnunetv2_dycon.dataset_conversion.simulate import RECORD
-from nnunetv2_dycon.dataset_conversion.source_dataset import read_source_dataset
+from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
-from nnunetv2_dycon.training.data_augmentation.two_views import TwoViewsTransform
-from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
-from nnunetv2_dycon.training.dataloading.unlabeled_dataset import nnUNetUnlabeledDataset
-from nnunetv2_dycon.training.dataloading.unlabeled_stream import UnlabeledStream
-from nnunetv2_dycon.training.loss.cell_labels import CellLabels, cell_labels_from_probabilities
-from nnunetv2_dycon.training.network.network_output import NetworkOutput
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.losses.cell_labels import CellLabels, cell_labels_from_probabilities
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
+from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings, PastedTask
+from nnunetv2_dycon.methods.method import Guidance, LabeledBatch
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.training.unlabeled_stream import (
+    make_unlabeled_loader,
+    nnUNetTwoViewDataLoader,
+    nnUNetUnlabeledDataset,
+)
+from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
 def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str, Any], folder: Path) -> None:
@@ -36,7 +42,7 @@ def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str
         folder: where to; cases that are there are left.
     """
     record = read_json_file(raw / RECORD)
-    source = read_source_dataset(Path(record["source"]))
+    source = read_labeled_dataset(Path(record["source"]))
     plans_manager = PlansManager(plans)
     configuration = plans_manager.get_configuration(CONFIGURATION)
     preprocessor = configuration.preprocessor_class(verbose=False)
@@ -55,82 +61,74 @@ def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str
             )
 
 
-class nnUNetTrainerDyCONOracle(nnUNetTrainerDyCON):
+@dataclass(frozen=True)
+class OracleTask(PastedTask):
+    """A task whose unlabeled voxels have their true class.
+
+    Attributes:
+        truth: (B, C, *patch), one-hot, float32.
+        unknown: (B, 1, *patch) booleans, true where there is the ignore label.
+    """
+
+    truth: Tensor = field(kw_only=True)
+    unknown: Tensor = field(kw_only=True)
+
+
+class DyCONOracle(DyCON):
     """DyCON with the true classes of the unlabeled cells in FeCL. For the benchmark only: no fair method.
+
+    Attributes:
+        hidden_target: of the unlabeled batch of this step, (B, 1, *patch); the trainer sets it.
+    """
+
+    hidden_target: Tensor
+
+    def __init__(self, settings: DyCONSettings, labels: LabelSpace, *, batch_dice: bool = False) -> None:
+        if not isinstance(labels, Classes):
+            raise UnsupportedFeatureError("the oracle arm does not support region-based training")
+        super().__init__(settings, labels, batch_dice=batch_dice)
+
+    def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> OracleTask:
+        """As in DyCON, with the hidden labels. See DyCON."""
+        task = super().task(strong, guidance, labeled)
+        truth, unknown = self.labels.reference_logits(self.hidden_target, guidance.teacher.logits.shape[1])
+        truth = (truth > 0).float()
+        if unknown is None:
+            unknown = torch.zeros_like(truth[:, :1], dtype=torch.bool)
+        if task.labeled is not None:
+            # Labeled patches were pasted there, and the logits are their labels.
+            truth = torch.where(task.labeled, task.teacher.logits.float().softmax(1), truth)
+            unknown = unknown & ~task.labeled
+        if task.ignored is not None:
+            unknown = unknown | task.ignored
+        return OracleTask(task.patches, task.teacher, task.labeled, task.ignored, truth=truth, unknown=unknown)
+
+    def unlabeled_cell_labels(self, probabilities: Tensor, cells: Sequence[int], task: PastedTask) -> CellLabels:
+        """The true classes. See DyCON."""
+        assert isinstance(task, OracleTask)
+        return cell_labels_from_probabilities(task.truth, cells, self.labels, task.unknown)
+
+
+class nnUNetTrainerDyCONOracle(nnUNetTrainerSemiSupervised):
+    """The trainer of :class:`DyCONOracle`.
 
     Attributes:
         hidden_labels_folder: see :func:`write_hidden_labels`; set before a trainer is made.
     """
 
+    method_class = DyCONOracle
     hidden_labels_folder: Path | None = None
 
-    def initialize(self) -> None:
-        """See nnUNetTrainerDyCON.
+    def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
+        """With the labels in the crops. See nnUNetTrainerSemiSupervised."""
+        dataset = OracleDataset(str(data.folder), data.identifiers, self.hidden_labels_folder)
+        return make_unlabeled_loader(self, dataset, self.settings, OracleDataLoader, OracleViewsTransform)
 
-        Raises:
-            UnsupportedFeatureError: for region-based training.
-        """
-        if self.label_manager.has_regions:
-            raise UnsupportedFeatureError("the oracle arm does not support region-based training")
-        super().initialize()
-
-    def _start_unlabeled_stream(self) -> UnlabeledStream:
-        """As nnUNetTrainerTwoStreams does, with the labels in the crops."""
-        patch_size = self.configuration_manager.patch_size
-        rotation, dummy_2d, initial_patch_size, mirror_axes = (
-            self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
-        training_transforms = self.get_training_transforms(
-            patch_size,
-            rotation,
-            None,
-            mirror_axes,
-            dummy_2d,
-            use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
-        )
-        loader = OracleDataLoader(
-            OracleDataset(str(self.unlabeled_data.folder), self.unlabeled_data.identifiers, self.hidden_labels_folder),
-            self.settings.unlabeled_batch_size or self.batch_size,
-            initial_patch_size,
-            patch_size,
-            self.label_manager,
-            transforms=OracleViewsTransform(training_transforms, self.settings.strong_view_probability),
-        )
-        stream = OracleStream(loader, pin_memory=self.device.type == "cuda")
-        next(stream)
-        return stream
-
-    def unlabeled_losses(self, student: NetworkOutput, teacher: NetworkOutput) -> dict[str, Tensor]:
-        """UnCL as in DyCON, FeCL with the true classes. See nnUNetTrainerDyCON."""
-        target = self.unlabeled_stream.target.to(self.device)[:, 0].long()
-        ignored = torch.zeros_like(target, dtype=torch.bool)
-        if self.label_manager.ignore_label is not None:
-            ignored = target == self.label_manager.ignore_label
-            target = target.masked_fill(ignored, 0)
-        num_labels = teacher.logits.shape[1]
-        truth = functional.one_hot(target, num_labels).movedim(-1, 1).float()
-        ignored = ignored[:, None]
-        if teacher.labeled is not None:
-            # The method has pasted labeled patches, whose labels the logits are there.
-            truth = torch.where(teacher.labeled, teacher.logits.float().softmax(1), truth)
-            ignored = ignored & ~teacher.labeled
-        if teacher.ignored is not None:
-            ignored = ignored | teacher.ignored
-        self._truth, self._ignored = truth, ignored
-        return super().unlabeled_losses(student, teacher)
-
-    def _fecl(
-        self,
-        embeddings: Tensor,
-        cell_labels: CellLabels,
-        logits: Tensor,
-        teacher_embeddings: Tensor | None = None,
-        *further: Tensor | None,
-    ) -> Tensor:
-        # Only the unlabeled half has embeddings of the teacher.
-        if teacher_embeddings is not None:
-            cell_labels = cell_labels_from_probabilities(self._truth, embeddings.shape[2:], self._ignored)
-        return super()._fecl(embeddings, cell_labels, logits, teacher_embeddings, *further)
+    def next_views(self) -> Tensor:
+        """Give the method the target of the batch. See nnUNetTrainerSemiSupervised."""
+        batch = next(self.unlabeled_stream)
+        self.method.hidden_target = batch["target"].to(self.device, non_blocking=True)
+        return batch["data"].to(self.device, non_blocking=True)
 
 
 class OracleDataset(nnUNetUnlabeledDataset):
@@ -170,15 +168,3 @@ class OracleDataLoader(nnUNetTwoViewDataLoader):
     def generate_train_batch(self) -> dict:
         """See nnUNetDataLoader.generate_train_batch."""
         return nnUNetDataLoader.generate_train_batch(self)
-
-
-class OracleStream(UnlabeledStream):
-    """The unlabeled stream; ``target`` is that of the last batch."""
-
-    target: Tensor | None = None
-
-    def __next__(self) -> dict:
-        """The next batch."""
-        batch = super().__next__()
-        self.target = batch["target"]
-        return batch

@@ -20,9 +20,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from benchmarks.label_efficiency.presets import CONFIGURATION
 from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
-from nnunetv2_dycon.preprocessing.unlabeled_cases import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.self_training.write_pseudo_labeled_dataset import write_pseudo_labeled_dataset
-from nnunetv2_dycon.utilities.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
 
 # All labeled cases are trained on: with four of them there are no folds.
 FOLD = "all"

@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 
 from benchmarks.common.measuring import memory_in_use, peak_memory, print_measurement, reset_peak_memory
 from benchmarks.losses.reference import fecl_reference, uncl_reference
-from nnunetv2_dycon.training.loss.fecl import fecl_loss
-from nnunetv2_dycon.training.loss.uncl import uncl_loss
+from nnunetv2_dycon.losses.fecl import fecl_loss
+from nnunetv2_dycon.losses.uncl import uncl_loss
 
 REFERENCE = "reference"
 IMPLEMENTATIONS = {"FeCL": (REFERENCE, "official", "paper"), "UnCL": (REFERENCE, "package")}

@@ -10,19 +10,18 @@ from unittest.mock import patch
 
 import torch
 
-from nnunetv2_dycon.training.loss import uncl
-from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.losses import uncl
+from nnunetv2_dycon.methods import dycon as dycon_module
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 UNLABELED, LABELED = "unlabeled pass", "labeled pass"
 _CELLS = "cell labels and entropy"
 _LOSSES = {
     "uncl_terms": "UnCL forward",
     "fecl_loss": "FeCL",
-    "cell_labels_from_segmentation": _CELLS,
+    "cell_labels_from_target": _CELLS,
     "cell_labels_from_probabilities": _CELLS,
     "mean_over_cells": _CELLS,
-    "voxel_entropy": _CELLS,
 }
 
 
@@ -77,7 +76,9 @@ class Stopwatch:
         self._last = now
 
 
-def time_parts(trainer: nnUNetTrainerDyCON, step: Callable[[], None], repeats: int) -> list[tuple[str, str, float]]:
+def time_parts(
+    trainer: nnUNetTrainerSemiSupervised, step: Callable[[], None], repeats: int
+) -> list[tuple[str, str, float]]:
     """Time the parts of a trainer's step.
 
     Args:
@@ -89,19 +90,20 @@ def time_parts(trainer: nnUNetTrainerDyCON, step: Callable[[], None], repeats: i
         Phase, part and the median of its seconds, in the order in which they are first done.
     """
     stopwatch = Stopwatch(trainer.device)
-    heads = trainer.auxiliary["projection_head"], trainer.teacher.module["auxiliary"]["projection_head"]
+    training_step, students = trainer.step, trainer.students
+    (student,) = students
     watched = [
         *((dycon_module, name, part, None) for name, part in _LOSSES.items()),
-        (trainer, "_pass_unlabeled", "rest", UNLABELED),
-        (trainer, "_pass_labeled", "rest", LABELED),
-        (trainer, "_forward_teacher", "teacher forward", None),
-        (trainer, "_forward_student", "student forward", None),
-        (trainer, "loss", "supervised loss", None),
-        (trainer, "unlabeled_losses", "pseudo-labels and statistics", None),
-        (trainer, "_backward", "backward", None),
-        (trainer, "_update_weights", "optimizer", None),
-        (trainer.teacher, "update_parameters", "teacher's average", None),
-        *((head, "forward", "projection head", None) for head in heads),
+        (training_step, "_pass_unlabeled", "rest", UNLABELED),
+        (training_step, "_pass_labeled", "rest", LABELED),
+        (students.teacher.network, "forward", "teacher forward", None),
+        (student.network, "forward", "student forward", None),
+        (training_step, "loss", "supervised loss", None),
+        (trainer.method, "unlabeled_losses", "pseudo-labels and statistics", None),
+        (training_step, "_backward", "backward", None),
+        (training_step, "_update_weights", "optimizer", None),
+        (students.average, "update_parameters", "teacher's average", None),
+        *((asked.head, "forward", "projection head", None) for asked in (student, students.teacher)),
     ]
     with ExitStack() as patches:
         for owner, name, part, phase in watched:

@@ -12,6 +12,7 @@ from typing import Any
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.networks import change_network
+from nnunetv2_dycon.files import written_aside
 from nnunetv2_dycon.methods.settings import MethodSettings, Value
 
 
@@ -86,7 +87,8 @@ def write_plans(
             settings_class.from_configuration(section, f"configurations/{name}/{settings_section} of {target}")
             changed[settings_section] = section
         plans["configurations"][name] |= changed
-    target.write_text(json.dumps(plans, indent=4))
+    with written_aside(target) as partial:
+        partial.write_text(json.dumps(plans, indent=4))
     return target
 
 

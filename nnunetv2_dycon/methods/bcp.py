@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ class BCP(Method[BCPSettings, MixedTask]):
     settings_section = "bcp"
     settings_class = BCPSettings
     terms = ("bcp",)
-    panels = {
+    panels: ClassVar = {
         "loss on mixed patches": ("labeled_region_loss", "unlabeled_region_loss"),
         "pseudo-label foreground fraction": ("pseudo_foreground_fraction",),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class CML(Method[CMLSettings, ComplementaryTask]):
     settings_section = "cml"
     settings_class = CMLSettings
     terms = ("mutual", "disagreement")
-    panels = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
+    panels: ClassVar = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
     num_students = 2
     compares_students_on = ("labeled", "unlabeled")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -28,7 +29,7 @@ class CoTraining(Method[CoTrainingSettings, Task]):
     settings_section = "co_training"
     settings_class = CoTrainingSettings
     terms = ("co_training",)
-    panels = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
+    panels: ClassVar = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
     num_students = 2
 
     def term_weights(self) -> dict[str, float]:

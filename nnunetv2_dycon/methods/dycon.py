@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
     settings_section = "dycon"
     settings_class = DyCONSettings
     terms = ("uncl", "fecl")
-    panels = {
+    panels: ClassVar = {
         "entropy [nats]": ("student_entropy", "teacher_entropy"),
         "beta": ("beta",),
         "pseudo-label foreground fraction": ("pseudo_foreground_fraction",),
@@ -155,7 +155,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         terms = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
         if student.embeddings is not None:
             cells = student.embeddings.shape[2:]
-            cell_labels = cell_labels_from_probabilities(probabilities, cells, self.labels, task.ignored)
+            cell_labels = self.unlabeled_cell_labels(probabilities, cells, task)
             terms["fecl"] = 0.5 * self._fecl(student.logits, student.embeddings, cell_labels, progress, task)
         statistics: dict[str, Tensor | float] = {
             "beta": beta,
@@ -164,6 +164,16 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             "pseudo_foreground_fraction": self.labels.is_foreground(probabilities).float().mean(),
         }
         return Losses(terms, statistics)
+
+    def unlabeled_cell_labels(self, probabilities: Tensor, cells: Sequence[int], task: PastedTask) -> CellLabels:
+        """The class of each cell of the patches in a task, and how sure it is.
+
+        Args:
+            probabilities: (B, C, *patch), the teacher's, and the reference where the patches show labeled ones.
+            cells: of the embeddings, along each axis.
+            task: the task.
+        """
+        return cell_labels_from_probabilities(probabilities, cells, self.labels, task.ignored)
 
     def labeled_losses(self, student: Prediction, target: Tensor, progress: float) -> Losses:
         """FeCL's labeled half; without hard negatives, since the teacher sees unlabeled scans only. See Method."""

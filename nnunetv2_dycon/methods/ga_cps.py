@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -71,7 +72,7 @@ class GACPS(Method[GACPSSettings, Task]):
     settings_section = "ga_cps"
     settings_class = GACPSSettings
     terms = ("cross",)
-    panels = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
+    panels: ClassVar = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
     num_students = 2
     compares_students_on = ("labeled",)
     least_supervised_loss = 0.0

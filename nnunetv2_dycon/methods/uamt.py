@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class UAMT(Method[UAMTSettings, Task]):
     settings_section = "uamt"
     settings_class = UAMTSettings
     terms = ("consistency",)
-    panels = {
+    panels: ClassVar = {
         "certain fraction": ("certain_fraction",),
         "uncertainty threshold [nats]": ("uncertainty_threshold",),
     }

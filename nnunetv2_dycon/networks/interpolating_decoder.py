@@ -44,8 +44,8 @@ def interpolate_in_decoder(network: nn.Module) -> None:
     upsampling = getattr(getattr(network, "decoder", None), "transpconvs", None)
     if upsampling is None:
         raise UnsupportedFeatureError(
-            f"{type(network).__name__} has no decoder with transposed convolutions, in which the second student of this "
-            "method differs from the first. Use a U-Net configuration."
+            f"{type(network).__name__} has no decoder with transposed convolutions, in which the second student of "
+            "this method differs from the first. Use a U-Net configuration."
         )
     for index, module in enumerate(upsampling):
         upsampling[index] = InterpolatingConvolution(module.in_channels, module.out_channels, module.stride)

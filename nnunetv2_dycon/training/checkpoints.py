@@ -73,8 +73,8 @@ def read_training_state(file: str | os.PathLike[str], device: torch.device, sett
     checkpoint = torch.load(file, map_location=device, weights_only=False)
     if STATE_KEY not in checkpoint:
         raise UserError(
-            f"{file} was written by {checkpoint['trainer_name']} and has no teacher to continue from. To start from its "
-            "weights, pass it as -pretrained_weights to a new training."
+            f"{file} was written by {checkpoint['trainer_name']} and has no teacher to continue from. To start from "
+            "its weights, pass it as -pretrained_weights to a new training."
         )
     state: dict[str, Any] = checkpoint[STATE_KEY]
     settings.refuse_others(state["settings"], str(file), state["version"])

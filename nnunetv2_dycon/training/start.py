@@ -134,6 +134,7 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         trainer.print_to_log_file,
     )
     trainer.print_to_log_file(
-        f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation cases."
+        f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
+        "cases."
     )
     return data

@@ -1,7 +1,7 @@
 """The adapter to nnU-Net: everything in which a semi-supervised training differs from nnU-Net's own.
 
-What a method is lies in :mod:`nnunetv2_dycon.methods`, the step and its networks in :mod:`nnunetv2_dycon.training.step` and
-:mod:`nnunetv2_dycon.training.students`.
+What a method is lies in :mod:`nnunetv2_dycon.methods`, the step and its networks in
+:mod:`nnunetv2_dycon.training.step` and :mod:`nnunetv2_dycon.training.students`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,20 @@ from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
-from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, start_unlabeled_stream
+from nnunetv2_dycon.training.unlabeled_stream import (
+    UnlabeledStream,
+    make_unlabeled_loader,
+    nnUNetTwoViewDataLoader,
+    nnUNetUnlabeledDataset,
+)
 
 
 class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     """nnUNetTrainer with an unlabeled stream, further networks and the losses of a method.
 
     All else is nnU-Net's: the labeled stream, its augmentation, the supervised loss, optimizer and schedule are
-    untouched, and a step whose unsupervised weights are all 0 is nnUNetTrainer's own. ``network_weights`` in checkpoints
-    are the deployed network's (a setting), so that every command of nnU-Net works on them.
+    untouched, and a step whose unsupervised weights are all 0 is nnUNetTrainer's own. ``network_weights`` in
+    checkpoints are the deployed network's (a setting), so that every command of nnU-Net works on them.
 
     Attributes:
         method_class: the method. The trainers of :mod:`nnunetv2_dycon.trainers` set it.
@@ -144,8 +149,17 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """nnU-Net's loaders; the unlabeled stream is started beside. See nnUNetTrainer.get_dataloaders."""
         loaders = super().get_dataloaders()
         if self.needs_unlabeled_data:
-            self.unlabeled_stream = start_unlabeled_stream(self, self.unlabeled_data, self.settings)
+            loader = self.make_unlabeled_loader(self.unlabeled_data)
+            self.unlabeled_stream = UnlabeledStream(loader, pin_memory=self.device.type == "cuda")
+            # As nnU-Net does: what goes wrong in a worker shows here.
+            next(self.unlabeled_stream)
         return loaders
+
+    def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
+        """The loader of the unlabeled stream, on cases that are preprocessed."""
+        needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask)
+        return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training
 
@@ -166,8 +180,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         ramp = self.ramp
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
         if any(weight > 0 for weight in weights.values()):
-            assert self.unlabeled_stream is not None
-            views = next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
+            views = self.next_views()
             step = self.step(*self._to_device(batch), views, weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
             loss = step.supervised_loss
@@ -182,6 +195,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.statistics.add(f"{term}_weight", weight)
         # Read last, since it waits for the GPU.
         return result if loss is None else {"loss": loss.cpu().numpy()}
+
+    def next_views(self) -> Tensor:
+        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
+        assert self.unlabeled_stream is not None
+        return next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
 
     def _to_device(self, batch: dict) -> tuple[Tensor, Tensor | list[Tensor]]:
         data = batch["data"].to(self.device, non_blocking=True)

@@ -16,7 +16,6 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
-from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -129,16 +128,24 @@ class UnlabeledStream:
             self._augmenter._finish()
 
 
-def start_unlabeled_stream(trainer: nnUNetTrainer, data: UnlabeledData, settings: MethodSettings) -> UnlabeledStream:
-    """Start the unlabeled stream of a trainer, with the augmentation of its labeled one.
+def make_unlabeled_loader(
+    trainer: nnUNetTrainer,
+    dataset: nnUNetUnlabeledDataset,
+    settings: MethodSettings,
+    loader_class: type[nnUNetTwoViewDataLoader] = nnUNetTwoViewDataLoader,
+    views_class: type[TwoViewsTransform] = TwoViewsTransform,
+) -> nnUNetTwoViewDataLoader:
+    """Make the unlabeled loader of a trainer, with the augmentation of its labeled one.
 
     Args:
         trainer: whose patch size, batch size and training transforms are used.
-        data: the unlabeled cases.
+        dataset: the unlabeled cases.
         settings: size of a batch, and how strong the strong view is.
+        loader_class: crops the cases.
+        views_class: makes two views of a crop.
 
     Returns:
-        The stream, which has given its first batch.
+        The loader.
     """
     patch_size = trainer.configuration_manager.patch_size
     use_mask_for_norm = trainer.configuration_manager.use_mask_for_norm
@@ -148,15 +155,11 @@ def start_unlabeled_stream(trainer: nnUNetTrainer, data: UnlabeledData, settings
     training_transforms = trainer.get_training_transforms(
         patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
     )
-    loader = nnUNetTwoViewDataLoader(
-        nnUNetUnlabeledDataset(str(data.folder), data.identifiers, any(use_mask_for_norm)),
+    return loader_class(
+        dataset,
         settings.unlabeled_batch_size or trainer.batch_size,
         initial_patch_size,
         patch_size,
         trainer.label_manager,
-        transforms=TwoViewsTransform(training_transforms, settings.strong_view_probability),
+        transforms=views_class(training_transforms, settings.strong_view_probability),
     )
-    stream = UnlabeledStream(loader, pin_memory=trainer.device.type == "cuda")
-    # As nnU-Net does: what goes wrong in a worker shows here.
-    next(stream)
-    return stream

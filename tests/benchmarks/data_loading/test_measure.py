@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.data_loading import measure
 from benchmarks.data_loading.report import LABELED, TWO_VIEWS, draw, result, table
-from nnunetv2_dycon.training.dataloading.two_view_data_loader import nnUNetTwoViewDataLoader
+from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.losses.reference import fecl_reference, uncl_reference
-from nnunetv2_dycon.training.schedules import sigmoid_rampup
+from nnunetv2_dycon.methods.schedules import sigmoid_rampup
 
 
 @pytest.mark.parametrize("name", ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"])

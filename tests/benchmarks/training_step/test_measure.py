@@ -11,9 +11,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from benchmarks.common.workspace import Configuration
 from benchmarks.training_step.measure import CASES, TRAINERS, case, make_step, prepare, time_steps
 from benchmarks.training_step.parts import LABELED, UNLABELED, time_parts
-from nnunetv2_dycon.training.loss import uncl
-from nnunetv2_dycon.training.nnUNetTrainer import nnUNetTrainerDyCON as dycon_module
-from nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON import nnUNetTrainerDyCON
+from nnunetv2_dycon.losses import uncl
+from nnunetv2_dycon.methods import dycon as dycon_module
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 
 CPU = torch.device("cpu")
 
