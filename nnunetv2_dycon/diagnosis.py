@@ -48,11 +48,7 @@ class Finding:
 
 
 def diagnose_installation() -> Iterator[Finding]:
-    """Look at versions, registration, paths and GPU.
-
-    Yields:
-        The findings, one at a time, as they are made.
-    """
+    """Look at versions, registration, paths and GPU; yields each finding as it is made."""
     yield from _versions()
     yield from _registration()
     yield from _paths()
@@ -62,13 +58,7 @@ def diagnose_installation() -> Iterator[Finding]:
 def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str) -> Iterator[Finding]:
     """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened.
 
-    Args:
-        name_or_id: e.g. ``501``.
-        plans_identifier: e.g. ``nnUNetPlans``.
-        configuration: e.g. ``3d_fullres``.
-
-    Yields:
-        The findings, one at a time, as they are made.
+    Yields each finding as it is made.
     """
     try:
         dataset = read_planned_dataset(name_or_id, plans_identifier)

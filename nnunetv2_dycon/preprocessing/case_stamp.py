@@ -49,9 +49,6 @@ def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, 
         case: the raw case.
         plans_hash: from :func:`hash_plans`.
         file_hashes: the SHA-256 of each raw file where they are known; None: the files are read.
-
-    Returns:
-        The stamp, ready for JSON.
     """
     files = []
     for file in case.files:
@@ -93,9 +90,6 @@ def is_current(folder: Path, case: UnlabeledCase, plans_hash: str, note_times: b
         case: the raw case.
         plans_hash: from :func:`hash_plans`.
         note_times: whether times that differ are noted in the stamp, so that the contents are read once only.
-
-    Returns:
-        True when nothing has to be done for this case.
     """
     stamp = read_stamp(folder, case.identifier)
     if stamp is None or stamp["plans"] != plans_hash or stamp["source"] != case.source:

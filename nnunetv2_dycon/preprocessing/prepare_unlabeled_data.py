@@ -55,8 +55,8 @@ def prepare_unlabeled_data(
     not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
 
     Args:
-        plans_manager: the plans.
-        configuration_manager: the configuration.
+        plans_manager: of the training.
+        configuration_manager: of the training.
         dataset_json: the dataset's dataset.json.
         off_limits: cases of ``imagesTr`` that are used without their labels (``"unlabeled"`` of splits_final.json).
         num_processes: how many cases to preprocess at once.

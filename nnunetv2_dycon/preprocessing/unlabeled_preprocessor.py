@@ -32,22 +32,11 @@ def preprocess_unlabeled_cases(
     dataset_json: dict[str, Any],
     num_processes: int,
 ) -> int:
-    """Preprocess the cases that are not done or whose raw files or plans have changed.
+    """Preprocess the cases that are not done or whose raw files or plans have changed, and count them.
 
     Each case is written under another name and renamed when it is whole, so that a killed run is continued by the
     next. Files per case: ``CASE.b2nd`` (image), ``CASE_nonzero.b2nd`` (0 inside, -1 outside the image's nonzero mask;
     derived from the image alone), ``CASE.pkl`` (nnU-Net's properties), ``CASE.json`` (stamp).
-
-    Args:
-        cases: the raw cases.
-        folder: where the preprocessed cases go.
-        plans_manager: the plans.
-        configuration_manager: the configuration.
-        dataset_json: the dataset's dataset.json.
-        num_processes: how many cases at once.
-
-    Returns:
-        How many cases had to be preprocessed.
 
     Raises:
         UserError: naming every scan that cannot be used; the good ones are done then.

@@ -87,17 +87,7 @@ class SelfTrainingFolders:
 
 
 def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
-    """Check all that can be checked before the first model is trained.
-
-    Args:
-        options: what is asked for.
-
-    Returns:
-        The folders to work in.
-
-    Raises:
-        UserError: naming what is wrong.
-    """
+    """Check all that can be checked before the first model is trained; a UserError names what is wrong."""
     results = results_folder()
     source_raw = existing_dataset_folder(options.dataset)
     source = read_planned_dataset(source_raw.name, options.plans)

@@ -28,9 +28,6 @@ _MARKER = "predicted_with.json"
 def run_self_training(options: SelfTrainingOptions) -> Path:
     """Do all steps that are not done yet, each by the command line that is printed.
 
-    Args:
-        options: what is asked for.
-
     Returns:
         Fold folder of the second model.
 
