@@ -228,7 +228,7 @@ def settings_in_force(
     """
     where = f"the settings of {trainer_class.__name__}" if where is None else where
     if issubclass(trainer_class, nnUNetTrainerSemiSupervised):
-        return dataclasses.asdict(trainer_class.settings_class.from_configuration(dict(changes), where))
+        return dataclasses.asdict(trainer_class.method_class.settings_class.from_configuration(dict(changes), where))
     if changes:
         raise UserError(f"{where}: {trainer_class.__name__} has no settings, but is given {', '.join(changes)}")
     return {}
@@ -239,7 +239,7 @@ def plans_of_arm(plans: dict[str, Any], arm: Arm, trainer_class: type[nnUNetTrai
     plans = copy.deepcopy(plans)
     plans["plans_name"] = f"{PLANS_IDENTIFIER}_{arm.name}"
     if issubclass(trainer_class, nnUNetTrainerSemiSupervised):
-        plans["configurations"][CONFIGURATION][trainer_class.settings_section] = dict(arm.settings)
+        plans["configurations"][CONFIGURATION][trainer_class.method_class.settings_section] = dict(arm.settings)
     return plans
 
 
