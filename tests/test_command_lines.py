@@ -54,7 +54,7 @@ def test_from_training_to_export(
     fold = workspace.results / MODEL / "fold_0"
     assert "4 labeled and 4 unlabeled training cases, 2 validation cases" in output
     assert (fold / "checkpoint_final.pth").is_file()
-    assert not list(fold.glob(".*.partial"))
+    assert not list(fold.glob(".partial*"))
     assert len(list((fold / "validation").glob("*.npz"))) == 2
 
     for flag in ("--val", "--val_best"):

@@ -9,44 +9,26 @@ import pytest
 
 from nnunetv2_dycon.commands.main import COMMANDS
 from nnunetv2_dycon.methods.settings import settings_table
-from nnunetv2_dycon.trainers import (
-    nnUNetTrainerBCP,
-    nnUNetTrainerCoTraining,
-    nnUNetTrainerDyCON,
-    nnUNetTrainerDyCONCoTraining,
-    nnUNetTrainerMeanTeacher,
-    nnUNetTrainerUAMT,
-)
-from nnunetv2_dycon.training.nnUNetTrainer.variants.training_length import nnUNetTrainerDyCON_Xepochs
-from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.trainers import TRAINING_LENGTHS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TRAINERS = [
-    nnUNetTrainerDyCON,
-    nnUNetTrainerMeanTeacher,
-    nnUNetTrainerUAMT,
-    nnUNetTrainerBCP,
-    nnUNetTrainerCoTraining,
-    nnUNetTrainerDyCONCoTraining,
-]
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "documentation").glob("*.md")])
 
 
-@pytest.mark.parametrize("trainer_class", TRAINERS)
-def test_settings_table_is_that_of_the_dataclass(trainer_class: type[nnUNetTrainerSemiSupervised]) -> None:
+@pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.__name__)
+def test_settings_table_is_that_of_the_dataclass(method: type[Method]) -> None:
     text = (REPOSITORY / "documentation" / "settings.md").read_text()
-    (section,) = re.findall(
-        rf"^## All settings of {trainer_class.__name__}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE
-    )
-    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(
-        trainer_class.method_class.settings_class
-    )
+    heading = f"^## All settings of nnUNetTrainer{method.__name__}\n"
+    (section,) = re.findall(rf"{heading}(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(method.settings_class)
 
 
 def test_training_lengths_are_all_named() -> None:
     text = (REPOSITORY / "documentation" / "settings.md").read_text()
-    for name in nnUNetTrainerDyCON_Xepochs.__all__:
-        assert name.removeprefix("nnUNetTrainerDyCON") in text
+    for length in TRAINING_LENGTHS:
+        assert f"_{length}epoch" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

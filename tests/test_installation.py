@@ -91,7 +91,7 @@ def lookup(
 
 def test_nnunet_finds_the_trainers_with_no_variable_set(installed: Environment) -> None:
     (trainer, short), errors = lookup(installed, ["nnUNetTrainerDyCON", "nnUNetTrainerDyCON_1epoch"])
-    assert trainer["class"] == "nnunetv2_dycon.training.nnUNetTrainer.nnUNetTrainerDyCON.nnUNetTrainerDyCON"
+    assert trainer["class"] == "nnunetv2_dycon.trainers.nnUNetTrainerDyCON"
     assert trainer["pickles"]
     assert short["class"].endswith(".nnUNetTrainerDyCON_1epoch")
     assert short["pickles"]

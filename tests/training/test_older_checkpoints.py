@@ -84,15 +84,9 @@ def test_a_setting_that_the_earlier_release_did_not_have_is_no_obstacle(
     del checkpoint[STATE_KEY]["settings"]["copy_paste_fraction"]
     torch.save(checkpoint, file)
     assert resume(results, make_trainer).current_epoch == 2
-    for name in (
-        "plans.json",
-        str(results.parents[2] / "nnUNet_preprocessed" / results.parent.name / "nnUNetPlansOld.json"),
-    ):
-        plans = json.loads((results / name).read_text())
-        section = "dycon_co_training" if "CoTraining" in results.name else "dycon"
-        plans["configurations"]["3d_fullres"][section]["copy_paste_fraction"] = 0.5
-        (results / name).write_text(json.dumps(plans))
-    with pytest.raises(
-        UserError, match=r"copy_paste_fraction: 0.75 there, which 0.1.0 did without this setting, 0.5 now"
-    ):
+    plans = workspace.read_plans("nnUNetPlansOld")
+    section = "dycon_co_training" if "CoTraining" in results.name else "dycon"
+    plans["configurations"]["3d_fullres"][section]["copy_paste_fraction"] = 0.5
+    workspace.write_plans(plans, "nnUNetPlansOld")
+    with pytest.raises(UserError, match=r"copy_paste_fraction: 0.75 there, which 0.1.0 did without this setting, 0.5"):
         resume(results, make_trainer)

@@ -17,13 +17,13 @@ import pytest
 
 from benchmarks import REPOSITORY
 from benchmarks.label_efficiency import __main__, scheduler
-from benchmarks.label_efficiency.arms import ARMS, nnUNetTrainerSemiSupervised
+from benchmarks.label_efficiency.arms import ARMS
 from benchmarks.label_efficiency.runs import RECORD_VERSION, Run, Workspace
 from benchmarks.label_efficiency.worker import execute_run
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 
-# The first line of a file with a method.
-IMPORT_BASE = f"from {nnUNetTrainerSemiSupervised.__module__} import nnUNetTrainerSemiSupervised\n"
+# The first line of a file with a trainer on top of one of the package.
+IMPORT_BASE = "from nnunetv2_dycon.trainers import nnUNetTrainerMeanTeacher\n"
 EXAMPLE_METHOD = Path(__file__).parents[3] / "benchmarks" / "label_efficiency" / "example_method.py"
 SHORT = ["--epochs", "2", "--steps", "2", "--validation-steps", "1"]
 SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--convolutions", "1", "1", "1"]

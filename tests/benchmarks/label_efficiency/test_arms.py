@@ -19,10 +19,9 @@ from nnunetv2_dycon.exceptions import UserError
 from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE
 
 DYCON = find_trainer_class("nnUNetTrainerDyCON")
-NOT_YET_IN_THE_PACKAGE = ("GACPS", "CML")
 NEW_METHOD = f'''
 {IMPORT_BASE}
-class nnUNetTrainerShiny(nnUNetTrainerSemiSupervised):
+class nnUNetTrainerShiny(nnUNetTrainerMeanTeacher):
     """A method that shines.
 
     More of it.
@@ -30,22 +29,14 @@ class nnUNetTrainerShiny(nnUNetTrainerSemiSupervised):
 '''
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(raises=UserError, reason="its trainer is still to come"))
-        if name in NOT_YET_IN_THE_PACKAGE
-        else name
-        for name in ARMS
-    ],
-)
+@pytest.mark.parametrize("name", ARMS)
 def test_every_arm_has_a_trainer_that_knows_its_settings(name: str) -> None:
     arm = ARMS[name]
     in_force = settings_in_force(find_trainer_class(arm.trainer), arm.settings)
     assert {key: in_force[key] for key in arm.settings} == dict(arm.settings)
 
 
-@pytest.mark.parametrize("name", NOT_YET_IN_THE_PACKAGE)
+@pytest.mark.parametrize("name", ["GACPS", "CML"])
 def test_baselines_of_the_paper(name: str) -> None:
     arm = ARMS[name]
     assert (arm.group, arm.trainer, arm.settings) == ("baseline", f"nnUNetTrainer{name}", {})
@@ -129,5 +120,5 @@ def test_definitions_that_make_no_sense(words: list[str], message: str) -> None:
 def test_file_without_a_method(tmp_path: Path) -> None:
     file = tmp_path / "nothing.py"
     file.write_text(IMPORT_BASE)
-    with pytest.raises(UserError, match="defines no subclass"):
+    with pytest.raises(UserError, match="defines no trainer"):
         arms_of_file(file)

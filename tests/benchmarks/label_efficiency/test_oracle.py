@@ -10,8 +10,10 @@ import SimpleITK as sitk
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from benchmarks.label_efficiency.oracle import DyCONOracle, nnUNetTrainerDyCONOracle, write_hidden_labels
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError
+from nnunetv2_dycon.losses.label_space import Regions
+from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
 from tests.conftest import Workspace
 
 
@@ -74,13 +76,13 @@ def test_fecl_sees_them_on_unlabeled_cells_only(
     oracle: nnUNetTrainer, monkeypatch: pytest.MonkeyPatch, copy_paste_fraction: float
 ) -> None:
     seen = {}
-    fecl = nnUNetTrainerDyCON._fecl
+    fecl = DyCON._fecl
 
-    def note(self, embeddings, cell_labels, logits, teacher_embeddings=None, *further) -> torch.Tensor:  # noqa: ANN001, ANN002
-        seen["labeled" if teacher_embeddings is None else "unlabeled"] = cell_labels
-        return fecl(self, embeddings, cell_labels, logits, teacher_embeddings, *further)
+    def note(self, logits, embeddings, cell_labels, progress, task=None) -> torch.Tensor:  # noqa: ANN001
+        seen["labeled" if task is None else "unlabeled"] = cell_labels
+        return fecl(self, logits, embeddings, cell_labels, progress, task)
 
-    monkeypatch.setattr(nnUNetTrainerDyCON, "_fecl", note)
+    monkeypatch.setattr(DyCON, "_fecl", note)
     unlabeled = next(oracle.unlabeled_stream)
     unlabeled["target"] = torch.full_like(unlabeled["target"], 2)
     monkeypatch.setattr(oracle.unlabeled_stream, "_augmenter", iter([unlabeled]))
@@ -99,6 +101,11 @@ def test_fecl_sees_them_on_unlabeled_cells_only(
 
 
 def test_it_is_dycon_but_for_the_labels() -> None:
-    changed = {name for name in vars(nnUNetTrainerDyCONOracle) if not name.startswith("__")}
-    assert changed == {"hidden_labels_folder", "initialize", "_start_unlabeled_stream", "unlabeled_losses", "_fecl"}
-    assert nnUNetTrainerDyCONOracle.settings_section == nnUNetTrainerDyCON.settings_section
+    changed = {name for name in vars(DyCONOracle) if not name.startswith("__")}
+    assert changed - {"_abc_impl"} == {"task", "unlabeled_cell_labels"}
+    assert DyCONOracle.settings_section == DyCON.settings_section
+
+
+def test_regions_are_refused() -> None:
+    with pytest.raises(UnsupportedFeatureError, match="region-based"):
+        DyCONOracle(DyCONSettings(), Regions())

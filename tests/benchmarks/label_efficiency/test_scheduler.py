@@ -29,12 +29,7 @@ METHOD_THAT_DIES = f"""
 import os, signal
 from pathlib import Path
 {IMPORT_BASE}
-class nnUNetTrainerDying(nnUNetTrainerSemiSupervised):
-    terms = ("none",)
-
-    def term_weights(self):
-        return {{"none": 0.0}}
-
+class nnUNetTrainerDying(nnUNetTrainerMeanTeacher):
     def on_train_epoch_start(self):
         super().on_train_epoch_start()
         died = Path(self.output_folder) / "died"

@@ -96,7 +96,7 @@ def started(make_trainer: MakeTrainer, base: type[nnUNetTrainer]) -> nnUNetTrain
 def test_computes_in_half_the_bits_and_returns_float32(make_trainer: MakeTrainer) -> None:
     trainer = started(make_trainer, nnUNetTrainerDyCON)
     types = {"student": set(), "teacher": set()}
-    networks = {"student": trainer.network, "teacher": trainer.teacher.module["network"]}
+    networks = {"student": trainer.network, "teacher": trainer.students.deployed_average}
     for name, network in networks.items():
         convolution = next(module for module in network.modules() if isinstance(module, nn.Conv3d))
         convolution.register_forward_hook(lambda *hooked, name=name: types[name].add(hooked[-1].dtype))
@@ -121,7 +121,7 @@ def test_steps_change_what_the_network_computes(make_trainer: MakeTrainer) -> No
 
 def test_validates_student_and_teacher_with_their_own_weights(make_trainer: MakeTrainer) -> None:
     trainer = started(make_trainer, nnUNetTrainerDyCON)
-    for network, label in ((trainer.network, 1), (trainer.teacher.module["network"], 0)):
+    for network, label in ((trainer.network, 1), (trainer.students.deployed_average, 0)):
         with torch.no_grad():
             for layer in network.decoder.seg_layers:
                 layer.weight.zero_()
