@@ -24,9 +24,10 @@ demo: $(ENVIRONMENT) ## Train and compare nnU-Net and DyCON on a small generated
 test: $(ENVIRONMENT) ## Run all tests
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(ENVIRONMENT_PYTHON) -m pytest $(PYTEST_FLAGS)
 
-lint: $(ENVIRONMENT) ## Check style and formatting
+lint: $(ENVIRONMENT) ## Check style, formatting and types
 	$(ENVIRONMENT_PYTHON) -m ruff check $(SOURCES)
 	$(ENVIRONMENT_PYTHON) -m ruff format --check $(SOURCES)
+	$(ENVIRONMENT_PYTHON) -m mypy
 
 format: $(ENVIRONMENT) ## Correct style and formatting where ruff can
 	$(ENVIRONMENT_PYTHON) -m ruff check --fix $(SOURCES)
@@ -34,7 +35,7 @@ format: $(ENVIRONMENT) ## Correct style and formatting where ruff can
 
 clean: ## Remove the environment, builds and caches
 	if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
-	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find nnunetv2_dycon tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): pyproject.toml setup.py nnunetv2_dycon.pth

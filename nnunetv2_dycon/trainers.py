@@ -42,15 +42,9 @@ def trainer_of(method: type[Method[Any, Any]], num_epochs: int | None = None, mo
 
 
 def trainers_of(method: type[Method[Any, Any]], module: str | None = None) -> dict[str, Trainer]:
-    """Make the trainers of a method, of all lengths.
+    """Make the trainers of a method, of all lengths, by their names. See :func:`trainer_of`.
 
-    Args:
-        method: see :func:`trainer_of`.
-        module: see :func:`trainer_of`.
-
-    Returns:
-        The trainers by their names. In a file of one's own, ``globals().update(trainers_of(METHOD))`` shows them to
-        nnU-Net.
+    In a file of one's own, ``globals().update(trainers_of(METHOD))`` shows them to nnU-Net.
     """
     trainers = [trainer_of(method, num_epochs, module) for num_epochs in (None, *TRAINING_LENGTHS)]
     return {trainer.__name__: trainer for trainer in trainers}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dycon.commands.main import COMMANDS
-from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.trainers import TRAINING_LENGTHS
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -11,11 +11,7 @@ def bottleneck_channels(network: nn.Module) -> int:
     """How many channels a network's bottleneck has.
 
     Args:
-        network: a network with an ``encoder`` that returns its skips, the bottleneck last (``PlainConvUNet``,
-            ``ResidualEncoderUNet``), not wrapped.
-
-    Returns:
-        The number of channels.
+        network: not wrapped, with an ``encoder`` that returns its skips, the bottleneck last, as nnU-Net's U-Nets do.
 
     Raises:
         UnsupportedFeatureError: for a network without such an encoder.

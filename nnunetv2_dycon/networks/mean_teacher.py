@@ -30,24 +30,14 @@ class MeanTeacher(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Average in the student after a step.
-
-        AveragedModel's own moves its step counter to the GPU each time and waits for it.
-
-        Args:
-            model: the student, of the same structure as the one averaged.
-        """
+        """Average in the student after a step; AveragedModel's own waits for the GPU to read its step counter."""
         decay = min(1 - 1 / (int(self.n_averaged) + 1), self.decay)
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), 1 - decay)
         _copy(list(self.module.buffers()), list(model.buffers()))
         self.n_averaged += 1
 
     def copy_student(self, student: nn.Module) -> None:
-        """Start again from the student's present weights; steps are counted from 0 again.
-
-        Args:
-            student: a module of the same structure as the one averaged.
-        """
+        """Start again from the student's present weights; steps are counted from 0 again."""
         with torch.no_grad():
             _copy(_tensors(self.module), _tensors(student))
             self.n_averaged.zero_()
@@ -62,10 +52,6 @@ def borrowed_weights(network: nn.Module, lender: nn.Module) -> Iterator[None]:
     """Give a network the weights of another for the length of a ``with`` block, then its own again, bit for bit.
 
     It works for compiled and distributed networks alike since tensors are written in place.
-
-    Args:
-        network: the network that is used in the block.
-        lender: a network of the same structure.
     """
     with torch.no_grad():
         own = [tensor.clone() for tensor in _tensors(network)]

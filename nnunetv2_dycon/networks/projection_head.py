@@ -37,14 +37,7 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Project.
-
-        Args:
-            features: (B, C, *spatial).
-
-        Returns:
-            Embeddings (B, D, *cells) of unit length along D, in float32.
-        """
+        """Project features (B, C, *spatial) to embeddings (B, D, *cells) of unit length along D, in float32."""
         first, *others = self.layers
         with torch.autocast(features.device.type, enabled=False):
             # A 1x1 convolution and linear interpolation commute, and before it there are an eighth of the voxels.

@@ -23,13 +23,7 @@ _DEPLOYED_PREFIX = "module.network."
 def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSettings) -> dict[str, Any]:
     """What nnUNetTrainer.save_checkpoint of 2.8.1 writes, with the weights to deploy, and our state beside.
 
-    Args:
-        trainer: in training.
-        students: its networks.
-        settings: in force; they say whose weights are deployed.
-
-    Returns:
-        The checkpoint. Its tensors are those of the training, each of them once.
+    The tensors are those of the training, each of them once.
     """
     first, *_ = students
     student, average = first.network.state_dict(), students.average.state_dict()
@@ -57,15 +51,7 @@ def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSe
 
 
 def read_training_state(file: str | os.PathLike[str], device: torch.device, settings: MethodSettings) -> dict[str, Any]:
-    """Read our state of a checkpoint.
-
-    Args:
-        file: the checkpoint.
-        device: where its tensors go.
-        settings: in force.
-
-    Returns:
-        What it holds under :data:`STATE_KEY`.
+    """Read what a checkpoint holds under :data:`STATE_KEY`.
 
     Raises:
         UserError: for a checkpoint of another kind of trainer or of other settings.
@@ -82,12 +68,7 @@ def read_training_state(file: str | os.PathLike[str], device: torch.device, sett
 
 
 def restore_training_state(state: dict[str, Any], students: Students) -> None:
-    """Give the students the weights of a checkpoint.
-
-    Args:
-        state: from :func:`read_training_state`.
-        students: of the training, newly built.
-    """
+    """Give the students the weights that :func:`read_training_state` read."""
     first, *_ = students
     first.network.load_state_dict(state["student"])
     students.auxiliary.load_state_dict(state["auxiliary"])
@@ -95,12 +76,7 @@ def restore_training_state(state: dict[str, Any], students: Students) -> None:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -> None:
-    """Write a checkpoint so that a kill leaves the older one or the new one, and no broken file.
-
-    Args:
-        checkpoint: what ``torch.save`` takes.
-        file: the final name.
-    """
+    """Write a checkpoint so that a kill leaves the older one or the new one, and no broken file."""
     with written_aside(Path(file)) as partial:
         torch.save(checkpoint, partial)
 
@@ -109,11 +85,8 @@ def without_training_state(checkpoint: dict[str, Any], trainer_name: str) -> dic
     """What a stock nnU-Net needs to predict or to start from: no student, teacher or optimizer state.
 
     Args:
-        checkpoint: of a semi-supervised trainer.
+        checkpoint: of a semi-supervised trainer; it is not changed.
         trainer_name: the trainer that nnU-Net is to look up.
-
-    Returns:
-        A new dictionary; the tensors are shared.
     """
     kept = {key: value for key, value in checkpoint.items() if key != STATE_KEY}
     return {**kept, "trainer_name": trainer_name, "optimizer_state": None, "grad_scaler_state": None}

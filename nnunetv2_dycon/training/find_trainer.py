@@ -16,12 +16,6 @@ from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 def find_trainer(name: str) -> type[nnUNetTrainer]:
     """Look up a trainer by name, through nnU-Net's own function.
 
-    Args:
-        name: e.g. ``nnUNetTrainer``.
-
-    Returns:
-        The class.
-
     Raises:
         UserError: when nnU-Net finds no such trainer.
     """
@@ -39,12 +33,6 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
 
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:
     """Look up a semi-supervised trainer by name. See :func:`find_trainer`.
-
-    Args:
-        name: e.g. ``nnUNetTrainerDyCON``.
-
-    Returns:
-        The class.
 
     Raises:
         UserError: when nnU-Net finds no such trainer, or one that is not semi-supervised.

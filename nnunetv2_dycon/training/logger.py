@@ -41,11 +41,7 @@ class SemiSupervisedLogger(LocalLogger):
                 self.my_fantastic_logging[key] = []
 
     def plot_progress_png(self, output_folder: str) -> None:
-        """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger.
-
-        Args:
-            output_folder: where the picture goes.
-        """
+        """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger."""
         super().plot_progress_png(output_folder)
         file = Path(output_folder) / "progress.png"
         with Image.open(file) as opened:

@@ -78,15 +78,7 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
 
 
 def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students:
-    """Build all networks beside nnU-Net's own, and have its optimizer train them.
-
-    Args:
-        trainer: initialized by nnU-Net.
-        method: of the training.
-
-    Returns:
-        The students.
-    """
+    """Build all networks beside that of a trainer which nnU-Net has initialized, and have its optimizer train them."""
 
     def build_network() -> nn.Module:
         return trainer.build_network_architecture(

@@ -28,11 +28,7 @@ class EpochStatistics:
         self._counts: dict[str, int] = dict.fromkeys(self._names, 0)
 
     def add(self, name: str, value: Tensor | float) -> None:
-        """Add the value of a step.
-
-        Args:
-            name: one of the names.
-            value: a scalar; tensors are detached.
+        """Add the value of a step, a scalar that is detached.
 
         Raises:
             KeyError: for a name that was not declared.
@@ -43,13 +39,7 @@ class EpochStatistics:
         self._counts[name] += 1
 
     def add_step(self, step: StepResult, weights: Mapping[str, float], least_supervised_loss: float) -> None:
-        """Add what a step yields.
-
-        Args:
-            step: of the first student.
-            weights: of the unsupervised terms in that step.
-            least_supervised_loss: shares of the loss are of what is above it.
-        """
+        """Add what a step with these weights yields; shares of the loss are of what is above its least value."""
         weighted = {term: weights[term] * value for term, value in step.terms.items()}
         total = sum(weighted.values(), start=step.supervised_loss - least_supervised_loss)
         for term, value in step.terms.items():
@@ -77,11 +67,7 @@ class PseudoDice:
         self._counts: np.ndarray | None = None
 
     def add(self, result: dict) -> None:
-        """Add a validation step.
-
-        Args:
-            result: with ``tp_hard``, ``fp_hard`` and ``fn_hard``, each (classes or regions).
-        """
+        """Add the result of a validation step: ``tp_hard``, ``fp_hard`` and ``fn_hard``, each (classes or regions)."""
         counts = np.stack([result["tp_hard"], result["fp_hard"], result["fn_hard"]])
         self._counts = counts if self._counts is None else self._counts + counts
 

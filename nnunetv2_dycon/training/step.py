@@ -39,8 +39,8 @@ class TwoStreamStep:
 
     Args:
         students: the networks.
-        method: the method.
-        loss: the supervised loss.
+        method: of the training.
+        loss: the supervised loss of an output and its target.
         optimizer: of all students.
         grad_scaler: nnU-Net's, on a GPU.
         autocast: nnU-Net's choice of precision.
@@ -73,9 +73,6 @@ class TwoStreamStep:
             views: (B', 2C, *patch), the weak and the strong view of an unlabeled batch.
             weights: of the unsupervised terms at this point of the training.
             progress: share of the training that is done, in [0, 1].
-
-        Returns:
-            What is to be logged.
         """
         self.optimizer.zero_grad(set_to_none=True)
         unlabeled = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
@@ -87,14 +84,7 @@ class TwoStreamStep:
         return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics})
 
     def supervise_further_students(self, data: Tensor, target: Target) -> None:
-        """A step on the labeled batch of all students but the first.
-
-        The first has no gradients in it, so the optimizer leaves it alone.
-
-        Args:
-            data: (B, C, *patch).
-            target: its target, a list with deep supervision.
-        """
+        """A step on the labeled batch of all students but the first, whose lack of gradients the optimizer skips."""
         _, *others = self.students
         for student in others:
             self.optimizer.zero_grad(set_to_none=True)

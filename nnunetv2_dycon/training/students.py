@@ -117,12 +117,10 @@ class Students:
             Student(network, head, running if network is first else wrap(network), reads_features=reads)
             for network, head in zip(networks, heads, strict=True)
         ]
-        teaches = len(self) == 1
-        averaged_head = (
-            self.average.module.get_submodule(f"auxiliary.{_HEAD}") if teaches and heads[0] is not None else None
-        )
-        network = self.deployed_average
-        self.teacher = Teacher(network, averaged_head, wrap(network), reads_features=reads and teaches)
+        network, head, teaches = self.deployed_average, None, len(self) == 1
+        if teaches and heads[0] is not None:
+            head = self.average.module.get_submodule(f"auxiliary.{_HEAD}")
+        self.teacher = Teacher(network, head, wrap(network), reads_features=reads and teaches)
 
     def _build_head(self, network: nn.Module, total_stride: list[int]) -> nn.Module | None:
         if not self._method.reads_features:
@@ -157,14 +155,7 @@ class Students:
         return [self._students[0].network, *self.auxiliary.values()]
 
     def guide(self, weak: Tensor) -> list[Guidance]:
-        """What there is to learn from on an unlabeled batch.
-
-        Args:
-            weak: (B, C, *patch), the weak view.
-
-        Returns:
-            The guidance of each student.
-        """
+        """What each student has to learn from on an unlabeled batch, whose weak view is (B, C, *patch)."""
         if len(self) == 1:
             return [Guidance((self._method.ask_teacher(self.teacher.predict, weak),))]
         predictions = [student.predict(weak) for student in self]

@@ -79,7 +79,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
         panels = panels_of(self.method)
         self.statistics = EpochStatistics(name for names in panels.values() for name in names)
-        panels["pseudo dice"] = tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice)
+        panels = {"pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice), **panels}
         self.logger.local_logger = SemiSupervisedLogger(panels, self.logger.local_logger.verbose)
 
     # The state of the training
@@ -108,12 +108,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     # Start
 
     def initialize(self) -> None:
-        """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize.
-
-        Raises:
-            UnsupportedFeatureError: for several GPUs and for cascades.
-            UserError: when the labeled cases are not preprocessed.
-        """
+        """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize."""
         start.refuse_what_is_not_supported(self)
         super().initialize()
         self.students = start.build_students(self, self.method)
@@ -169,23 +164,14 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.steps_in_epoch = 0
 
     def train_step(self, batch: dict) -> dict:
-        """One step on a labeled and an unlabeled batch; nnUNetTrainer's own while all unsupervised weights are 0.
-
-        Args:
-            batch: from nnU-Net's loader.
-
-        Returns:
-            The supervised loss, under ``loss``.
-        """
+        """One step on a labeled and an unlabeled batch; nnUNetTrainer's own while all unsupervised weights are 0."""
         ramp = self.ramp
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
+        result = None
         if any(weight > 0 for weight in weights.values()):
-            views = self.next_views()
-            step = self.step(*self._to_device(batch), views, weights, self.progress)
+            step = self.step(*self._to_device(batch), self.next_views(), weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
-            loss = step.supervised_loss
         else:
-            loss = None
             result = super().train_step(batch)
             self.step.supervise_further_students(*self._to_device(batch))
         self.students.average.update_parameters(self.students.averaged_modules)
@@ -194,7 +180,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         for term, weight in weights.items():
             self.statistics.add(f"{term}_weight", weight)
         # Read last, since it waits for the GPU.
-        return result if loss is None else {"loss": loss.cpu().numpy()}
+        return result or {"loss": step.supervised_loss.cpu().numpy()}
 
     def next_views(self) -> Tensor:
         """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
@@ -233,12 +219,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     # Checkpoints
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write nnU-Net's checkpoint, with the deployed weights, and our state beside.
+        """Write nnU-Net's checkpoint, with the deployed weights, and our state beside, at once or not at all.
 
-        Replaces nnUNetTrainer.save_checkpoint of 2.8.1, which would have to write, read and write again.
-
-        Args:
-            filename: the file; it is replaced at once when the new one is whole.
+        Replaces nnUNetTrainer.save_checkpoint of 2.8.1, whose file would have to be read and written again.
         """
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
@@ -247,9 +230,6 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Restore nnU-Net's state and ours. See nnUNetTrainer.load_checkpoint.
-
-        Args:
-            filename_or_checkpoint: the file.
 
         Raises:
             UserError: for a checkpoint of another kind of trainer or of other settings.
@@ -261,14 +241,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     # Validation
 
     def validation_step(self, batch: dict) -> dict:
-        """Validate student and teacher on the same batch. See nnUNetTrainer.validation_step.
-
-        Args:
-            batch: from nnU-Net's loader.
-
-        Returns:
-            The deployed network's result.
-        """
+        """Validate both student and teacher; returns the deployed one's result. See nnUNetTrainer.validation_step."""
         results = {}
         for name, pseudo_dice in self.pseudo_dice.items():
             with self._weights_of(name):
@@ -284,11 +257,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.logger.log(f"{name}_pseudo_dice", pseudo_dice.pop_mean(), self.current_epoch)
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Validate the deployed network. See nnUNetTrainer.perform_actual_validation.
-
-        Args:
-            save_probabilities: see nnU-Net.
-        """
+        """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
         with self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 

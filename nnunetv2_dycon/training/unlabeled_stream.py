@@ -37,14 +37,7 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         self.needs_nonzero_mask = needs_nonzero_mask
 
     def load_case(self, identifier: str) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, None, dict]:
-        """Open a case; nothing but what is later cropped is read from disk.
-
-        Args:
-            identifier: the case.
-
-        Returns:
-            Image (C, X, Y, Z), mask (1, X, Y, Z), no segmentation of a previous stage, and the properties.
-        """
+        """Open image (C, X, Y, Z) and mask (1, X, Y, Z) of a case; nothing but what is later cropped is read."""
         image = self._open(f"{identifier}.b2nd")
         if self.needs_nonzero_mask:
             mask = self._open(f"{identifier}_nonzero.b2nd")

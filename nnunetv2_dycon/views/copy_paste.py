@@ -55,16 +55,9 @@ def random_box_mask(
 
 
 def invert_every_second(mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Exchange true and false in every second patch, so that each half of a batch is mixed in another direction.
+    """Exchange true and false in every second patch of (B, ...) booleans.
 
-    Whether the first patch is one of these is drawn, so that both directions are equally frequent for any batch size.
-
-    Args:
-        mask: (B, ...) booleans.
-        generator: source of the draw, on the mask's device; torch's own by default.
-
-    Returns:
-        As `mask`.
+    Whether the first patch is one of these is drawn, so that both are equally frequent for any batch size.
     """
     first = torch.randint(2, (1,), device=mask.device, generator=generator)
     inverted = (torch.arange(mask.shape[0], device=mask.device) + first) % 2 == 1
@@ -72,16 +65,7 @@ def invert_every_second(mask: Tensor, generator: torch.Generator | None = None) 
 
 
 def random_partners(batch: int, others: int, device: torch.device | str) -> Tensor:
-    """Which patch of another batch each patch of a batch is mixed with: one after the other from a random start.
-
-    Args:
-        batch: number of patches that need a partner.
-        others: number of patches in the other batch.
-        device: where to make the indices.
-
-    Returns:
-        (batch,) indices into the other batch; each of it occurs equally often, up to one.
-    """
+    """Which of the other patches each of a batch is mixed with, (batch,): one after another from a random start."""
     start = torch.randint(others, (1,), device=device)
     return (torch.arange(batch, device=device) + start) % others
 
@@ -105,11 +89,8 @@ def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPat
 
     Args:
         unlabeled: (B, C, *patch).
-        labeled: (B', C, *patch).
+        labeled: (B', C, *patch), of which the partners are.
         fraction: see :func:`random_box_mask`.
-
-    Returns:
-        The mixed patches; partners are of `labeled`.
     """
     mask = _boxes_of(unlabeled, fraction, wraps=True)
     return _mix(unlabeled, labeled, mask, random_partners(len(unlabeled), len(labeled), unlabeled.device))
@@ -118,27 +99,16 @@ def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPat
 def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
     """Mix unlabeled patches with labeled ones: a box of these in one half of the batch, all but a box in the other.
 
-    Args:
-        unlabeled: (B, C, *patch).
-        labeled: (B', C, *patch).
-        fraction: see :func:`random_box_mask`.
-
-    Returns:
-        The mixed patches; partners are of `labeled`.
+    Arguments are those of :func:`paste_boxes`.
     """
     mask = invert_every_second(_boxes_of(unlabeled, fraction, wraps=False))
     return _mix(unlabeled, labeled, mask, random_partners(len(unlabeled), len(labeled), unlabeled.device))
 
 
 def paste_boxes_of_next(patches: Tensor, fraction: float) -> MixedPatches:
-    """Paste into each patch a box of the next one of the same batch, at the place where it was.
+    """Paste into each patch a box of the next one of the same batch, its partner; a single patch stays as it is.
 
-    Args:
-        patches: (B, C, *patch); of a batch of one patch, nothing is changed.
-        fraction: see :func:`random_box_mask`.
-
-    Returns:
-        The mixed patches; partners are of `patches`.
+    Arguments are those of :func:`paste_boxes`.
     """
     next_ones = (torch.arange(len(patches), device=patches.device) + 1) % len(patches)
     return _mix(patches, patches, _boxes_of(patches, fraction, wraps=False), next_ones)
