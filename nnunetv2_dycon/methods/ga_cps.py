@@ -11,23 +11,15 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
 from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import MethodSettings, setting, with_default
 
 
 @dataclass(frozen=True)
 class GACPSSettings(MethodSettings):
     """The weights of the gradient-aware losses (with departures as documented)."""
 
-    warmup_fraction: float = setting(
-        0.0, "fraction of training at the start with the supervised loss alone", minimum=0, maximum=1
-    )
-    rampup_fraction: float = setting(
-        1.0,
-        "fraction of training, after the warm-up, over which the unsupervised weights rise from 0 to their values as "
-        "exp(-5(1-x)^2)",
-        minimum=0,
-        maximum=1,
-    )
+    warmup_fraction: float = with_default(MethodSettings, "warmup_fraction", 0.0)
+    rampup_fraction: float = with_default(MethodSettings, "rampup_fraction", 1.0)
     cross_weight: float = setting(
         0.1, "weight of each student's loss with the other's pseudo-labels after the ramp-up", minimum=0
     )

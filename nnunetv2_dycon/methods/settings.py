@@ -227,6 +227,12 @@ def _version(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", release))
 
 
+def with_default(settings_class: type[MethodSettings], name: str, default: Value) -> Any:
+    """A setting of a class, for a subclass that has another default."""
+    (field,) = (field for field in dataclasses.fields(settings_class) if field.name == name)
+    return dataclasses.field(default=default, metadata={**field.metadata, "before_it_existed": default})
+
+
 def settings_table(settings_class: type[MethodSettings]) -> str:
     """All settings of a method as a Markdown table: name, default, range, meaning.
 

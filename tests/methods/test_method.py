@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from nnunetv2_dycon import methods
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.label_space import Classes
 from nnunetv2_dycon.methods import all_methods
@@ -18,8 +22,10 @@ from nnunetv2_dycon.methods.mean_teacher import MeanTeacherSettings
 from nnunetv2_dycon.methods.method import Method, Prediction, full_resolution
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.methods.uamt import UAMTSettings
+from nnunetv2_dycon.trainers import trainers_of
 
 LOGITS = torch.zeros(1, 2, 4, 4)
+EXAMPLE = Path(__file__).parents[2] / "benchmarks" / "label_efficiency" / "example_method.py"
 
 each_method = pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.__name__)
 
@@ -80,3 +86,21 @@ def test_values_out_of_range_are_refused_by_name(
 ) -> None:
     with pytest.raises(UserError, match=f'"{name}" must be'):
         settings_class.from_configuration({name: value}, "section of plans.json")
+
+
+def test_a_method_is_a_file_in_the_folder_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file in the folder needs no line that makes trainers.
+    lines = [line for line in EXAMPLE.read_text().splitlines() if "trainers_of" not in line]
+    assert len(lines) <= 60
+    (tmp_path / "entropy_minimisation.py").write_text("\n".join(lines))
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    added = [method for method in all_methods() if method.__name__ == "EntropyMinimisation"]
+    assert len(added) == 1
+    names = ["nnUNetTrainerEntropyMinimisation", "nnUNetTrainerEntropyMinimisation_1epoch"]
+    assert list(trainers_of(added[0]))[:2] == names
+
+
+def test_methods_know_nothing_of_nnunet() -> None:
+    code = "import sys; from nnunetv2_dycon.methods import all_methods; all_methods(); print('nnunetv2' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "False"
