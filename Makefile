@@ -7,7 +7,7 @@ PYTEST_FLAGS ?=
 
 ENVIRONMENT := $(VENV)/.installed
 ENVIRONMENT_PYTHON := $(VENV)/bin/python
-SOURCES := nnunetv2_dycon tests benchmarks setup.py
+SOURCES := nnunetv2_dycon tests benchmarks documentation/examples setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test lint format clean

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 from pathlib import Path
 
 import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+import nnunetv2_dycon
 from nnunetv2_dycon.commands.main import COMMANDS
 from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods import method as method_module
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.trainers import TRAINING_LENGTHS
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "documentation").glob("*.md")])
+PACKAGE = REPOSITORY / "nnunetv2_dycon"
+ARCHITECTURE = REPOSITORY / "documentation" / "architecture.md"
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "documentation").glob("*.md")])
+# Of documentation/architecture.md: what the modules of these folders must not import.
+FORBIDDEN_IMPORTS = {
+    "datasets": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
+    "preprocessing": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
+    "dataset_conversion": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
+    "methods": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),
+    "views": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),
+    "networks": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),
+}
+
+
+def imports_of(file: Path) -> set[str]:
+    """All modules that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def table_after(heading: str) -> list[list[str]]:
+    """The cells of the first table in a section of the page on the architecture, without its head."""
+    section = ARCHITECTURE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return rows[2:]
 
 
 @pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.__name__)
@@ -43,3 +78,60 @@ def test_subcommands_that_pages_name_exist(page: Path) -> None:
     known = {command.NAME for command in COMMANDS} | {"--version", "--help"}
     for name in re.findall(r"^nnunetv2_dycon ([-a-z]+)", page.read_text(), flags=re.MULTILINE):
         assert name in known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_sections_that_links_name_exist(page: Path) -> None:
+    for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        text = ((page.parent / target) if target else page).read_text()
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        assert section in {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}, section
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_and_files_of_the_repository_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(r"\b(?:nnunetv2_dycon|benchmarks)(?:\.\w+)+", text):
+        module, _, attribute = name.rpartition(".")
+        if attribute not in ("egg", "json", "pth"):
+            assert hasattr(importlib.import_module(module), attribute) or importlib.import_module(name), name
+    for name in re.findall(r"(?<![\w./-])(?:\w+/)+\w+\.py\b", text):
+        assert any((folder / name).is_file() for folder in (PACKAGE, REPOSITORY, REPOSITORY / "documentation")), name
+
+
+def test_the_architecture_has_a_room_for_every_module() -> None:
+    named = {name for room, _ in table_after("Rooms") for name in re.findall(r"`([^`]+)`", room)}
+    folders = {f"{file.parent.name}/" for file in PACKAGE.glob("*/__init__.py")}
+    modules = {file.name for file in PACKAGE.glob("*.py") if file.name != "__init__.py"}
+    assert named == folders | modules
+
+
+def test_the_architecture_names_every_method_of_nnunettrainer_that_is_overridden() -> None:
+    named = [name for names, _ in table_after("Where nnU-Net calls us") for name in re.findall(r"`(\w+)`", names)]
+    overridden = [name for name in vars(nnUNetTrainerSemiSupervised) if name in vars(nnUNetTrainer)]
+    assert sorted(named) == sorted(set(overridden) - {"__module__", "__doc__", "__dict__", "__weakref__"})
+
+
+def test_the_architecture_names_what_travels() -> None:
+    named = [row[0].strip("`") for row in table_after("What travels between rooms")]
+    assert named == ["Prediction", "Guidance", "LabeledBatch", "Task", "Losses", "StepResult"]
+    assert all(hasattr(method_module, name) for name in named[:-1])
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN_IMPORTS)
+def test_rooms_do_not_import_what_the_architecture_forbids(folder: str) -> None:
+    for file in (PACKAGE / folder).glob("*.py"):
+        for name in imports_of(file):
+            for forbidden in FORBIDDEN_IMPORTS[folder]:
+                assert not f"{name}.".startswith(f"{forbidden}."), f"{file}: {name}"
+
+
+def test_losses_import_nothing_of_the_package_but_losses() -> None:
+    for file in (PACKAGE / "losses").glob("*.py"):
+        for name in imports_of(file):
+            assert not name.startswith("nnunetv2") or f"{name}.".startswith("nnunetv2_dycon.losses."), f"{file}: {name}"
+
+
+def test_the_changelog_has_this_release_first() -> None:
+    releases = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (REPOSITORY / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert releases[0] == nnunetv2_dycon.__version__
