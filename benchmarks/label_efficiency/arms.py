@@ -91,7 +91,7 @@ ARMS: dict[str, Arm] = {
         _baseline("BCP", "bidirectional copy-paste between labeled and unlabeled crops"),
         _baseline("CoTraining", "two networks supervising each other"),
         _baseline("GACPS", "cross pseudo supervision with gradient-aware losses (GALoss)"),
-        _baseline("CML", "complementary mutual learning of two networks with different decoders"),
+        _baseline("CML", "cross-view mutual learning of two networks with different decoders"),
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
         _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),

@@ -1,4 +1,4 @@
-"""Complementary mutual learning (CML; public code SongwuJob/CML)."""
+"""CML: cross-view mutual learning (Wu et al., ACM Multimedia 2024; public code SongwuJob/CML)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nnunetv2_dycon.losses.pseudo_labels import largest_components
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
-from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
+from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.settings import MethodSettings, setting
 from nnunetv2_dycon.networks.interpolating_decoder import interpolate_in_decoder
 from nnunetv2_dycon.views.copy_paste import paste_boxes_of_next
@@ -19,7 +19,7 @@ from nnunetv2_dycon.views.copy_paste import paste_boxes_of_next
 
 @dataclass(frozen=True)
 class CMLSettings(MethodSettings):
-    """Weights, box and pseudo-labels of complementary mutual learning (with departures as documented)."""
+    """Weights, box and pseudo-labels of cross-view mutual learning (with departures as documented)."""
 
     mutual_weight: float = setting(
         1.0,
@@ -46,7 +46,7 @@ class CMLSettings(MethodSettings):
 
 
 @dataclass(frozen=True)
-class ComplementaryTask(Task):
+class CrossViewTask(Task):
     """Mixed unlabeled patches and their target.
 
     Attributes:
@@ -57,8 +57,8 @@ class ComplementaryTask(Task):
     target: Tensor
 
 
-class CML(Method[CMLSettings, ComplementaryTask]):
-    """Complementary mutual learning: two students with different decoders that are kept apart and teach each other.
+class CML(Method[CMLSettings, CrossViewTask]):
+    """Cross-view mutual learning: two students with different decoders that are kept apart and teach each other.
 
     Each sees unlabeled patches with a box of another unlabeled patch. It learns the other's hard pseudo-labels outside
     of the box and its own in it. A second term drives the bottleneck features of the two apart.
@@ -69,7 +69,6 @@ class CML(Method[CMLSettings, ComplementaryTask]):
     terms = ("mutual", "disagreement")
     panels: ClassVar = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
     num_students = 2
-    compares_students_on = ("labeled", "unlabeled")
 
     def term_weights(self) -> dict[str, float]:
         """See Method."""
@@ -80,23 +79,28 @@ class CML(Method[CMLSettings, ComplementaryTask]):
         """The disagreement does."""
         return self.settings.disagreement_weight > 0
 
+    @property
+    def compares_students_on(self) -> tuple[Batch, ...]:
+        """The disagreement needs the other student's features of the same patches."""
+        return ("labeled", "unlabeled") if self.reads_features else ()
+
     def prepare_further_student(self, network: nn.Module) -> None:
         """Interpolation and convolution in place of transposed convolutions. See Method."""
         interpolate_in_decoder(network)
 
-    def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> ComplementaryTask:
+    def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> CrossViewTask:
         """Mix unlabeled patches with each other. See Method."""
         mixed = paste_boxes_of_next(strong, self.settings.box_fraction)
         assert guidance.own is not None
         others, own = self._pseudo_labels(guidance.teacher), self._pseudo_labels(guidance.own)
         target = torch.where(mixed.from_partner, own[mixed.partners], others)
-        return ComplementaryTask(mixed.patches, guidance.teacher, target)
+        return CrossViewTask(mixed.patches, guidance.teacher, target)
 
     def _pseudo_labels(self, prediction: Prediction) -> Tensor:
         pseudo_labels = self.labels.harden(prediction.logits)
         return largest_components(pseudo_labels) if self.settings.largest_component else pseudo_labels
 
-    def unlabeled_losses(self, student: Prediction, task: ComplementaryTask, progress: float) -> Losses:
+    def unlabeled_losses(self, student: Prediction, task: CrossViewTask, progress: float) -> Losses:
         """Dice and cross-entropy with the pseudo-labels, and the disagreement. See Method."""
         foreground = (task.target != 0).any(1, keepdim=True)
         (loss,) = dice_and_cross_entropy(

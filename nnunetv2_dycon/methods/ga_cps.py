@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
-from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
+from nnunetv2_dycon.methods.method import Batch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.settings import MethodSettings, setting, with_default
 
 
@@ -66,7 +66,6 @@ class GACPS(Method[GACPSSettings, Task]):
     terms = ("cross",)
     panels: ClassVar = {"pseudo-label foreground fraction": ("pseudo_foreground_fraction",)}
     num_students = 2
-    compares_students_on = ("labeled",)
     least_supervised_loss = 0.0
 
     def __init__(self, settings: GACPSSettings, labels: LabelSpace, *, batch_dice: bool = False) -> None:
@@ -80,6 +79,11 @@ class GACPS(Method[GACPSSettings, Task]):
     def term_weights(self) -> dict[str, float]:
         """See Method."""
         return {"cross": self.settings.cross_weight}
+
+    @property
+    def compares_students_on(self) -> tuple[Batch, ...]:
+        """Pseudo-labels of labeled patches are the other student's."""
+        return ("labeled",)
 
     def prepare_further_student(self, network: nn.Module) -> None:
         """Xavier's initialisation in place of He's. See Method."""

@@ -116,10 +116,8 @@ class Method(ABC, Generic[SettingsType, TaskType]):
         settings_class: their dataclass.
         terms: the names of the unsupervised terms.
         panels: further values that the losses carry as statistics, by panel of progress.png.
-        num_students: how many networks are trained. One learns from the moving average of its weights; several learn
-            from each other. The moving average of the first is what is deployed.
-        compares_students_on: the batches of which each student is shown what the others say (``Prediction.others``),
-            which costs a pass of each more.
+        num_students: how many networks are trained, at most four. One learns from the moving average of its weights;
+            several learn from each other. The moving average of the first is what is deployed.
         least_supervised_loss: the least value of the supervised loss; nnU-Net's Dice loss is -1 at best.
 
     Args:
@@ -133,7 +131,6 @@ class Method(ABC, Generic[SettingsType, TaskType]):
     terms: ClassVar[tuple[str, ...]]
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     num_students: ClassVar[int] = 1
-    compares_students_on: ClassVar[tuple[Batch, ...]] = ()
     least_supervised_loss: ClassVar[float] = -1.0
 
     def __init__(self, settings: SettingsType, labels: LabelSpace, *, batch_dice: bool = False) -> None:
@@ -200,6 +197,11 @@ class Method(ABC, Generic[SettingsType, TaskType]):
     def reads_features(self) -> bool:
         """Whether the terms need the bottleneck's features. The network then needs an encoder with skips."""
         return False
+
+    @property
+    def compares_students_on(self) -> tuple[Batch, ...]:
+        """The batches of which each student is shown what the others say (``Prediction.others``), a pass of each."""
+        return ()
 
     def build_head(self, num_channels: int, total_stride: Sequence[int]) -> nn.Module | None:
         """What is trained on the bottleneck of each student, but not needed for prediction.

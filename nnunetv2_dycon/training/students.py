@@ -79,6 +79,9 @@ class Students:
         device: of the training.
         wrap: what is done to a network before it is called, such as compilation.
 
+    Raises:
+        ValueError: for a method with no student or more than four.
+
     Attributes:
         auxiliary: all that is trained beside nnU-Net's network, by the names it has in checkpoints.
         average: the moving average, of ``network`` and where it teaches also ``auxiliary``.
@@ -96,6 +99,8 @@ class Students:
         device: torch.device,
         wrap: Callable[[nn.Module], nn.Module],
     ) -> None:
+        if not 1 <= method.num_students <= len(_ORDINALS):
+            raise ValueError(f"num_students must be from 1 to {len(_ORDINALS)}, not {method.num_students}")
         self._method = method
         self.auxiliary = nn.ModuleDict()
         networks: list[nn.Module] = [first]

@@ -1,4 +1,4 @@
-"""Complementary mutual learning: mixed patches, their target, disagreement, and the second student's decoder."""
+"""Cross-view mutual learning: mixed patches, their target, disagreement, and the second student's decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dycon.losses.label_space import Classes, Regions
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
-from nnunetv2_dycon.methods.cml import CML, CMLSettings, ComplementaryTask
+from nnunetv2_dycon.methods.cml import CML, CMLSettings, CrossViewTask
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
 from nnunetv2_dycon.networks.interpolating_decoder import InterpolatingConvolution
 from nnunetv2_dycon.trainers import nnUNetTrainerCML
@@ -19,7 +19,7 @@ from tests.methods.two_students import AT_ONCE, Start, fix_batches, take_steps
 PATCH = (6, 9, 3)
 
 
-def make_task(method: CML, batch: int = 2, channels: int = 3) -> tuple[Tensor, Tensor, Tensor, ComplementaryTask]:
+def make_task(method: CML, batch: int = 2, channels: int = 3) -> tuple[Tensor, Tensor, Tensor, CrossViewTask]:
     """The strong view, the logits of the other student and the own ones, and the task."""
     strong = torch.randn(batch, 1, *PATCH)
     other, own = torch.randn(2, batch, channels, *PATCH).unbind()
