@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.methods.method import Batch, LabeledBatch, Losses, Method, Prediction, full_resolution
+from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.students import Student, Students
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
@@ -93,7 +93,7 @@ class TwoStreamStep:
             self._backward(loss, student)
             self._update_weights()
 
-    # A function for each pass, and losses that are detached, so that nothing of the first is held during the second.
+    # A function for each pass of a student, and losses that are detached, so that nothing of one is held in the next.
 
     def _pass_unlabeled(
         self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
@@ -102,31 +102,34 @@ class TwoStreamStep:
         weak, strong = views.chunk(2, dim=1)
         with self.autocast():
             guidances = self.students.guide(weak)
-        results = []
-        for student, guidance in zip(self.students, guidances, strict=True):
+
+        def learn(student: Student, guidance: Guidance) -> Losses:
             with self.autocast():
                 task = self.method.task(strong, guidance, labeled)
-                prediction = self._predict(student, task.patches, "unlabeled")
-                losses = self.method.unlabeled_losses(prediction, task, progress)
+                losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
             self._backward(loss, student)
-            results.append(_detach(losses))
-        return results[0]
+            return _detach(losses)
+
+        first, *_ = [learn(student, guidance) for student, guidance in zip(self.students, guidances, strict=True)]
+        return first
 
     def _pass_labeled(
         self, data: Tensor, target: Target, weights: Mapping[str, float], progress: float
     ) -> tuple[Tensor, Losses]:
         """Forward and backward of all students on the labeled batch; returns the first one's losses."""
-        results = []
-        for student in self.students:
+
+        def learn(student: Student) -> tuple[Tensor, Losses]:
             with self.autocast():
                 prediction = self._predict(student, data, "labeled")
                 supervised_loss = self.loss(prediction.output, target)
                 losses = self.method.labeled_losses(prediction, full_resolution(target), progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=supervised_loss)
             self._backward(loss, student)
-            results.append((supervised_loss.detach(), _detach(losses)))
-        return results[0]
+            return supervised_loss.detach(), _detach(losses)
+
+        first, *_ = [learn(student) for student in self.students]
+        return first
 
     def _predict(self, student: Student, patches: Tensor, batch: Batch) -> Prediction:
         if batch not in self.method.compares_students_on:
