@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dycon.losses.label_space import largest_components
+from nnunetv2_dycon.losses.pseudo_labels import largest_components
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.settings import MethodSettings, setting
