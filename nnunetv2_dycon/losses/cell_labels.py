@@ -20,7 +20,7 @@ class CellLabels(NamedTuple):
 
     Attributes:
         labels: (B, N), int64. 0 is background; for regions, bit r is region r.
-        weights: (B, N), float32: the confidence in the label, in [0, 1]; 0 means that the cell is to be ignored.
+        weights: (B, N), float32: the confidence in the label, in [0, 1]; 0 for a cell that holds no voxel that counts.
     """
 
     labels: Tensor
@@ -28,7 +28,7 @@ class CellLabels(NamedTuple):
 
 
 def cell_labels_from_target(target: Tensor, cells: Sequence[int], labels: LabelSpace, num_classes: int) -> CellLabels:
-    """Label cells from a reference segmentation.
+    """Label cells from a reference segmentation, with a confidence of 1.
 
     Voxel i of an axis of length s lies in cell ``floor(i * n / s)`` of n, so that cells need not divide the patch. A
     lesion smaller than a cell is not lost: **a cell is background only if it has no foreground voxel at all.**
@@ -45,9 +45,6 @@ def cell_labels_from_target(target: Tensor, cells: Sequence[int], labels: LabelS
         cells: number of cells along each axis, the spatial shape of the embedding map.
         labels: what the values of the target mean. What it ignores does not count.
         num_classes: number of classes with background and without the ignore label; without meaning for regions.
-
-    Returns:
-        The labels, and as weights 1, or 0 for a cell that holds no voxel that counts.
 
     Raises:
         ValueError: if the shapes do not match.
@@ -80,9 +77,6 @@ def cell_labels_from_probabilities(
         cells: number of cells along each axis, the spatial shape of the embedding map.
         labels: what the channels mean.
         ignored: (B, 1, *spatial) booleans, true where voxels do not count. None ignores nothing.
-
-    Returns:
-        The labels and weights; a cell that holds no voxel that counts has weight 0.
 
     Raises:
         ValueError: if the shapes do not match.

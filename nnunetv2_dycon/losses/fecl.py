@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
@@ -85,12 +86,11 @@ def fecl_loss(
         num_hard_negatives: the k of top-k, >= 1; all negatives if there are fewer (``paper`` only).
         hard_negative_threshold: cosine above which a teacher's negative is hard (``official`` only).
         lambda_cross: factor of the hard negatives' term (``official`` only).
-        byte_budget: bytes the temporary tensors of one tile may take. None chooses by
-            device and N (128 anchors at least).
+        byte_budget: bytes that temporary tensors of a tile may take. None chooses by device and N, 128 anchors or more.
 
     Returns:
-        The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no
-        anchor has a positive (and, in the official variant, none a hard negative).
+        The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no anchor has a positive
+        (and, in the official variant, none a hard negative).
 
     Raises:
         ValueError: if shapes do not match or an option is out of range.
@@ -106,76 +106,43 @@ def fecl_loss(
     if num_hard_negatives < 1:
         raise ValueError(f"num_hard_negatives must be at least 1, not {num_hard_negatives}")
 
-    with_gradient = embeddings.requires_grad and torch.is_grad_enabled()
+    teacher_embeddings = teacher_embeddings if hard_negatives else None
+    entropy = entropy if entropy_weighting else None
+    needs_gradient = embeddings.requires_grad and torch.is_grad_enabled()
     with torch.no_grad(), without_autocast(embeddings):
         cells = prepare_cells(
-            embeddings,
-            labels,
-            teacher_embeddings if hard_negatives else None,
-            teacher_mask,
-            entropy if entropy_weighting else None,
-            weights,
+            embeddings, labels, teacher_embeddings, teacher_mask, entropy, weights, needs_gradient=needs_gradient
         )
         if variant == "paper":
             loss, gradient = paper_loss_and_gradient(
-                cells,
-                temperature=temperature,
-                gamma_of_positives=gamma * focal_positives,
-                gamma_of_negatives=gamma * focal_negatives,
-                num_hard_negatives=num_hard_negatives,
-                byte_budget=byte_budget,
-                with_gradient=with_gradient,
+                cells, temperature, gamma * focal_positives, gamma * focal_negatives, num_hard_negatives, byte_budget
             )
         else:
             loss, gradient = official_loss_and_gradient(
-                cells,
-                temperature=temperature,
-                gamma=gamma * focal_positives,
-                hard_negative_threshold=hard_negative_threshold,
-                lambda_cross=lambda_cross,
-                byte_budget=byte_budget,
-                with_gradient=with_gradient,
+                cells, temperature, gamma * focal_positives, hard_negative_threshold, lambda_cross, byte_budget
             )
     return loss if gradient is None else _WithGradient.apply(embeddings, loss, gradient)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class FeCL(nn.Module):
     """DyCON's focal entropy-aware contrastive loss (CVPR 2025, arXiv:2504.04566) of the cells of an embedding map.
 
-    Options that a schedule changes, such as `hard_negative_threshold`, may be set as attributes at any time.
-
-    Args:
-        variant: ``paper`` or ``official``, the released code's; :func:`fecl_loss` has the formulas.
-        temperature: > 0; at least 0.02 in the paper variant.
-        gamma: focal exponent, >= 0; 0 switches the focal weights off.
-        focal_positives: weight positives by their dissimilarity.
-        focal_negatives: weight negatives by their similarity (``paper`` only).
-        num_hard_negatives: the k of top-k, >= 1 (``paper`` only).
-        hard_negative_threshold: cosine above which a teacher's negative is hard (``official`` only).
-        lambda_cross: factor of the hard negatives' term (``official`` only).
+    The options are those of :func:`fecl_loss`. One that a schedule changes, such as `hard_negative_threshold`, may be
+    set as an attribute at any time.
     """
 
-    def __init__(
-        self,
-        *,
-        variant: Variant = "paper",
-        temperature: float = 0.6,
-        gamma: float = 2.0,
-        focal_positives: bool = True,
-        focal_negatives: bool = True,
-        num_hard_negatives: int = 16,
-        hard_negative_threshold: float = 0.5,
-        lambda_cross: float = 1.0,
-    ) -> None:
+    variant: Variant = "paper"
+    temperature: float = 0.6
+    gamma: float = 2.0
+    focal_positives: bool = True
+    focal_negatives: bool = True
+    num_hard_negatives: int = 16
+    hard_negative_threshold: float = 0.5
+    lambda_cross: float = 1.0
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.variant: Variant = variant
-        self.temperature = temperature
-        self.gamma = gamma
-        self.focal_positives = focal_positives
-        self.focal_negatives = focal_negatives
-        self.num_hard_negatives = num_hard_negatives
-        self.hard_negative_threshold = hard_negative_threshold
-        self.lambda_cross = lambda_cross
 
     def forward(
         self,
@@ -187,22 +154,7 @@ class FeCL(nn.Module):
         entropy: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """:func:`fecl_loss` with the options of this module; what is None is left out.
-
-        Args:
-            embeddings: (B, N, D), of unit length.
-            labels: (B, N), integer class of each cell.
-            teacher_embeddings: (B, N, D), of unit length, for hard negatives.
-            teacher_mask: (B, N) booleans, which of these may be hard negatives.
-            entropy: (B, N), nats.
-            weights: (B, N), >= 0; a cell of weight 0 is ignored.
-
-        Returns:
-            The loss, a scalar.
-
-        Raises:
-            ValueError: if shapes do not match or an option is out of range.
-        """
+        """:func:`fecl_loss` with the options of this module."""
         return fecl_loss(
             embeddings,
             labels,
@@ -210,14 +162,7 @@ class FeCL(nn.Module):
             teacher_mask=teacher_mask,
             entropy=entropy,
             weights=weights,
-            variant=self.variant,
-            temperature=self.temperature,
-            gamma=self.gamma,
-            focal_positives=self.focal_positives,
-            focal_negatives=self.focal_negatives,
-            num_hard_negatives=self.num_hard_negatives,
-            hard_negative_threshold=self.hard_negative_threshold,
-            lambda_cross=self.lambda_cross,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
         )
 
 

@@ -26,6 +26,7 @@ class Cells(NamedTuple):
         teacher_mask: (B, N) ones and zeros: which of the teacher's embeddings count; or None, for all.
         entropy: (B, N) or None.
         weights: (B, N).
+        needs_gradient: whether the embeddings need one.
     """
 
     embeddings: Tensor
@@ -34,6 +35,7 @@ class Cells(NamedTuple):
     teacher_mask: Tensor | None
     entropy: Tensor | None
     weights: Tensor
+    needs_gradient: bool
 
 
 class Tile(NamedTuple):
@@ -61,19 +63,18 @@ def prepare_cells(
     teacher_mask: Tensor | None,
     entropy: Tensor | None,
     weights: Tensor | None,
+    *,
+    needs_gradient: bool,
 ) -> Cells:
-    """Check the inputs of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss` and bring them to one type.
-
-    Raises:
-        ValueError: if a shape does not match.
-    """
+    """Check the shapes of the inputs of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss` and bring them to one type."""
     if embeddings.ndim != 3:
         raise ValueError(f"embeddings must be (B, N, D), not {tuple(embeddings.shape)}")
-    _check_shape("labels", labels, embeddings.shape[:2])
-    _check_shape("teacher_embeddings", teacher_embeddings, embeddings.shape)
-    _check_shape("teacher_mask", teacher_mask, embeddings.shape[:2])
-    _check_shape("entropy", entropy, embeddings.shape[:2])
-    _check_shape("weights", weights, embeddings.shape[:2])
+    if teacher_embeddings is not None and teacher_embeddings.shape != embeddings.shape:
+        raise ValueError(f"teacher_embeddings must be {tuple(embeddings.shape)}, not {tuple(teacher_embeddings.shape)}")
+    of_cells = {"labels": labels, "teacher_mask": teacher_mask, "entropy": entropy, "weights": weights}
+    for name, tensor in of_cells.items():
+        if tensor is not None and tensor.shape != embeddings.shape[:2]:
+            raise ValueError(f"{name} must be of shape {tuple(embeddings.shape[:2])}, not {tuple(tensor.shape)}")
 
     dtype = compute_dtype(embeddings)
     weights = torch.ones(labels.shape, dtype=dtype, device=labels.device) if weights is None else weights.to(dtype)
@@ -90,20 +91,14 @@ def prepare_cells(
         None if teacher_mask is None else teacher_mask.to(dtype),
         None if entropy is None else clean(entropy, valid),
         clean(weights, valid),
+        needs_gradient,
     )
 
 
 def tiles(cells: Cells, num_work: int, byte_budget: int | None) -> Iterator[Tile]:
-    """Cut the anchors of every sample into tiles.
+    """Cut the anchors of every sample, in order, into tiles that have `num_work` matrices beside their masks.
 
-    Args:
-        cells: the cells.
-        num_work: how many matrices a tile is to have beside its masks.
-        byte_budget: bytes that the matrices of a tile may take together. None chooses by device, but no fewer than
-            DEFAULT_ANCHORS anchors.
-
-    Yields:
-        The tiles, sample by sample, in order.
+    A `byte_budget` of None chooses by device, but no fewer than DEFAULT_ANCHORS anchors.
     """
     num_cells = cells.embeddings.shape[1]
     # One more for what the work allocates itself.
@@ -125,12 +120,10 @@ def tiles(cells: Cells, num_work: int, byte_budget: int | None) -> Iterator[Tile
             yield Tile(sample, rows, positive, negative, work)
 
 
-def focal_weights(
-    base: Tensor, mask: Tensor, gamma: float, out: Tensor, slope_out: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def focal_weights(base: Tensor, mask: Tensor, gamma: float, slope_out: Tensor) -> tuple[Tensor, Tensor | None]:
     """``base ** gamma`` and its slope divided by `gamma`, where `mask` is 1, else 0, for a base >= 0.
 
-    Results are written to `out`, which may be `base`, and `slope_out`. A `gamma` of 0 has no slope.
+    They are written to `base` and `slope_out`. A `gamma` of 0 has no slope.
     """
     if gamma == 0:
         return mask, None
@@ -139,12 +132,7 @@ def focal_weights(
     slope = torch.mul(power, mask, out=slope_out)
     if gamma <= 1:
         slope *= base.sign()
-    return torch.mul(base, slope, out=out), slope
-
-
-def _check_shape(name: str, tensor: Tensor | None, shape: torch.Size) -> None:
-    if tensor is not None and tensor.shape != shape:
-        raise ValueError(f"{name} must be of shape {tuple(shape)}, not {tuple(tensor.shape)}")
+    return base.mul_(slope), slope
 
 
 def _number(labels: Tensor) -> Tensor:

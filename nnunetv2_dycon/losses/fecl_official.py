@@ -14,19 +14,11 @@ SMALLEST_DISTANCE = 1e-6
 
 
 def official_loss_and_gradient(
-    cells: Cells,
-    *,
-    temperature: float,
-    gamma: float,
-    hard_negative_threshold: float,
-    lambda_cross: float,
-    byte_budget: int | None,
-    with_gradient: bool,
+    cells: Cells, temperature: float, gamma: float, threshold: float, lambda_cross: float, byte_budget: int | None
 ) -> tuple[Tensor, Tensor | None]:
-    """The official variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula.
+    """The official variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula, and its gradient.
 
-    Returns:
-        The loss, a scalar, and its gradient by the embeddings, (B, N, D), or None.
+    `threshold` is that of the cosine of a hard negative.
     """
     anchor_weights = cells.weights / _or_one(cells.weights.sum())
     if cells.entropy is not None:
@@ -38,20 +30,22 @@ def official_loss_and_gradient(
         embeddings = cells.embeddings[tile.sample]
         anchors = embeddings[tile.rows]
         if cells.teacher_embeddings is not None:
-            cross, pair_weight, by_anchors = _hard_negatives(cells, tile, hard_negative_threshold)
+            cross, pair_weight, by_anchors = _hard_negatives(cells, tile, threshold)
             cross_total += cross
             cross_weight += pair_weight
             cross_gradient[tile.sample, tile.rows] = by_anchors
         weight = (anchor_weights[tile.sample, tile.rows] / tile.positive.sum(1).clamp_min_(1)).unsqueeze(1)
         torch.mm(anchors, embeddings.T, out=tile.work[0]).sub_(column_maximum[tile.sample]).div_(temperature).exp_()
-        loss, slope = _loss_and_slope(tile, weight, gamma, with_gradient)
+        loss, slope = _loss_and_slope(tile, weight, gamma, cells.needs_gradient)
         total += loss
         if slope is not None:
             slope /= temperature
             gradient[tile.sample].addmm_(slope.T, anchors)
             gradient[tile.sample, tile.rows].addmm_(slope, embeddings)
     factor = lambda_cross / _or_one(cross_weight)
-    return total.addcmul_(cross_total, factor), gradient.addcmul_(cross_gradient, factor) if with_gradient else None
+    return total.addcmul_(cross_total, factor), gradient.addcmul_(
+        cross_gradient, factor
+    ) if cells.needs_gradient else None
 
 
 def _or_one(weight: Tensor) -> Tensor:
@@ -82,7 +76,7 @@ def _loss_and_slope(tile: Tile, weight: Tensor, gamma: float, with_slope: bool) 
     ratio = exponential.mul_(inverse_denominator)
     torch.add(ratio, EPSILON, out=information).log_().neg_()
     rest = torch.mul(inverse_denominator, negative_sum, out=focal)
-    focal, focal_slope = focal_weights(rest, tile.positive, gamma, focal, slope)
+    focal, focal_slope = focal_weights(rest, tile.positive, gamma, slope)
     loss = weight.squeeze(1) @ torch.linalg.vecdot(information, focal)
     if not with_slope:
         return loss, None

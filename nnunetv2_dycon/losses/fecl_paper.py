@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -12,23 +10,18 @@ from nnunetv2_dycon.losses.fecl_cells import Cells, Tile, focal_weights, tiles
 
 def paper_loss_and_gradient(
     cells: Cells,
-    *,
     temperature: float,
     gamma_of_positives: float,
     gamma_of_negatives: float,
     num_hard_negatives: int,
     byte_budget: int | None,
-    with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """The paper variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula.
+    """The paper variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula, and its gradient.
 
     Exponentials are not shifted, so the temperature must be at least 0.02 for them to fit float32.
-
-    Returns:
-        The loss, a scalar, and its gradient by the embeddings, (B, N, D), or None.
     """
     total, total_weight = cells.weights.new_zeros(()), cells.weights.new_zeros(())
-    gradient = torch.zeros_like(cells.embeddings) if with_gradient else None
+    gradient = torch.zeros_like(cells.embeddings) if cells.needs_gradient else None
     for tile in tiles(cells, 8, byte_budget):
         embeddings = cells.embeddings[tile.sample]
         anchors = embeddings[tile.rows]
@@ -37,12 +30,8 @@ def paper_loss_and_gradient(
         torch.div(cosine, temperature, out=exponential).exp_()
         torch.sub(1, cosine, out=focal_positive).clamp_min_(0)
         torch.clamp_min(cosine, 0, out=focal_negative)
-        focal_positive, positive_slope = focal_weights(
-            focal_positive, tile.positive, gamma_of_positives, focal_positive, by_positive
-        )
-        focal_negative, negative_slope = focal_weights(
-            focal_negative, tile.negative, gamma_of_negatives, focal_negative, by_negative
-        )
+        focal_positive, positive_slope = focal_weights(focal_positive, tile.positive, gamma_of_positives, by_positive)
+        focal_negative, negative_slope = focal_weights(focal_negative, tile.negative, gamma_of_negatives, by_negative)
         positive_sum, negative_sum = focal_positive.sum(1), focal_negative.sum(1)
         hard_negatives = _hard_negatives(cells, tile, anchors, temperature, num_hard_negatives, scratch)
 
@@ -51,7 +40,8 @@ def paper_loss_and_gradient(
         torch.add(tile.positive, focal_negative, out=summands).mul_(exponential)
         denominator = summands.sum(1)
         if hard_negatives is not None:
-            hard = hard_negatives.shares.sum(1)
+            hard_shares, hard_embeddings = hard_negatives
+            hard = hard_shares.sum(1)
             denominator += hard * negative_sum
             exponential += hard.unsqueeze(1)
         # An anchor without positives may have nothing in its denominator; it has no loss either.
@@ -80,27 +70,21 @@ def paper_loss_and_gradient(
         gradient[tile.sample].addmm_(by_cosine.T, anchors)
         gradient[tile.sample, tile.rows].addmm_(by_cosine, embeddings)
         if hard_negatives is not None:
-            shares = hard_negatives.shares * (by_denominator * negative_sum.unsqueeze(1) / temperature)
-            gradient[tile.sample, tile.rows] += (shares.unsqueeze(1) @ hard_negatives.embeddings).squeeze(1)
+            shares = hard_shares * (by_denominator * negative_sum.unsqueeze(1) / temperature)
+            gradient[tile.sample, tile.rows] += (shares.unsqueeze(1) @ hard_embeddings).squeeze(1)
     total_weight = torch.where(total_weight > 0, total_weight, 1)
     return total / total_weight, None if gradient is None else gradient.div_(total_weight)
 
 
-class _HardNegatives(NamedTuple):
-    """The k negatives of each anchor that its teacher embeds most similarly.
-
-    Attributes:
-        shares: (T, k), of each in the mean of ``exp(S)`` over them; 0 where an anchor has fewer than k negatives.
-        embeddings: (T, k, D), the teacher's.
-    """
-
-    shares: Tensor
-    embeddings: Tensor
-
-
 def _hard_negatives(
     cells: Cells, tile: Tile, anchors: Tensor, temperature: float, count: int, out: Tensor
-) -> _HardNegatives | None:
+) -> tuple[Tensor, Tensor] | None:
+    """The negatives of each anchor that its teacher embeds most similarly, k = `count` of them or all cells.
+
+    Returns:
+        (T, k), the share of each in the mean of ``exp(S)`` over them, 0 where an anchor has fewer than k negatives; and
+        (T, k, D), the teacher's embeddings.
+    """
     if cells.teacher_embeddings is None:
         return None
     teacher_embeddings = cells.teacher_embeddings[tile.sample]
@@ -117,4 +101,4 @@ def _hard_negatives(
     cosine = (chosen @ anchors.unsqueeze(2)).squeeze(2)
     shares = torch.where(is_negative, (cosine / temperature).exp_(), 0)
     shares /= is_negative.sum(1, keepdim=True).clamp_min(1)
-    return _HardNegatives(shares, chosen)
+    return shares, chosen

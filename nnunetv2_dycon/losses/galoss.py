@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dycon.losses.numerics import compute_dtype, without_autocast
+from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, without_autocast
 
 
 def gadice_loss(logits: Tensor, target: Tensor, *, ignored: Tensor | None = None) -> Tensor:
@@ -37,7 +37,8 @@ def gadice_loss(logits: Tensor, target: Tensor, *, ignored: Tensor | None = None
     Raises:
         ValueError: if shapes do not match.
     """
-    _check_shapes(logits, target, ignored)
+    check_voxel_map("target", target, logits)
+    check_voxel_map("ignored", ignored, logits)
     with without_autocast(logits):
         probabilities = logits.to(compute_dtype(logits)).softmax(1)
         classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *[1] * (logits.ndim - 2))
@@ -68,8 +69,8 @@ def gace_loss(
         \sum_c \frac{\sum_{i \in c} \mathrm{CE}_i}{N_c^{1 - \gamma} K^\gamma}
 
     Args:
-        logits: (B, C, *spatial), any floating point type.
-        target: (B, 1, *spatial), integer classes in [0, C); any value where it is ignored.
+        logits: as for :func:`gadice_loss`.
+        target: as for :func:`gadice_loss`.
         percent: share of voxels to keep, in (0, 100], to a thousandth of a percent; at least one voxel is kept.
         gamma: in [0, 1]: 0 adds up the mean of each class, 1 is the mean over all kept voxels.
         ignored: (B, 1, *spatial) booleans: voxels that do not count, neither in `percent`. None ignores nothing.
@@ -80,7 +81,8 @@ def gace_loss(
     Raises:
         ValueError: if shapes do not match or an option is out of range.
     """
-    _check_shapes(logits, target, ignored)
+    check_voxel_map("target", target, logits)
+    check_voxel_map("ignored", ignored, logits)
     if not 0 < percent <= 100:
         raise ValueError(f"percent must be in (0, 100], not {percent}")
     if not 0 <= gamma <= 1:
@@ -104,12 +106,3 @@ def gace_loss(
         sizes = by_class.sum(1).clamp_min(1).to(logits.dtype)
         weights = (sizes ** (1 - gamma) * kept.sum().clamp_min(1) ** gamma).reciprocal()
         return (cross_entropy * weights[classes] * kept).sum()
-
-
-def _check_shapes(logits: Tensor, target: Tensor, ignored: Tensor | None) -> None:
-    shape = (logits.shape[0], 1, *logits.shape[2:])
-    for name, tensor in (("target", target), ("ignored", ignored)):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(
-                f"{name} of shape {tuple(tensor.shape)} does not fit logits of shape {tuple(logits.shape)}"
-            )

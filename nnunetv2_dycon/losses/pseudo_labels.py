@@ -1,4 +1,4 @@
-"""Hard pseudo-labels without what is likely to be wrong in them."""
+"""Hard pseudo-labels without what is likely to be wrong in them; the other losses do without SciPy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from torch import Tensor
 
 
 def largest_components(pseudo_labels: Tensor) -> Tensor:
-    """Keep the largest connected component of each foreground class, or region, of each patch.
+    """Keep the largest connected component of each foreground class, or region, of each patch; the rest is background.
 
-    It is computed on the CPU, which waits for the device. Voxels that touch at a corner are connected, as in nnU-Net's
-    postprocessing.
+    Voxels that touch at a corner are connected, as in nnU-Net's postprocessing. Computed on the CPU, which waits for
+    the device.
 
     Args:
-        pseudo_labels: from :meth:`~nnunetv2_dycon.losses.label_space.LabelSpace.harden`.
-
-    Returns:
-        As `pseudo_labels`; all other components are background.
+        pseudo_labels: from :meth:`~nnunetv2_dycon.losses.label_space.LabelSpace.harden`, as is the result.
     """
     labels = pseudo_labels.cpu().numpy()
     result = np.zeros_like(labels)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
-from nnunetv2_dycon.losses.numerics import compute_dtype, without_autocast
+from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, without_autocast
 
 _SMOOTH = 1e-5  # nnUNetTrainer._build_loss
 
@@ -43,13 +43,11 @@ def dice_and_cross_entropy(
     Raises:
         ValueError: if shapes do not match.
     """
-    batch, channels, *spatial = logits.shape
+    _, channels, *spatial = logits.shape
     regions = isinstance(labels, Regions)
-    if target.shape != (batch, channels if regions else 1, *spatial):
-        raise ValueError(f"target of shape {tuple(target.shape)} does not fit logits of shape {tuple(logits.shape)}")
+    check_voxel_map("target", target, logits, (channels if regions else 1,))
     for mask in masks:
-        if mask.shape != (batch, 1, *spatial):
-            raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(logits.shape)}")
+        check_voxel_map("mask", mask, logits)
     with without_autocast(logits):
         logits = logits.to(compute_dtype(logits))
         if regions:
@@ -65,7 +63,10 @@ def dice_and_cross_entropy(
             probabilities = log_probabilities[:, 1:].exp()
             foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
             truth = (classes == foreground).to(logits.dtype)
-        return [1 - _dice(probabilities, truth, mask, batch_dice) + _masked_mean(cross_entropy, mask) for mask in masks]
+        return [
+            1 - _dice(probabilities, truth, mask, batch_dice) + (cross_entropy * mask).sum() / mask.sum().clamp_min(1)
+            for mask in masks
+        ]
 
 
 def softmax_mse(
@@ -97,21 +98,15 @@ def softmax_mse(
         raise ValueError(
             f"logits must be of one shape, not {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
         )
-    dtype = compute_dtype(student_logits)
+    channels, dtype = student_logits.shape[1], compute_dtype(student_logits)
+    check_voxel_map("mask", mask, student_logits, (1, channels))
     with without_autocast(student_logits):
         student = labels.probabilities(student_logits.to(dtype))
         squared = (student - labels.probabilities(teacher_logits.detach().to(dtype))).square()
         if mask is None:
             return squared.mean()
-        batch, channels, *spatial = squared.shape
-        if mask.shape not in ((batch, 1, *spatial), (batch, channels, *spatial)):
-            raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(squared.shape)}")
         count = mask.sum() * (channels // mask.shape[1])
         return (squared * mask).sum() / count.clamp_min(1)
-
-
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
 def _dice(probabilities: Tensor, truth: Tensor, mask: Tensor, batch_dice: bool) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -9,72 +11,44 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy
-from nnunetv2_dycon.losses.numerics import compute_dtype, default_byte_budget, tile_length
+from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, default_byte_budget, tile_length
 
 Normalization = Literal["voxels", "classes"]
 # Beside the sums over all voxels of a batch: for a class that neither of the two sees anywhere.
 SMALLEST_CLASS_SIZE = 1e-5
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class UnCL(nn.Module):
     """DyCON's uncertainty-aware consistency loss (CVPR 2025, arXiv:2504.04566) of every voxel.
 
+    The options are those of :func:`uncl_loss` and may be set as attributes at any time.
     In the paper, beta falls exponentially from 5 to 0.5 over the training: ``5 * (0.5 / 5) ** progress``.
-
-    Args:
-        labels: what the channels of the logits mean: classes (softmax) or regions (sigmoid).
-        normalization: of the distance: ``voxels`` (the paper's) or ``classes``; see :func:`uncl_terms`.
-        entropy_weight: factor of the entropy term; 1 is the loss of the paper.
     """
 
-    def __init__(
-        self,
-        *,
-        labels: LabelSpace = Classes(),
-        normalization: Normalization = "voxels",
-        entropy_weight: float = 1.0,
-    ) -> None:
+    labels: LabelSpace = Classes()
+    normalization: Normalization = "voxels"
+    entropy_weight: float = 1.0
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.labels = labels
-        self.normalization = normalization
-        self.entropy_weight = entropy_weight
 
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor, beta: float, *, mask: Tensor | None = None
     ) -> Tensor:
-        """:func:`uncl_loss` with the options of this module.
-
-        Args:
-            student_logits: (B, C, *spatial), any floating point type.
-            teacher_logits: as `student_logits`; receives no gradient.
-            beta: strength of the uncertainty weighting, >= 0, at this moment of the training.
-            mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0. None counts every voxel alike.
-
-        Returns:
-            The loss, a scalar.
-
-        Raises:
-            ValueError: if shapes do not match, or `beta` or an option is out of range.
-        """
-        return uncl_loss(
-            student_logits,
-            teacher_logits,
-            beta,
-            labels=self.labels,
-            mask=mask,
-            normalization=self.normalization,
-            entropy_weight=self.entropy_weight,
-        )
+        """:func:`uncl_loss` with the options of this module."""
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        return uncl_loss(student_logits, teacher_logits, beta, mask=mask, **options)
 
 
 class UnCLTerms(NamedTuple):
-    """The two terms of UnCL and what is worth logging beside them; all scalars.
+    """The two terms of UnCL, differentiable, and what is worth logging beside them, detached; all scalars.
 
     Attributes:
-        distance: see :func:`uncl_terms`; differentiable.
-        entropy: mean over voxels of ``Hs + Ht`` in nats; differentiable.
-        student_entropy: mean over voxels of ``Hs`` in nats; detached.
-        teacher_entropy: mean over voxels of ``Ht`` in nats; detached.
+        distance: see :func:`uncl_terms`.
+        entropy: mean over voxels of ``Hs + Ht`` in nats.
+        student_entropy: mean over voxels of ``Hs`` in nats.
+        teacher_entropy: mean over voxels of ``Ht`` in nats.
     """
 
     distance: Tensor
@@ -93,13 +67,9 @@ def uncl_loss(
     normalization: Normalization = "voxels",
     entropy_weight: float = 1.0,
 ) -> Tensor:
-    """UnCL: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`.
+    """UnCL, a scalar: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`, which has the arguments.
 
-    An `entropy_weight` of 1 is the loss of the paper. The other arguments, and the errors, are those of
-    :func:`uncl_terms`.
-
-    Returns:
-        The loss, a scalar.
+    An `entropy_weight` of 1 is the loss of the paper.
     """
     terms = uncl_terms(student_logits, teacher_logits, beta, labels=labels, mask=mask, normalization=normalization)
     return terms.distance + entropy_weight * beta * terms.entropy
@@ -156,31 +126,20 @@ def uncl_terms(
     if normalization not in get_args(Normalization):
         raise ValueError(f"normalization must be 'voxels' or 'classes', not {normalization!r}")
     if mask is not None:
-        mask = _flat_mask(mask, student_logits)
+        check_voxel_map("mask", mask.unsqueeze(1) if mask.ndim == student_logits.ndim - 1 else mask, student_logits)
+        mask = mask.detach().flatten(1)
     by_classes = normalization == "classes"
     return UnCLTerms(*_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), labels, by_classes))
 
 
-def _flat_mask(mask: Tensor, logits: Tensor) -> Tensor:
-    batch, spatial = logits.shape[0], logits.shape[2:]
-    if mask.shape not in ((batch, *spatial), (batch, 1, *spatial)):
-        raise ValueError(f"mask of shape {tuple(mask.shape)} does not fit logits of shape {tuple(logits.shape)}")
-    return mask.detach().reshape(batch, -1)
-
-
 class _Distribution(NamedTuple):
-    """The distribution of each voxel, or for regions its distributions.
+    """The distribution of each voxel, or for regions its distributions."""
 
-    Attributes:
-        probability: p, (B, C, V).
-        surplus: by how much a logit exceeds its mean under p (classes) or zero (regions), (B, C, V). For classes this
-            is ``log p + H``: the entropy's slope is ``-p * surplus``, or ``-p (1 - p) * surplus`` for regions.
-        entropy: H in nats, (B, V).
-    """
-
-    probability: Tensor
+    probability: Tensor  # p, (B, C, V)
+    # By how much a logit exceeds its mean under p (classes) or zero (regions), (B, C, V). For classes this is
+    # log p + H: the entropy's slope is -p * surplus, or -p (1 - p) * surplus for regions.
     surplus: Tensor
-    entropy: Tensor
+    entropy: Tensor  # H in nats, (B, V)
 
 
 def _distribution(logits: Tensor, labels: LabelSpace) -> _Distribution:
@@ -202,11 +161,12 @@ def _voxel_weights(student: _Distribution, teacher: _Distribution, beta: float) 
     return torch.exp(beta * student.entropy).add_(torch.exp(beta * teacher.entropy)).reciprocal_()
 
 
-def _voxels_per_tile(logits: Tensor) -> int:
-    batch, channels = logits.shape[:2]
+def _tiles(flat_logits: Tensor) -> Iterator[slice]:
+    batch, channels, num_voxels = flat_logits.shape
     temporary_tensors = 6
-    bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(logits).itemsize
-    return tile_length(bytes_per_voxel, default_byte_budget(logits))
+    bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(flat_logits).itemsize
+    length = tile_length(bytes_per_voxel, default_byte_budget(flat_logits))
+    return (slice(start, start + length) for start in range(0, num_voxels, length))
 
 
 class _UnCL(torch.autograd.Function):
@@ -222,12 +182,10 @@ class _UnCL(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = compute_dtype(student_logits)
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
-        length = _voxels_per_tile(student_logits)
         entropies = student_flat.new_zeros(2, dtype=dtype)
         # Of the weighted squared differences and of the weighted squares, by class.
         differences, sizes = student_flat.new_zeros(2, student_flat.shape[1], dtype=dtype).unbind()
-        for start in range(0, student_flat.shape[2], length):
-            tile = slice(start, start + length)
+        for tile in _tiles(student_flat):
             student = _distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
             weights = _voxel_weights(student, teacher, beta)
@@ -245,7 +203,8 @@ class _UnCL(torch.autograd.Function):
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
         student_entropy, teacher_entropy = (entropies * inverse_weight).unbind()
         if by_classes:
-            counts = torch.arange(len(sizes), device=sizes.device) >= labels.num_background_channels
+            # Background has no part in the mean.
+            counts = torch.arange(len(sizes), device=sizes.device) >= (0 if isinstance(labels, Regions) else 1)
             by_difference = counts / (counts.sum().clamp_min(1) * (sizes + SMALLEST_CLASS_SIZE))
         else:
             by_difference = inverse_weight.expand_as(differences)
@@ -266,12 +225,10 @@ class _UnCL(torch.autograd.Function):
         student_logits, mask, inverse_weight, by_difference = ctx.saved_tensors
         dtype, beta, labels = compute_dtype(student_logits), ctx.beta, ctx.labels
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
-        length = _voxels_per_tile(student_logits)
-        gradient = torch.empty(student_flat.shape, dtype=student_flat.dtype, device=student_flat.device)
+        gradient = torch.empty_like(student_flat, memory_format=torch.contiguous_format)
         by_difference = (by_difference * distance_gradient).view(1, -1, 1)
         entropy_gradient = entropy_gradient * inverse_weight
-        for start in range(0, student_flat.shape[2], length):
-            tile = slice(start, start + length)
+        for tile in _tiles(student_flat):
             student = _distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
             weights = _voxel_weights(student, teacher, beta)

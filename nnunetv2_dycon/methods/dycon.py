@@ -135,9 +135,9 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         if fraction == 0:
             return PastedTask(strong, teacher)
         mixed = paste_boxes(strong, labeled.data, fraction)
-        reference = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
-        logits = torch.where(mixed.from_partner, reference.logits.to(teacher.logits.dtype), teacher.logits)
-        ignored = None if reference.ignored is None else mixed.from_partner & reference.ignored
+        reference, ignored = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
+        logits = torch.where(mixed.from_partner, reference.to(teacher.logits.dtype), teacher.logits)
+        ignored = None if ignored is None else mixed.from_partner & ignored
         return PastedTask(mixed.patches, replace(teacher, output=logits), mixed.from_partner, ignored)
 
     def unlabeled_losses(self, student: Prediction, task: PastedTask, progress: float) -> Losses:

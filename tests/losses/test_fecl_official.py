@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.losses.reference import fecl_reference
 from nnunetv2_dycon.losses.fecl import fecl_loss
-from nnunetv2_dycon.training.schedules import sigmoid_rampup
+from nnunetv2_dycon.methods.schedules import sigmoid_rampup
 
 CASES = ["plain", "focal", "focal_teacher_epoch0", "focal_teacher_epoch900", "uncertainty", "tau0.1_gamma4"]
 

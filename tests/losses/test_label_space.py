@@ -103,26 +103,26 @@ def test_foreground_of_regions_is_where_any_is_more_probable_than_one_half() -> 
 @pytest.mark.parametrize("labels", [Classes(), Regions()], ids=str)
 def test_without_ignore_label_the_target_stays_and_nothing_is_ignored(labels: LabelSpace) -> None:
     target = torch.zeros(2, 1, 4, 4)
-    split = labels.split_target(target)
-    assert split.target is target
-    assert split.ignored is None
+    known, ignored = labels.split_target(target)
+    assert known is target
+    assert ignored is None
 
 
 def test_classes_are_ignored_where_they_are_the_ignore_label() -> None:
     target = torch.tensor([-1.0, 0, 1, 2, 3]).view(1, 1, 5, 1)
-    split = Classes(ignore_label=3).split_target(target)
-    assert split.target is target
-    assert split.ignored is not None
-    assert split.ignored.flatten().tolist() == [False, False, False, False, True]
+    known, ignored = Classes(ignore_label=3).split_target(target)
+    assert known is target
+    assert ignored is not None
+    assert ignored.flatten().tolist() == [False, False, False, False, True]
 
 
 def test_the_last_region_is_what_is_ignored() -> None:
     target = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1]]).view(1, 3, 3, 1)
-    split = Regions(has_ignore_label=True).split_target(target)
-    assert torch.equal(split.target, target[:, :2])
-    assert split.ignored is not None
-    assert split.ignored.shape == (1, 1, 3, 1)
-    assert split.ignored.flatten().tolist() == [False, False, True]
+    known, ignored = Regions(has_ignore_label=True).split_target(target)
+    assert torch.equal(known, target[:, :2])
+    assert ignored is not None
+    assert ignored.shape == (1, 1, 3, 1)
+    assert ignored.flatten().tolist() == [False, False, True]
 
 
 def test_reference_logits_of_classes_are_certain_and_background_where_nothing_is_known() -> None:
