@@ -13,37 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import blosc2
-import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
-from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import hash_file
 from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import check_image
+from tests.preprocessing.unlabeled_scans import change_scan, scan_of
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 Prepare = Callable[..., UnlabeledData]
 CASES = ["demo_006", "demo_007", "demo_008", "demo_009"]
-
-
-def scan_of(workspace: Workspace, case: str, channel: int = 0) -> Path:
-    return workspace.raw / "imagesUnlabeled" / f"{case}_{channel:04d}.nii.gz"
-
-
-def change_scan(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    image = sitk.ReadImage(str(path))
-    changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(image).astype(np.float32)))
-    changed.SetSpacing(image.GetSpacing())
-    sitk.WriteImage(changed, str(path))
 
 
 def read(folder: Path, name: str) -> np.ndarray:
@@ -169,109 +155,6 @@ def test_other_plans_with_the_same_preprocessing_redo_nothing(workspace: Workspa
     before = times(prepare_unlabeled())
     workspace.write_settings("nnUNetPlansSettings", uncl_weight=3)
     assert redone(before, prepare_unlabeled("nnUNetPlansSettings")) == []
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-def differ_in_size(path: Path) -> None:
-    add_channel(path)
-    change_scan(path, lambda image: image[1:])
-
-
-def add_channel(path: Path) -> None:
-    shutil.copy(path, path.with_name(path.name.replace("_0000", "_0001")))
-
-
-def shear(path: Path) -> None:
-    """ITK refuses such a scan with a message of several lines."""
-    sheared = np.eye(4)
-    sheared[0, 1] = 0.5
-    nibabel.save(nibabel.Nifti1Image(np.asanyarray(nibabel.load(path).dataobj), sheared), path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (truncate, "cannot be read"),
-        (lambda path: path.write_bytes(b""), "cannot be read"),
-        (lambda path: path.write_text("no scan"), "cannot be read"),
-        (lambda path: change_scan(path, np.zeros_like), "is empty"),
-        (lambda path: change_scan(path, lambda image: np.where(image > 600, np.nan, image)), "NaN or infinite"),
-        (lambda path: change_scan(path, lambda image: np.where(image > 600, np.inf, image)), "NaN or infinite"),
-        (add_channel, "has 2 channels where dataset.json declares 1"),
-        (differ_in_size, "cannot be read: see the message of the reader above"),
-        (shear, "cannot be read"),
-    ],
-    ids=[
-        "truncated",
-        "no bytes",
-        "text",
-        "all voxels the same",
-        "NaN",
-        "infinite",
-        "further channel",
-        "sizes",
-        "sheared",
-    ],
-)
-def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
-    workspace: Workspace, prepare_unlabeled: Prepare, damage: Callable[[Path], None], reason: str
-) -> None:
-    scan = scan_of(workspace, "demo_007")
-    damage(scan)
-    with pytest.raises(UserError) as error:
-        prepare_unlabeled()
-    lines = str(error.value).splitlines()
-    assert lines[0] == "1 unlabeled cases cannot be used:"
-    assert lines[1].startswith(f"  {scan} ")
-    assert reason in lines[1]
-    assert lines[2] == "Repair these files or remove them, then start again; the other cases are done."
-    done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
-    assert done == set(CASES) - {"demo_007"}
-    assert not list((workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob(".partial*"))
-
-
-def test_many_bad_scans_are_counted_and_ten_are_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
-    for number in range(12):
-        scan_of(workspace, f"bad_{number:02d}").write_text("no scan")
-    with pytest.raises(UserError) as error:
-        prepare_unlabeled()
-    text = str(error.value)
-    assert text.startswith("12 unlabeled cases cannot be used")
-    assert text.count("cannot be read") == 10
-    assert "and 2 more" in text
-
-
-def test_a_scan_that_went_bad_is_no_longer_done(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
-    data = prepare_unlabeled()
-    truncate(scan_of(workspace, "demo_006"))
-    for _ in range(2):
-        with pytest.raises(UserError, match="demo_006"):
-            prepare_unlabeled()
-    assert not (data.folder / "demo_006.json").exists()
-
-
-def test_good_images_pass_the_check() -> None:
-    image = np.zeros((2, 2, 2, 2))
-    image[:, 0] = 1
-    check_image(image, 2)
-    # Data sets fill missing sequences with zeros, and nnU-Net takes them.
-    image[1] = 0
-    check_image(image, 2)
-
-
-def test_the_bad_channel_is_named() -> None:
-    image = np.random.default_rng(0).random((3, 2, 2, 2))
-    for bad in (np.nan, np.inf):
-        image[1, 0, 0, 0] = bad
-        with pytest.raises(UserError, match="channel 0001 holds"):
-            check_image(image, 3)
-    with pytest.raises(UserError, match="is empty"):
-        check_image(np.full((3, 2, 2, 2), 5.0), 3)
-    with pytest.raises(UserError, match="has 3 channels"):
-        check_image(image, 1)
 
 
 @pytest.fixture(scope="module")
