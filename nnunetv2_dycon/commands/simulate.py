@@ -79,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset and print what to do next."""
-    from nnunetv2_dycon.dataset_conversion.simulate import RECORD, simulate
     from nnunetv2_dycon.datasets.names import existing_dataset_folder
+    from nnunetv2_dycon.datasets.simulate import RECORD, simulate
 
     source = arguments.folder if arguments.dataset is None else existing_dataset_folder(arguments.dataset)
     folder = simulate(

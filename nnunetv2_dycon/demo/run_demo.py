@@ -22,19 +22,15 @@ VALIDATION_STEPS = 4
 CASES_IN_PICTURE = 2
 
 
-def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> str:
+def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> None:
     """Generate data, plan, preprocess, train plain nnU-Net and DyCON, predict the test scans and evaluate.
 
     Args:
-        folder: folder for everything, made by this function. In the end it holds ``results.md``, ``results.csv`` and
-            ``demo.png``.
+        folder: for everything. In the end it holds ``results.md``, ``results.csv`` and ``demo.png``.
         epochs: epochs of each training, at least 1.
         steps: training steps an epoch, at least 1.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
         overwrite: remove the folder of an earlier demo first.
-
-    Returns:
-        The table of results in Markdown.
 
     Raises:
         UserError: if a number is out of range, the folder is in use, or one of nnU-Net's commands fails.
@@ -68,21 +64,13 @@ def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", ove
     _heading("5/6  Table")
     dataset_json = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
     labels = {name: value for name, value in dataset_json["labels"].items() if value != 0}
-    table = write_results_table(results, labels, folder)
-    print(table)
+    print(write_results_table(results, labels, folder))
 
     _heading("6/6  Picture")
     cases = sorted(file.name.removesuffix(".nii.gz") for file in (raw / "labelsTs").iterdir())[:CASES_IN_PICTURE]
-    draw_picture(
-        folder / "demo.png",
-        images=raw / "imagesTs",
-        ground_truth=raw / "labelsTs",
-        results=results,
-        labels=labels,
-        cases=cases,
-    )
-    print(folder / "demo.png")
-    return table
+    picture, images, ground_truth = folder / "demo.png", raw / "imagesTs", raw / "labelsTs"
+    draw_picture(picture, images=images, ground_truth=ground_truth, results=results, labels=labels, cases=cases)
+    print(picture)
 
 
 def _heading(text: str) -> None:

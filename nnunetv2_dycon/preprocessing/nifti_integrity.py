@@ -20,16 +20,8 @@ from nnunetv2_dycon.exceptions import UserError
 
 # What check_nifti and the readers that nnU-Net registers raise on broken files, and what resampling raises on what the
 # readers then return.
-READING_ERRORS = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    AssertionError,
-    EOFError,
-    zlib.error,
-    ImageFileError,
-    HeaderDataError,
-)
+_PYTHON_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, EOFError)
+READING_ERRORS = (*_PYTHON_ERRORS, zlib.error, ImageFileError, HeaderDataError)
 _BLOCK_SIZE = 1 << 20
 
 
@@ -51,13 +43,10 @@ class _HashingReader(io.RawIOBase):
 
 
 def check_nifti(file: Path) -> str:
-    """Read a file to its end, once. ITK fills what is missing of a truncated NIfTI file with 0 and reads NaN as 0.
+    """Read a file to its end, once, and return its hexadecimal SHA-256.
 
-    Args:
-        file: of any format; other formats than NIfTI are only hashed, and left to nnU-Net's readers.
-
-    Returns:
-        The hexadecimal SHA-256 of the file.
+    ITK fills what is missing of a truncated NIfTI file with 0 and reads NaN as 0. Other formats than NIfTI are only
+    hashed, and left to nnU-Net's readers.
 
     Raises:
         UserError: for values that are NaN or infinite.
