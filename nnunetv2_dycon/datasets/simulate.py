@@ -172,20 +172,17 @@ def _dataset_json(
 
 def _name_labels(label_files: Sequence[Path], names: Sequence[str] | None) -> dict[str, int]:
     """nnU-Net's ``labels`` for the label values that occur in the given files: name to value, with ``background`` 0."""
-    values: set[int] = set()
-    for file in label_files:
-        values |= _label_values(file)
+    values = {value for file in label_files for value in _label_values(file)}
     highest = max(values | {1})
-    if names is not None:
-        if highest > len(names):
-            raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
-    else:
+    if names is None:
         if missing := sorted(set(range(1, highest + 1)) - values):
             raise UserError(
                 f"the labeled cases contain the labels {sorted(values)}: {missing[0]} is missing, and nnU-Net needs "
                 f"consecutive ones. Name all labels from 1 on with --labels, or label more cases (--labeled)"
             )
         names = [f"class_{value}" for value in range(1, highest + 1)]
+    elif highest > len(names):
+        raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
     if len({"background", *names}) != len(names) + 1:
         raise UserError("--labels must give every label from 1 on a name of its own, other than background")
     return {"background": 0} | {name: value for value, name in enumerate(names, start=1)}

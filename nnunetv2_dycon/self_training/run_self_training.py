@@ -17,7 +17,7 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned
 from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.files import hash_file, read_json, written_aside
-from nnunetv2_dycon.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     RECORD,
     PseudoLabeledDataset,
@@ -84,20 +84,20 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     """
     folders = check_self_training(options)
     source, target = folders.source.name, folders.target_raw.name
-    _heading("1/5  First model, on the labeled cases")
+    print_heading("1/5  First model, on the labeled cases")
     if _is_trained(folders.first_model):
         print(f"{folders.first_model} is trained.")
     else:
         _train_model(source, options.trainer, folders.first_model, options)
-    _heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
+    print_heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
     _predict_unlabeled(options, folders)
-    _heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
+    print_heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     print(f"$ {shlex.join([*line, '--copy'] if options.copy else line)}", flush=True)
     dataset = add_pseudo_labels(source, folders.predictions, target, link=not options.copy)
-    _heading(f"4/5  {target} gets the same plans and is preprocessed")
+    print_heading(f"4/5  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
-    _heading(f"5/5  Second model, from scratch, on {target}")
+    print_heading(f"5/5  Second model, from scratch, on {target}")
     _train_model(target, options.last_trainer, folders.second_model, options)
     return folders.second_model
 
@@ -167,10 +167,6 @@ def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) 
 
 def _is_trained(fold_folder: Path) -> bool:
     return (fold_folder / "checkpoint_final.pth").is_file()
-
-
-def _heading(text: str) -> None:
-    print(f"\n=== {text}", flush=True)
 
 
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:
