@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "[REQUIRED] number of cases that keep their labels: the first N training cases of the protocol"
     parser.add_argument("-n", "--labeled", type=int, required=True, metavar="N", help=text)
     text = (
-        "JSON file with two lists of case names, 'train' (in order) and 'test', such as simulate.json of a dataset made "
-        "before. Default: protocol.json in the source where there is one, else a random protocol"
+        "JSON file with two lists of case names, 'train' (in order) and 'test', such as simulate.json of an earlier "
+        "dataset. Default: protocol.json in the source where there is one, else a random protocol"
     )
     parser.add_argument("--protocol", type=Path, metavar="FILE", help=text)
     text = (

@@ -19,18 +19,6 @@ class Protocol:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
-    def labeled(self, number: int) -> tuple[str, ...]:
-        """The first ``number`` training cases; a UserError if that is below 1 or above the number of training cases."""
-        if not 1 <= number <= len(self.train):
-            raise UserError(
-                f"--labeled must lie between 1 and {len(self.train)}, the number of training cases, and is {number}"
-            )
-        return self.train[:number]
-
-    def unlabeled(self, number: int) -> tuple[str, ...]:
-        """The training cases that remain when the first ``number`` are labeled."""
-        return self.train[number:]
-
 
 def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
     """Read a protocol from a JSON file with the lists ``train`` (ordered) and ``test``.

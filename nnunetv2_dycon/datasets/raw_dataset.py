@@ -29,14 +29,9 @@ class LabeledCase:
 
 @dataclass(frozen=True)
 class LabeledDataset:
-    """A labeled dataset on disk.
+    """A labeled dataset on disk: its cases by name, sorted, and ``dataset.json``, None in the layout without one.
 
-    Attributes:
-        folder: where it is.
-        training: cases by name, sorted.
-        test: labeled test cases by name; empty where the dataset has no labeled test set.
-        dataset_json: contents of nnU-Net's ``dataset.json``; ``None`` in the layout without one.
-        file_ending: of images and labels.
+    Without a labeled test set there are no test cases.
     """
 
     folder: Path
@@ -53,12 +48,9 @@ class LabeledDataset:
 
 @dataclass(frozen=True)
 class UnlabeledCase:
-    """An unlabeled case of a raw dataset.
+    """An unlabeled case of a raw dataset with its image files, ordered by channel.
 
-    Attributes:
-        identifier: the case identifier, in nnU-Net's sense.
-        images: its image files, ordered by channel.
-        source: ``imagesUnlabeled``, or ``imagesTr`` for a case that splits_final.json puts off limits.
+    The source is ``imagesUnlabeled``, or ``imagesTr`` for a case that splits_final.json puts off limits.
     """
 
     identifier: str
@@ -161,13 +153,8 @@ def find_off_limits_cases(
 def place_images(images: Mapping[str, Iterable[Path]], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
     """Where image files go in a folder of nnU-Net's raw layout.
 
-    Args:
-        images: the image files of each case, ordered by channel.
-        folder: such as ``imagesTr`` of the new dataset.
-        ending: of the files.
-
-    Yields:
-        Each file and its place, with ``CASE.json`` where it is there: nnU-Net reads the spacing of a TIFF from it.
+    Takes the image files of each case, ordered by channel. Yields each with its place, also ``CASE.json`` where it is
+    there: nnU-Net reads the spacing of a TIFF from it.
     """
     for identifier, files in images.items():
         for channel, file in enumerate(files):

@@ -55,7 +55,7 @@ def simulate(
         label_names: names of the labels 1, 2, …; only where the source has no dataset.json.
         link: make symbolic links instead of copies.
         overwrite: replace a dataset of the same name that an earlier run made, with its preprocessed data.
-        show_progress: whether there is a progress bar.
+        show_progress: show a progress bar.
 
     Returns:
         Folder of the new dataset; ``simulate.json`` in it records source, seed and the cases' roles.
@@ -66,7 +66,11 @@ def simulate(
     """
     source = read_labeled_dataset(source_folder)
     protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
-    labeled_names, unlabeled_names = protocol.labeled(labeled), protocol.unlabeled(labeled)
+    if not 1 <= labeled <= len(protocol.train):
+        raise UserError(
+            f"--labeled must lie between 1 and {len(protocol.train)}, the number of training cases, and is {labeled}"
+        )
+    labeled_names, unlabeled_names = protocol.train[:labeled], protocol.train[labeled:]
     _check_files(source, (*labeled_names, *protocol.test), unlabeled_names)
     name = new_dataset_name(output, f"{dataset_description(source_folder.resolve().name)}_{labeled}labeled")
     target = raw_folder() / name

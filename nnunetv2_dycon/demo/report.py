@@ -46,13 +46,7 @@ class TrainerResult:
 def write_results_table(results: Sequence[TrainerResult], labels: Mapping[str, int], folder: Path) -> str:
     """Write ``results.md`` and ``results.csv`` with the mean test Dice of each label.
 
-    Args:
-        results: one a trainer.
-        labels: name to value of the labels to show, without the background.
-        folder: folder to write into.
-
-    Returns:
-        The table in Markdown.
+    The labels, name to value, are those to show, without the background. Returns the table in Markdown.
     """
     header = ["trainer", *(f"Dice {name}" for name in labels), "Dice mean", "training (s)"]
     rows = []
@@ -79,15 +73,8 @@ def draw_picture(
 ) -> None:
     """Draw one row a case: scan, ground truth, each trainer's prediction and the last trainer's entropy.
 
-    The slice shown is the one with the most voxels of the label of the highest value in the ground truth.
-
-    Args:
-        file: the PNG file to write.
-        images: folder of the test scans, ``CASE_0000.nii.gz``.
-        ground_truth: folder of their labels.
-        results: one a trainer; the last one's predictions need ``CASE.npz`` (``--save_probabilities``).
-        labels: name to value of the labels to show, without the background.
-        cases: names of the cases.
+    The slice shown is the one with the most voxels of the label of the highest value in the ground truth. The last
+    trainer's predictions need ``CASE.npz`` (``--save_probabilities``); labels are as in :func:`write_results_table`.
     """
     columns = 3 + len(results)
     figure = Figure(figsize=(2.6 * columns + 0.9, 3.05 * len(cases) + 0.75), layout="constrained")

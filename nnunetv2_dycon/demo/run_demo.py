@@ -27,12 +27,8 @@ CASES_IN_PICTURE = 2
 def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> None:
     """Generate data, plan, preprocess, train plain nnU-Net and DyCON, predict the test scans and evaluate.
 
-    Args:
-        folder: for everything. In the end it holds ``results.md``, ``results.csv`` and ``demo.png``.
-        epochs: epochs of each training, at least 1.
-        steps: training steps an epoch, at least 1.
-        device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
-        overwrite: remove the folder of an earlier demo first.
+    In the end the folder holds ``results.md``, ``results.csv`` and ``demo.png``. The device is ``cpu``, ``cuda``, or
+    ``auto`` for a GPU where there is one.
 
     Raises:
         UserError: if a number is out of range, the folder is in use, or one of nnU-Net's commands fails.

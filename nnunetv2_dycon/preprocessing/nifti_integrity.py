@@ -64,7 +64,15 @@ def check_nifti(file: Path) -> str:
 
 def _check_stream(stream: gzip.GzipFile | _HashingReader) -> None:
     """Read header and values of a NIfTI file."""
-    header = _read_header(stream)
+    start = b""
+    for header_class in (Nifti1Header, Nifti2Header):
+        start += stream.read(header_class.template_dtype.itemsize - len(start))
+        if header_class.may_contain_header(start):
+            break
+    else:
+        raise ImageFileError("it is no NIfTI file")
+    header = header_class(start)
+    _skip(stream, header.get_data_offset() - len(start))
     dtype, remaining = header.get_data_dtype(), math.prod(header.get_data_shape())
     values_per_block = max(1, _BLOCK_SIZE // dtype.itemsize)
     while remaining > 0:
@@ -75,18 +83,6 @@ def _check_stream(stream: gzip.GzipFile | _HashingReader) -> None:
         if np.issubdtype(dtype, np.floating) and not np.isfinite(np.frombuffer(block, dtype)).all():
             raise UserError("holds values that are NaN or infinite")
         remaining -= wanted
-
-
-def _read_header(stream: gzip.GzipFile | _HashingReader) -> Nifti1Header:
-    """Read up to the first voxel."""
-    start = b""
-    for header_class in (Nifti1Header, Nifti2Header):
-        start += stream.read(header_class.template_dtype.itemsize - len(start))
-        if header_class.may_contain_header(start):
-            header = header_class(start)
-            _skip(stream, header.get_data_offset() - len(start))
-            return header
-    raise ImageFileError("it is no NIfTI file")
 
 
 def _skip(stream: gzip.GzipFile | _HashingReader, size: int = sys.maxsize) -> None:

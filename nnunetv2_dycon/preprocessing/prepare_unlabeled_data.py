@@ -50,13 +50,7 @@ def prepare_unlabeled_data(
     Where the raw dataset is there, it decides: all scans of ``imagesUnlabeled`` and the off-limits cases. Where it is
     not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
 
-    Args:
-        plans_manager: of the training.
-        configuration_manager: of the training.
-        dataset_json: the dataset's dataset.json.
-        off_limits: cases of ``imagesTr`` that are used without their labels (``"unlabeled"`` of splits_final.json).
-        num_processes: how many cases to preprocess at once.
-        report: takes a line of text for the log.
+    Cases of ``imagesTr`` that are off limits (``"unlabeled"`` of splits_final.json) are used without their labels.
 
     Raises:
         UserError: when there are no unlabeled cases, when a case is both labeled and unlabeled, when a scan cannot be

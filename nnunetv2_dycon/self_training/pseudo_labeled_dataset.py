@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,14 +189,6 @@ def write_pseudo_labeled_splits(
     cases. With fewer than five labeled cases nnU-Net can make none: nothing is written, and fold ``all``, which needs
     no file, is the one to train.
 
-    Args:
-        source_preprocessed: ``nnUNet_preprocessed/DatasetXXX_SOURCE``.
-        dataset: the new dataset.
-        target_preprocessed: ``nnUNet_preprocessed/DatasetXXX_NEW``; made where it is not there.
-
-    Returns:
-        The folds, empty where there are none.
-
     Raises:
         UserError: where the source's file puts cases off limits, and where the new dataset has other folds already.
     """
@@ -223,12 +214,16 @@ def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
     return read_or_make_splits(splits_file, labeled)
 
 
-def _refuse_another_dataset(folder: Path, record: Mapping[str, Any]) -> None:
+def read_record(folder: Path) -> dict[str, Any]:
+    """Where the cases of a pseudo-labeled dataset come from; a UserError if self-training did not make it."""
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder} exists and was not made by self-training: choose another dataset ID or name with -o")
-    there = read_json(folder / RECORD)
-    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
-    if different:
+    return read_json(folder / RECORD, ("source", "predictions"))
+
+
+def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> None:
+    there = read_record(folder)
+    if different := sorted(key for key in record if key != "predictions" and there.get(key) != record[key]):
         raise UserError(
             f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
             "dataset ID or name with -o, or remove it with its preprocessed data and results"

@@ -19,13 +19,13 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.files import hash_file, read_json, written_aside
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-    RECORD,
     PseudoLabeledDataset,
     SourceCases,
     add_pseudo_labels,
     check_prediction,
     origin_of_predictions,
     pseudo_labeled_dataset_name,
+    read_record,
     read_source_cases,
     read_source_splits,
 )
@@ -145,13 +145,11 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
 def _check_target(folders: SelfTrainingFolders) -> None:
     name = folders.target_raw.name
     if folders.target_raw.exists():
-        if not (folders.target_raw / RECORD).is_file():
-            raise UserError(f"{folders.target_raw} was not made by self-training: choose another ID or name with -o")
-        record = read_json(folders.target_raw / RECORD, ("source", "predictions"))
-        if record["predictions"] != origin_of_predictions(folders.predictions):
+        origin = read_record(folders.target_raw)["predictions"]
+        if origin != origin_of_predictions(folders.predictions):
             raise UserError(
-                f"{folders.target_raw} was made from {record['predictions']}, not from the model asked for. Its "
-                "pseudo-labels come from one fold of one model: choose another ID or name with -o"
+                f"{folders.target_raw} was made from {origin}, not from the model asked for. Its pseudo-labels come "
+                "from one fold of one model: choose another ID or name with -o"
             )
     elif folders.target_preprocessed.exists() or folders.second_model.exists():
         raise UserError(
@@ -209,8 +207,6 @@ def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingFolder
 
 
 def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
-    if not file.is_file():
-        return False
     try:
         check_prediction(file, dataset_json)
     except UserError:
