@@ -43,7 +43,7 @@ class Finding:
 
 
 def diagnose_installation() -> Iterator[Finding]:
-    """Look at versions, registration, paths and GPU; yields each finding as it is made."""
+    """Look at versions, registration, paths and GPU; each finding comes as it is made."""
     yield from _versions()
     yield from _registration()
     yield from _paths()

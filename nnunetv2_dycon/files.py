@@ -60,9 +60,8 @@ def written_aside(target: Path) -> Iterator[Path]:
         with written_aside(file) as partial:
             partial.write_text(text)
 
-    What killed processes of this machine left of the same target is removed first.
-
-    A target that is a file is replaced; a folder must not be there when the block ends, unless it is empty.
+    What killed processes of this machine left of the same target is removed first. A target that is a file is replaced;
+    a folder must not be there when the block ends, unless it is empty.
 
     Yields:
         A hidden path in the same folder, different for each process. The caller makes a file or folder there. When

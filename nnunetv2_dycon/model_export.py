@@ -33,7 +33,7 @@ def export_model(
         output: a file that ends in ``.zip``, for ``nnUNetv2_install_pretrained_model_from_zip``, or a folder, for
             ``nnUNetv2_predict_from_modelfolder -m``. It must not be there yet.
         folds: the folds to export; all that have the checkpoint where empty.
-        checkpoint_name: the checkpoint to export.
+        checkpoint_name: such as ``checkpoint_best.pth``.
 
     Raises:
         UserError: for a missing folder or fold, an output that is there, and a trainer with a network of its own.

@@ -58,12 +58,10 @@ def find_raw_dataset_folder(name: str) -> Path | None:
 
 
 def new_dataset_name(name_or_id: str, description: str) -> str:
-    """Full name for a new dataset.
+    """Full name for a new dataset by an ID from 1 to 999, or a name such as ``Dataset501_Hippocampus``.
 
-    Args:
-        name_or_id: an ID from 1 to 999, or a name such as ``Dataset501_Hippocampus``.
-        description: what follows the ID where only an ID is given; other characters than letters, digits, ``.``, ``_``
-            and ``-`` are replaced.
+    The description follows where only an ID is given; other characters than letters, digits, ``.``, ``_`` and ``-`` are
+    replaced.
 
     Raises:
         UserError: if it is neither, or another dataset has the ID already (nnU-Net refuses to choose between them).

@@ -45,12 +45,9 @@ def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
 
 
 def random_protocol(names: Iterable[str], *, test_fraction: float, seed: int) -> Protocol:
-    """Shuffle the cases and set a part of them aside for testing.
+    """Shuffle the cases and set a share of them in [0, 1), rounded to whole cases, aside for testing.
 
-    Args:
-        names: the cases, in any order.
-        test_fraction: share of the cases to test on, rounded to whole cases, in [0, 1).
-        seed: seed of the shuffle; the same seed and names give the same protocol.
+    The same seed and names, in any order, give the same protocol.
 
     Raises:
         UserError: if the fraction is out of range or leaves no training case.

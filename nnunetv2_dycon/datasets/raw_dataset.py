@@ -69,20 +69,17 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
 
     Two layouts are understood: nnU-Net's raw layout (``dataset.json``, ``imagesTr``, ``labelsTr`` and, for a labeled
     test set, ``imagesTs`` with ``labelsTs``; or the file lists in ``dataset.json`` that nnU-Net supports), and a plain
-    one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``.
-
-    Label files are not looked for.
+    one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``. Label files are not looked for.
 
     Raises:
         UserError: if the folder has neither layout, has no images, or channels of a case are missing.
     """
-    ending = PLAIN_LAYOUT_ENDING
+    images, labels, ending = folder / "images", folder / "labels", PLAIN_LAYOUT_ENDING
     if (folder / "dataset.json").is_file():
         dataset = _read_raw_layout(folder)
-    elif (folder / "images").is_dir() and (folder / "labels").is_dir():
-        names = sorted(file.name.removesuffix(ending) for file in (folder / "images").glob(f"*{ending}"))
-        files = {name: (folder / "images" / (name + ending), folder / "labels" / (name + ending)) for name in names}
-        training = {name: LabeledCase((image,), label) for name, (image, label) in files.items()}
+    elif images.is_dir() and labels.is_dir():
+        names = sorted(file.name.removesuffix(ending) for file in images.glob(f"*{ending}"))
+        training = {name: LabeledCase((images / (name + ending),), labels / (name + ending)) for name in names}
         dataset = LabeledDataset(folder, training, {}, None, ending)
     else:
         raise UserError(

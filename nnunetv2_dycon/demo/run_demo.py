@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from nnunetv2_dycon.demo.dataset import LESION, ORGAN, write_demo_dataset
 from nnunetv2_dycon.demo.report import TrainerResult, draw_picture, write_results_table
 from nnunetv2_dycon.demo.short_training import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers, write_small_plans
 from nnunetv2_dycon.exceptions import UserError
@@ -63,8 +62,7 @@ def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", ove
         results.append(_train_and_evaluate(folder, trainer, title, device, environment))
 
     print_heading("5/6  Table")
-    dataset_json = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
-    labels = {name: value for name, value in dataset_json["labels"].items() if value != 0}
+    labels = {"organ": ORGAN, "lesion": LESION}
     print(write_results_table(results, labels, folder))
 
     print_heading("6/6  Picture")

@@ -45,7 +45,7 @@ def prepare_unlabeled_data(
     num_processes: int,
     report: Callable[[str], None] = print,
 ) -> UnlabeledData:
-    """Preprocess what is not ready and say which unlabeled cases a training uses.
+    """Preprocess what is not ready and say which unlabeled cases, at least one, a training uses.
 
     Where the raw dataset is there, it decides: all scans of ``imagesUnlabeled`` and the off-limits cases. Where it is
     not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
