@@ -60,7 +60,7 @@ def test_hooking_twice_changes_nothing() -> None:
     assert sys.excepthook is hook
 
 
-MODULES = ("commands.main", "training.nnUNetTrainer.nnUNetTrainerDyCON", "training.find_trainer", "diagnosis")
+MODULES = ("commands.main", "trainers", "training.find_trainer", "diagnosis")
 
 
 @pytest.mark.parametrize(
