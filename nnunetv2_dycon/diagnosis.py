@@ -33,12 +33,7 @@ from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 @dataclass(frozen=True)
 class Finding:
-    """What the doctor says about one point.
-
-    Attributes:
-        text: what was found; for a problem, also what to do.
-        is_problem: whether training or prediction would fail or not do what the user expects.
-    """
+    """What was found about one point; where training or prediction would suffer from it, also the remedy."""
 
     text: str
     is_problem: bool = False
@@ -48,7 +43,7 @@ class Finding:
 
 
 def diagnose_installation() -> Iterator[Finding]:
-    """Look at versions, registration, paths and GPU; yields each finding as it is made."""
+    """Look at versions, registration, paths and GPU; each finding comes as it is made."""
     yield from _versions()
     yield from _registration()
     yield from _paths()
@@ -56,18 +51,11 @@ def diagnose_installation() -> Iterator[Finding]:
 
 
 def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str) -> Iterator[Finding]:
-    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened.
-
-    Yields each finding as it is made.
-    """
+    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened."""
     try:
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
-    except UserError as error:
-        yield Finding(str(error), is_problem=True)
-        return
-    yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
-    try:
+        yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
         yield from _cases(dataset, configuration)
     except UserError as error:
         yield Finding(str(error), is_problem=True)

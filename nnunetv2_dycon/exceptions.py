@@ -9,10 +9,7 @@ from types import TracebackType
 
 
 class UserError(RuntimeError):
-    """Something in the user's data, settings or folders is wrong.
-
-    The message names the file or setting and the remedy. Command lines print it without a traceback.
-    """
+    """Something in the user's data, settings or folders is wrong; the message names it and the remedy."""
 
 
 class UnsupportedFeatureError(UserError, NotImplementedError):
@@ -22,8 +19,7 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
 def print_user_errors_without_traceback() -> None:
     """Make the interpreter end with the message alone when an error that a user can act on is not caught.
 
-    nnU-Net's command lines know nothing of our errors, and a traceback hides the sentence that helps. Beside
-    :class:`UserError` this is a missing plans file, which nnU-Net looks for before it makes a trainer. All other
+    Beside :class:`UserError` this is a missing plans file, which nnU-Net looks for before it makes a trainer. All other
     exceptions go to the hook that was installed before; the exit code stays 1. Calling it again changes nothing.
     """
     previous = sys.excepthook

@@ -17,11 +17,7 @@ from nnunetv2_dycon.exceptions import UserError
 
 
 def read_json(file: Path, required_keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        UserError: if the file is missing, is no JSON object or lacks one of the required keys.
-    """
+    """Read a JSON object; a UserError if the file is missing, is no JSON object or lacks one of the required keys."""
     if not file.is_file():
         raise UserError(f"there is no file {file}: check the path")
     try:
@@ -31,8 +27,7 @@ def read_json(file: Path, required_keys: tuple[str, ...] = ()) -> dict[str, Any]
     if not isinstance(content, dict):
         keys = f" with the keys {', '.join(required_keys)}" if required_keys else ""
         raise UserError(f"{file} must hold a JSON object{keys}: correct the file")
-    missing = [key for key in required_keys if key not in content]
-    if missing:
+    if missing := [key for key in required_keys if key not in content]:
         raise UserError(f"{file} lacks the key {' and '.join(missing)}: add it")
     return content
 
@@ -47,12 +42,7 @@ def hash_file(file: Path) -> str:
 
 
 def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> None:
-    """Copy each file, or link to it, and make the folders they go to.
-
-    Args:
-        files: pairs of a file and where it goes.
-        link: make symbolic links instead of copies.
-    """
+    """Copy, or link, each file to the place that it is given with, whose folder is made."""
     for file, target in files:
         target.parent.mkdir(parents=True, exist_ok=True)
         if link:
@@ -70,23 +60,16 @@ def written_aside(target: Path) -> Iterator[Path]:
         with written_aside(file) as partial:
             partial.write_text(text)
 
-    What killed processes of this machine left of the same target is removed first.
-
-    Args:
-        target: the file or folder to make. A file is replaced; a folder must not be there when the block ends, unless
-            it is empty.
+    What killed processes of this machine left of the same target is removed first. A target that is a file is replaced;
+    a folder must not be there when the block ends, unless it is empty.
 
     Yields:
         A hidden path in the same folder, different for each process. The caller makes a file or folder there. When
         the block ends it is renamed to ``target``, and when the block raises it is removed.
     """
-    partial = _partial_path(target)
-    _remove_leftovers(target)
-    try:
+    with _removed_in_the_end(target) as partial:
         yield partial
         os.replace(partial, target)
-    finally:
-        _remove(partial)
 
 
 @contextlib.contextmanager
@@ -96,51 +79,45 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     It is another one for each process and is removed in the end, as are remains of killed processes. ``target`` itself
     need not be made.
     """
-    partial = _partial_path(target)
-    _remove_leftovers(target)
-    try:
+    with _removed_in_the_end(target) as partial:
         partial.mkdir()
         yield partial
-    finally:
-        _remove(partial)
 
 
-def _partial_path(target: Path) -> Path:
-    # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
-    return target.with_name(f".partial_{_machine()}-{os.getpid()}_{target.name}")
-
-
-def _machine() -> str:
-    return re.sub(r"\W", "", socket.gethostname())
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove what processes left that were killed while they wrote the target."""
+@contextlib.contextmanager
+def _removed_in_the_end(target: Path) -> Iterator[Path]:
+    """A path beside the target, after what processes left that were killed while they wrote the target is removed."""
+    this_machine = re.sub(r"\W", "", socket.gethostname())
     name = re.compile(rf"\.partial_(?:(\w*)-(\d+)_)?{re.escape(target.name)}")
     with os.scandir(target.parent) as entries:
         matches = [match for entry in entries if (match := name.fullmatch(entry.name))]
     for match in matches:
         machine, process = match.groups()
         # Processes of other machines cannot be asked whether they are alive.
-        if machine is None or (machine == _machine() and not _is_alive(int(process))):
+        if machine is None or (machine == this_machine and not _is_alive(int(process))):
             # Another process may be removing the same.
             with contextlib.suppress(FileNotFoundError):
                 _remove(target.with_name(match[0]))
+    # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
+    partial = target.with_name(f".partial_{this_machine}-{os.getpid()}_{target.name}")
+    try:
+        yield partial
+    finally:
+        _remove(partial)
 
 
 def _is_alive(process: int) -> bool:
     if process == os.getpid():
         # Nothing of ours is being written: a process of the same number, killed before, left it.
         return False
-    if os.name == "nt":
-        # Windows has no signal that only asks.
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    # Windows has no signal that only asks.
+    if os.name != "nt":
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
     return True
 
 

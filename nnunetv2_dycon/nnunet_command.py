@@ -12,16 +12,16 @@ from pathlib import Path
 from nnunetv2_dycon.exceptions import UserError
 
 
-def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
-    """Print a command line and run it; its output goes to the terminal.
+def print_heading(text: str) -> None:
+    """Print what the commands that follow are for."""
+    print(f"\n=== {text}", flush=True)
 
-    Args:
-        name: a command that nnU-Net installs, such as ``nnUNetv2_train``. The one beside the running Python is taken.
-        arguments: its arguments.
-        environment: the whole environment to run it in.
+
+def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
+    """Print a command line and run it in an environment, which is the whole one; its output goes to the terminal.
 
     Raises:
-        UserError: if the command is not installed or fails.
+        UserError: if the command, such as ``nnUNetv2_train``, is not installed beside the running Python or fails.
     """
     folder = Path(sys.executable).parent
     executable = shutil.which(name, path=str(folder))

@@ -29,10 +29,7 @@ def register() -> None:
 
 
 def export_line() -> str:
-    """Return the line of a POSIX shell that does what :func:`register` does.
-
-    It is for installations whose ``.pth`` files Python does not read, such as ``pip install --target``.
-    """
+    """Return :func:`register` as a line for a POSIX shell, for installations whose ``.pth`` Python does not read."""
     from shlex import quote  # it imports re, which is too slow for every start of the interpreter
 
     set_before = f"${{{ENVIRONMENT_VARIABLE}:+${ENVIRONMENT_VARIABLE}{os.pathsep}}}"

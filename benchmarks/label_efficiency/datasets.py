@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.label_efficiency.claims import Claim
 from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER, Preset, reduce_plans
 from benchmarks.label_efficiency.runs import Workspace, read_json_file, write_whole_json
-from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
-from nnunetv2_dycon.dataset_conversion.simulate import DEFAULT_TEST_FRACTION, RECORD, simulate
+from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
+from nnunetv2_dycon.datasets.simulate import DEFAULT_TEST_FRACTION, RECORD, simulate
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 

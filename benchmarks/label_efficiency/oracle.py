@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.label_efficiency.presets import CONFIGURATION
 from benchmarks.label_efficiency.runs import read_json_file
-from nnunetv2_dycon.dataset_conversion.simulate import RECORD
 from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
+from nnunetv2_dycon.datasets.simulate import RECORD
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace

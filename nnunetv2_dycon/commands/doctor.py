@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 
 NAME = "doctor"
 HELP = "check versions, registration with nnU-Net, paths and GPU, and with -d a dataset"
@@ -25,14 +26,10 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
     from nnunetv2_dycon.exceptions import UserError
 
-    findings = []
-    for finding in diagnose_installation():
-        findings.append(finding)
+    of_dataset = () if arguments.d is None else diagnose_dataset(arguments.d, arguments.p, arguments.c)
+    problems = 0
+    for finding in chain(diagnose_installation(), of_dataset):
         print(finding, flush=True)
-    if arguments.d is not None:
-        for finding in diagnose_dataset(arguments.d, arguments.p, arguments.c):
-            findings.append(finding)
-            print(finding, flush=True)
-    problems = sum(finding.is_problem for finding in findings)
+        problems += finding.is_problem
     if problems:
         raise UserError(f"{problems} problem(s), marked above.")

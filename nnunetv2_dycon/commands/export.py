@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
     from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
-    from nnunetv2_dycon.model_sharing.model_export import export_model
+    from nnunetv2_dycon.model_export import export_model
 
     model = convert_trainer_plans_config_to_identifier(arguments.tr, arguments.p, arguments.c)
     model_folder = results_folder() / dataset_name_of(arguments.d) / model

@@ -30,14 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand.
+    """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
-    Args:
-        arguments: the command line; that of the process where None.
-
-    Returns:
-        The exit code: 0, or 1 after an error that the user can act on, whose message is printed. Wrong usage ends the
-        process with 2, as argparse does.
+    That is 0, or 1 after an error that the user can act on, whose message is printed. Wrong usage ends the process with
+    2, as argparse does.
     """
     parsed = build_parser().parse_args(arguments)
     try:

@@ -26,25 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans to start from (default: nnUNetPlans)")
     parser.add_argument("-o", metavar="NAME", help="name of the new plans, e.g. nnUNetPlansLowWeight")
     parser.add_argument(
-        "-tr",
-        default="nnUNetTrainerDyCON",
-        metavar="TRAINER",
-        help="the trainer whose settings these are (default: nnUNetTrainerDyCON)",
+        "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="whose settings (default: nnUNetTrainerDyCON)"
     )
-    parser.add_argument(
-        "--network",
-        choices=("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet"),
-        help="give the configurations this network, with the stages that nnU-Net planned for theirs",
-    )
+    networks = ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
+    parser.add_argument("--network", choices=networks, help="another network, with the stages that nnU-Net planned")
     parser.add_argument("--overwrite", action="store_true", help="replace plans of that name")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the plans, or list the settings.
-
-    Raises:
-        UserError: see :func:`nnunetv2_dycon.experiment_planning.plans.write_plans`.
-    """
+    """Write the plans, or list the settings."""
     from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps

@@ -33,11 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = read_planned_dataset(arguments.d, arguments.p)
     off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
     for name in arguments.c:
+        configuration = dataset.configuration(name)
         data = prepare_unlabeled_data(
-            dataset.plans_manager,
-            dataset.configuration(name),
-            dataset.dataset_json,
-            off_limits,
-            arguments.np,
+            dataset.plans_manager, configuration, dataset.dataset_json, off_limits, arguments.np
         )
         print(f"{name}: {len(data.identifiers)} unlabeled cases are ready in {data.folder}.")

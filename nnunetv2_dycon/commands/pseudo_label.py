@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="PREDICTIONS",
-        help="folder in which nnUNetv2_predict wrote its predictions of imagesUnlabeled",
+        help="folder that nnUNetv2_predict made of imagesUnlabeled",
     )
     parser.add_argument("-o", required=True, metavar="OUTPUT", help="ID (502) or name of the new dataset")
     parser.add_argument("--copy", action="store_true", help="copy images and labels; default: symbolic links to them")

@@ -42,8 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the steps that are not done."""
     from nnunetv2_dycon.datasets.names import dataset_id
-    from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions
-    from nnunetv2_dycon.self_training.run_self_training import run_self_training
+    from nnunetv2_dycon.self_training.run_self_training import SelfTrainingOptions, run_self_training
 
     options = SelfTrainingOptions(
         dataset=arguments.d,
@@ -59,8 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         num_processes=arguments.np,
     )
     model = run_self_training(options)
+    dataset = dataset_id(model.parent.parent.name)
     print(f"\nThe second model is in {model}. Predict with:")
-    print(
-        f"nnUNetv2_predict -d {dataset_id(model.parent.parent.name)} -c {options.configuration} -f {options.fold} "
-        f"-tr {options.last_trainer} -p {options.plans} -i IN -o OUT"
-    )
+    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {options.plans}"
+    print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT")

@@ -17,70 +17,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "other training cases without their labels (imagesUnlabeled), and a test set (imagesTs, labelsTs). The labels "
         "of the unlabeled cases are neither opened nor copied, so planning and training cannot see them."
     )
+    layouts = "in nnU-Net's raw layout, or with images/NAME.nii.gz and labels/NAME.nii.gz"
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "folder",
-        type=Path,
-        nargs="?",
-        help="folder of a labeled dataset: in nnU-Net's raw layout (dataset.json, imagesTr, labelsTr), or with "
-        "images/NAME.nii.gz and labels/NAME.nii.gz",
-    )
+    source.add_argument("folder", type=Path, nargs="?", help=f"folder of a labeled dataset {layouts}")
     source.add_argument("-d", dest="dataset", metavar="ID_OR_NAME", help="or: a dataset in nnUNet_raw, by ID or name")
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="ID_OR_NAME",
-        help="[REQUIRED] ID (501) or name (Dataset501_Hippocampus) of the new dataset in nnUNet_raw",
+    text = "[REQUIRED] ID (501) or name (Dataset501_Hippocampus) of the new dataset in nnUNet_raw"
+    parser.add_argument("-o", "--output", required=True, metavar="ID_OR_NAME", help=text)
+    text = "[REQUIRED] number of cases that keep their labels: the first N training cases of the protocol"
+    parser.add_argument("-n", "--labeled", type=int, required=True, metavar="N", help=text)
+    text = (
+        "JSON file with two lists of case names, 'train' (in order) and 'test', such as simulate.json of an earlier "
+        "dataset. Default: protocol.json in the source where there is one, else a random protocol"
     )
-    parser.add_argument(
-        "-n",
-        "--labeled",
-        type=int,
-        required=True,
-        metavar="N",
-        help="[REQUIRED] number of cases that keep their labels: the first N training cases of the protocol",
+    parser.add_argument("--protocol", type=Path, metavar="FILE", help=text)
+    text = (
+        "make a random protocol with this share of the training cases for testing. Default: the source's own test set "
+        "(imagesTs with labelsTs) where there is one, else 0.25"
     )
-    parser.add_argument(
-        "--protocol",
-        type=Path,
-        metavar="FILE",
-        help="JSON file with two lists of case names, 'train' (in order) and 'test'. simulate.json in a dataset that "
-        "this command made is one. Default: protocol.json in the source where there is one, else a random protocol",
-    )
-    parser.add_argument(
-        "--test-fraction",
-        type=float,
-        metavar="F",
-        help="make a random protocol with this share of the training cases for testing. Default: the source's own test "
-        "set (imagesTs with labelsTs) where there is one, else 0.25",
-    )
+    parser.add_argument("--test-fraction", type=float, metavar="F", help=text)
     parser.add_argument("--seed", type=int, default=12345, help="seed of the random protocol. Default: 12345")
-    parser.add_argument(
-        "--channel-name",
-        metavar="NAME",
-        help="what the images are, such as MRI or CT (nnU-Net chooses the normalisation by it). Needed for, and only "
-        "for, a source without dataset.json",
-    )
-    parser.add_argument(
-        "--labels",
-        nargs="+",
-        metavar="NAME",
-        help="names of the labels 1, 2, ... of a source without dataset.json. Default: class_1, class_2, ... for the "
-        "labels found in the labeled cases",
-    )
+    text = "what the images are, such as MRI or CT, by which nnU-Net normalises; only for a source without dataset.json"
+    parser.add_argument("--channel-name", metavar="NAME", help=text)
+    text = "names of the labels 1, 2, ... of a source without dataset.json. Default: class_1, class_2, ..."
+    parser.add_argument("--labels", nargs="+", metavar="NAME", help=text)
     parser.add_argument("--link", action="store_true", help="make symbolic links to the source's files, not copies")
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a dataset that this command made before, together with its preprocessed data",
-    )
+    text = "replace a dataset that this command made before, together with its preprocessed data"
+    parser.add_argument("--overwrite", action="store_true", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset and print what to do next."""
-    from nnunetv2_dycon.dataset_conversion.simulate import RECORD, simulate
-    from nnunetv2_dycon.datasets.names import existing_dataset_folder
+    from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder
+    from nnunetv2_dycon.datasets.simulate import RECORD, simulate
+    from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 
     source = arguments.folder if arguments.dataset is None else existing_dataset_folder(arguments.dataset)
     folder = simulate(
@@ -96,42 +65,26 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    print(_report(folder, len(record["labeled"]), len(record["unlabeled"]), len(record["test"])))
-
-
-def _report(folder: Path, labeled: int, unlabeled: int, test: int) -> str:
-    """What was made, and the commands to run next."""
-    from nnunetv2_dycon.datasets.names import dataset_id
-    from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
-
-    dataset = dataset_id(folder.name)
-    few = labeled < NUMBER_OF_FOLDS
+    labeled, unlabeled, test = (len(record[key]) for key in ("labeled", "unlabeled", "test"))
+    dataset, few = dataset_id(folder.name), labeled < NUMBER_OF_FOLDS
     fold = "all" if few else "0"
-    model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"
-    lines = [
-        f"{folder}: {labeled} labeled, {unlabeled} unlabeled, {test} test cases.",
-        "",
-        "Next:",
-        f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres",
-        f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON",
-    ]
+    print(f"{folder}: {labeled} labeled, {unlabeled} unlabeled, {test} test cases.\n\nNext:")
+    print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
+    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
     if test:
-        lines += [
-            f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON \\",
-            f"      -i {folder / 'imagesTs'} -o PREDICTIONS",
-            f"  nnUNetv2_evaluate_folder {folder / 'labelsTs'} PREDICTIONS \\",
-            f"      -djfile {model}/dataset.json \\",
-            f"      -pfile {model}/plans.json",
-        ]
-    lines += ["For plain nnU-Net on the same labels, leave -tr out.", ""]
+        model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"
+        print(f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON \\")
+        print(f"      -i {folder / 'imagesTs'} -o PREDICTIONS")
+        print(f"  nnUNetv2_evaluate_folder {folder / 'labelsTs'} PREDICTIONS \\")
+        print(f"      -djfile {model}/dataset.json \\\n      -pfile {model}/plans.json")
+    print("For plain nnU-Net on the same labels, leave -tr out.\n")
     if few:
-        lines.append(
+        print(
             f"With {labeled} labeled case(s), nnU-Net cannot make its {NUMBER_OF_FOLDS} folds. Fold 'all' trains on "
             "all of them, so the scores logged while training are no validation: judge by the test cases."
         )
     else:
-        lines.append(
+        print(
             f"Fold 0 trains on about {100 - 100 // NUMBER_OF_FOLDS} % of the labeled cases and validates on the "
             "others; fold 'all' trains on all of them."
         )
-    return "\n".join(lines)

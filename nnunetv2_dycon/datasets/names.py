@@ -17,14 +17,7 @@ _NAME = re.compile(r"Dataset(\d{3,})_(.+)")
 
 
 def dataset_id(name: str) -> int:
-    """The ID of a dataset.
-
-    Args:
-        name: ``Dataset501_NAME``; IDs above 999 have more digits.
-
-    Raises:
-        UserError: when that is not the name of a dataset.
-    """
+    """The ID in a name such as ``Dataset501_NAME``; a UserError for what is not the name of a dataset."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise UserError(f"{name} is not the name of a dataset: that is DatasetXXX_NAME with three digits or more")
@@ -38,10 +31,7 @@ def dataset_description(name: str) -> str:
 
 
 def dataset_name_of(name_or_id: str) -> str:
-    """The full name of a dataset.
-
-    Args:
-        name_or_id: the ID, such as ``501``, of a dataset in any of nnU-Net's three folders, or ``Dataset501_NAME``.
+    """The full name of a dataset by its name, or by its ID (``501``) in any of nnU-Net's three folders.
 
     Raises:
         UserError: when no dataset or more than one has the ID, and when it is neither ID nor name.
@@ -51,18 +41,11 @@ def dataset_name_of(name_or_id: str) -> str:
         return name_or_id
     paths = (nnUNet_raw, nnUNet_preprocessed, nnUNet_results)
     folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in paths)
-    return _only_one(name_or_id, _names_that_start_with(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
+    return _only_one(name_or_id, find_candidate_datasets(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
 
 
 def existing_dataset_folder(name_or_id: str) -> Path:
-    """Folder of a dataset in nnUNet_raw.
-
-    Args:
-        name_or_id: an ID such as ``4`` or a name such as ``Dataset004_Hippocampus``.
-
-    Raises:
-        UserError: if there is no such dataset, or more than one with the ID.
-    """
+    """The folder in nnUNet_raw of a dataset by ID (``4``) or name; a UserError unless there is exactly one."""
     raw = raw_folder()
     names = sorted(folder.name for folder in raw.glob("Dataset*") if folder.is_dir())
     return raw / _only_one(name_or_id, names, f"nnUNet_raw ({raw}) has", "ID or name")
@@ -75,12 +58,10 @@ def find_raw_dataset_folder(name: str) -> Path | None:
 
 
 def new_dataset_name(name_or_id: str, description: str) -> str:
-    """Full name for a new dataset.
+    """Full name for a new dataset by an ID from 1 to 999, or a name such as ``Dataset501_Hippocampus``.
 
-    Args:
-        name_or_id: an ID from 1 to 999, or a name such as ``Dataset501_Hippocampus``.
-        description: what follows the ID where only an ID is given; other characters than letters, digits, ``.``, ``_``
-            and ``-`` are replaced.
+    The description follows where only an ID is given; other characters than letters, digits, ``.``, ``_`` and ``-`` are
+    replaced.
 
     Raises:
         UserError: if it is neither, or another dataset has the ID already (nnU-Net refuses to choose between them).
@@ -92,7 +73,7 @@ def new_dataset_name(name_or_id: str, description: str) -> str:
     else:
         raise UserError(f"'{name_or_id}' is no dataset name: give an ID (501) or a name (Dataset501_Hippocampus)")
     # A longer ID that starts with this one counts too: nnU-Net takes it for this one.
-    taken = [other for other in _names_that_start_with(dataset_id(name)) if other != name]
+    taken = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
     if taken:
         raise UserError(
             f"the dataset ID {dataset_id(name)} of {name} is taken by {taken[0]} (in nnUNet_raw, nnUNet_preprocessed "
@@ -123,10 +104,6 @@ def _folder(path: Any) -> Path:
     return Path(path.require())
 
 
-def _names_that_start_with(number: int) -> list[str]:
-    return [str(name) for name in find_candidate_datasets(number)]
-
-
 def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> str:
     if name_or_id.isdecimal():
         matches = [(name, _NAME.fullmatch(name)) for name in names]
@@ -137,4 +114,4 @@ def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> st
         number = f"{len(found)} datasets" if found else "no dataset"
         more = f" ({', '.join(found)}): remove or rename all but one" if found else ""
         raise UserError(f"{where} {number} with the {key} {name_or_id}{more}")
-    return found[0]
+    return str(found[0])

@@ -16,14 +16,7 @@ from nnunetv2_dycon.files import read_json
 
 @dataclass(frozen=True)
 class PlannedDataset:
-    """A dataset that nnU-Net has planned.
-
-    Attributes:
-        folder: ``nnUNet_preprocessed/DatasetXXX_NAME``.
-        plans: the contents of its plans file.
-        plans_file: that file.
-        dataset_json: its dataset.json.
-    """
+    """A dataset that nnU-Net has planned: its folder in nnUNet_preprocessed and the contents of its files."""
 
     folder: Path
     plans: dict[str, Any]
@@ -55,15 +48,7 @@ class PlannedDataset:
 
 
 def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
-    """Read a dataset's plans.
-
-    Args:
-        name_or_id: ``501`` or ``Dataset501_NAME``.
-        plans_identifier: e.g. ``nnUNetPlans``.
-
-    Raises:
-        UserError: when it is not known or not planned.
-    """
+    """Read the plans (such as ``nnUNetPlans``) of a dataset; a UserError when it is not known or not planned."""
     preprocessed = preprocessed_folder()
     name = dataset_name_of(name_or_id)
     folder = preprocessed / name

@@ -21,12 +21,7 @@ PLAIN_LAYOUT_ENDING = ".nii.gz"
 
 @dataclass(frozen=True)
 class LabeledCase:
-    """Files of a labeled case.
-
-    Attributes:
-        images: one a channel, in the order of the channels.
-        label: where its label should be; whether it is there is not looked at.
-    """
+    """Files of a labeled case: its images ordered by channel, and where its label should be (nobody has looked)."""
 
     images: tuple[Path, ...]
     label: Path
@@ -34,14 +29,9 @@ class LabeledCase:
 
 @dataclass(frozen=True)
 class LabeledDataset:
-    """A labeled dataset on disk.
+    """A labeled dataset on disk: its cases by name, sorted, and ``dataset.json``, None in the layout without one.
 
-    Attributes:
-        folder: where it is.
-        training: cases by name, sorted.
-        test: labeled test cases by name; empty where the dataset has no labeled test set.
-        dataset_json: contents of nnU-Net's ``dataset.json``; ``None`` in the layout without one.
-        file_ending: of images and labels.
+    Without a labeled test set there are no test cases.
     """
 
     folder: Path
@@ -58,12 +48,9 @@ class LabeledDataset:
 
 @dataclass(frozen=True)
 class UnlabeledCase:
-    """An unlabeled case of a raw dataset.
+    """An unlabeled case of a raw dataset with its image files, ordered by channel.
 
-    Attributes:
-        identifier: the case identifier, in nnU-Net's sense.
-        images: its image files, ordered by channel.
-        source: ``imagesUnlabeled``, or ``imagesTr`` for a case that splits_final.json puts off limits.
+    The source is ``imagesUnlabeled``, or ``imagesTr`` for a case that splits_final.json puts off limits.
     """
 
     identifier: str
@@ -82,26 +69,26 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
 
     Two layouts are understood: nnU-Net's raw layout (``dataset.json``, ``imagesTr``, ``labelsTr`` and, for a labeled
     test set, ``imagesTs`` with ``labelsTs``; or the file lists in ``dataset.json`` that nnU-Net supports), and a plain
-    one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``.
-
-    Label files are not looked for.
+    one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``. Label files are not looked for.
 
     Raises:
         UserError: if the folder has neither layout, has no images, or channels of a case are missing.
     """
+    images, labels, ending = folder / "images", folder / "labels", PLAIN_LAYOUT_ENDING
     if (folder / "dataset.json").is_file():
         dataset = _read_raw_layout(folder)
-    elif (folder / "images").is_dir() and (folder / "labels").is_dir():
-        dataset = _read_plain_layout(folder)
+    elif images.is_dir() and labels.is_dir():
+        names = sorted(file.name.removesuffix(ending) for file in images.glob(f"*{ending}"))
+        training = {name: LabeledCase((images / (name + ending),), labels / (name + ending)) for name in names}
+        dataset = LabeledDataset(folder, training, {}, None, ending)
     else:
         raise UserError(
             f"{folder} is no labeled dataset: it needs dataset.json, imagesTr and labelsTr (nnU-Net's raw layout), "
-            f"or images/NAME{PLAIN_LAYOUT_ENDING} and labels/NAME{PLAIN_LAYOUT_ENDING}"
+            f"or images/NAME{ending} and labels/NAME{ending}"
         )
     if not dataset.training:
         raise UserError(f"{folder} has no training images with the file ending {dataset.file_ending}")
-    twice = sorted(dataset.training.keys() & dataset.test.keys())
-    if twice:
+    if twice := sorted(dataset.training.keys() & dataset.test.keys()):
         raise UserError(f"{folder} has the case {twice[0]} both in imagesTr and in imagesTs: rename or remove one")
     return dataset
 
@@ -120,10 +107,6 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     """List the cases of ``imagesUnlabeled``, sorted by identifier; none where there is no such folder.
 
     Hidden files, and a file ``CASE.json`` with the spacing of a TIFF, are not scans.
-
-    Args:
-        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
-        file_ending: of dataset.json, e.g. ``.nii.gz``.
 
     Raises:
         UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, and for a gap in a case's channels.
@@ -149,22 +132,14 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
 def find_off_limits_cases(
     raw_dataset_folder: Path, dataset_json: dict[str, Any], identifiers: Iterable[str]
 ) -> list[UnlabeledCase]:
-    """Find the images of cases of the labeled folder whose labels are off limits, sorted by identifier.
-
-    Args:
-        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
-        dataset_json: the dataset's dataset.json.
-        identifiers: the cases that splits_final.json lists under ``"unlabeled"``.
+    """Find the images of the cases that splits_final.json lists under ``"unlabeled"``, sorted by identifier.
 
     Raises:
-        UserError: when the dataset has no such case.
+        UserError: when the labeled folder has no such case.
     """
     wanted = sorted(set(identifiers))
-    if not wanted:
-        return []
-    available = labeled_images(raw_dataset_folder, dataset_json)
-    missing = [identifier for identifier in wanted if identifier not in available]
-    if missing:
+    available = labeled_images(raw_dataset_folder, dataset_json) if wanted else {}
+    if missing := [identifier for identifier in wanted if identifier not in available]:
         raise UserError(
             f'splits_final.json lists {", ".join(missing)} under "unlabeled", but {raw_dataset_folder} has no such '
             "training case. Correct the names in splits_final.json."
@@ -175,13 +150,8 @@ def find_off_limits_cases(
 def place_images(images: Mapping[str, Iterable[Path]], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
     """Where image files go in a folder of nnU-Net's raw layout.
 
-    Args:
-        images: the image files of each case, ordered by channel.
-        folder: such as ``imagesTr`` of the new dataset.
-        ending: of the files.
-
-    Yields:
-        Each file and its place, with ``CASE.json`` where it is there: nnU-Net reads the spacing of a TIFF from it.
+    Takes the image files of each case, ordered by channel. Yields each with its place, also ``CASE.json`` where it is
+    there: nnU-Net reads the spacing of a TIFF from it.
     """
     for identifier, files in images.items():
         for channel, file in enumerate(files):
@@ -207,25 +177,15 @@ def _read_raw_layout(folder: Path) -> LabeledDataset:
     file = folder / "dataset.json"
     dataset_json = read_json(file, ("channel_names", "labels", "file_ending"))
     training = dict(sorted(_training_cases(folder, dataset_json).items()))
-    has_labeled_test_set = (folder / "labelsTs").is_dir()
-    test = _cases_of_folder(folder, "imagesTs", "labelsTs", dataset_json["file_ending"]) if has_labeled_test_set else {}
-    channels = number_of_channels(dataset_json)
+    ending, channels = dataset_json["file_ending"], number_of_channels(dataset_json)
+    test = _cases_of_folder(folder, "imagesTs", "labelsTs", ending) if (folder / "labelsTs").is_dir() else {}
     for name, case in (training | test).items():
         if len(case.images) != channels:
             raise UserError(
                 f"case {name} of {folder} has {len(case.images)} image file(s), but {file} names {channels} "
                 f"channel(s): add the missing files or correct channel_names"
             )
-    return LabeledDataset(folder, training, test, dataset_json, dataset_json["file_ending"])
-
-
-def _read_plain_layout(folder: Path) -> LabeledDataset:
-    ending = PLAIN_LAYOUT_ENDING
-    names = sorted(file.name[: -len(ending)] for file in (folder / "images").glob("*" + ending))
-    training = {
-        name: LabeledCase((folder / "images" / (name + ending),), folder / "labels" / (name + ending)) for name in names
-    }
-    return LabeledDataset(folder, training, {}, None, ending)
+    return LabeledDataset(folder, training, test, dataset_json, ending)
 
 
 def _training_cases(folder: Path, dataset_json: dict[str, Any]) -> dict[str, LabeledCase]:
@@ -240,9 +200,9 @@ def _training_cases(folder: Path, dataset_json: dict[str, Any]) -> dict[str, Lab
 
 
 def _cases_of_folder(folder: Path, images: str, labels: str, ending: str) -> dict[str, LabeledCase]:
-    found, _ = _images_by_case(folder / images, ending)
+    cases, _ = _images_by_case(folder / images, ending)
     return {
-        name: LabeledCase(tuple(files.values()), folder / labels / (name + ending)) for name, files in found.items()
+        case: LabeledCase(tuple(files.values()), folder / labels / (case + ending)) for case, files in cases.items()
     }
 
 
@@ -251,11 +211,8 @@ def _images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int,
     name_pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(file_ending)}")
     images: dict[str, dict[int, Path]] = {}
     others = []
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if file.name.startswith("."):
-            continue
-        match = name_pattern.fullmatch(file.name)
-        if match is not None:
+    for file in sorted(folder.glob("[!.]*")):
+        if match := name_pattern.fullmatch(file.name):
             images.setdefault(match[1], {})[int(match[2])] = file
         else:
             others.append(file)

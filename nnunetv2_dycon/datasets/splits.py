@@ -13,26 +13,21 @@ from nnunetv2_dycon.exceptions import UserError
 
 SPLITS_FILE = "splits_final.json"
 UNLABELED_KEY = "unlabeled"
-_KEYS = {"train", "val"}
 NUMBER_OF_FOLDS = 5
-_SEED = 12345  # nnUNetTrainer.do_split
 
 Split: TypeAlias = dict[str, list[str]]
 
 
 def read_splits(splits_file: Path) -> list[Split]:
-    """The folds of a ``splits_final.json``, none where the file is not there.
-
-    Raises:
-        UserError: if the file is not a list of folds with ``train`` and ``val``.
-    """
+    """The folds of a ``splits_final.json``, none where it is not there; a UserError if it is no list of folds."""
     if not splits_file.is_file():
         return []
     try:
         splits = json.loads(splits_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{splits_file} is not readable as JSON ({error}): correct the file") from error
-    if not (isinstance(splits, list) and all(isinstance(split, dict) and split.keys() >= _KEYS for split in splits)):
+    keys = {"train", "val"}
+    if not (isinstance(splits, list) and all(isinstance(split, dict) and split.keys() >= keys for split in splits)):
         raise UserError(f"{splits_file} must hold a list of folds, each with the lists 'train' and 'val': correct it")
     return splits
 
@@ -40,17 +35,13 @@ def read_splits(splits_file: Path) -> list[Split]:
 def read_or_make_splits(splits_file: Path, labeled: Iterable[str]) -> list[Split]:
     """The folds that a training of nnU-Net uses: those of the file or, where it is not there, those it would make.
 
-    Args:
-        splits_file: ``splits_final.json``; may be absent.
-        labeled: the labeled cases.
-
-    Returns:
-        The folds; none where nnU-Net can make none, for which it needs five labeled cases.
+    With fewer than five labeled cases nnU-Net can make none.
     """
     labeled = sorted(labeled)
     if splits_file.is_file() or len(labeled) < NUMBER_OF_FOLDS:
         return read_splits(splits_file)
-    splits = generate_crossval_split(labeled, seed=_SEED, n_splits=NUMBER_OF_FOLDS)
+    # As in nnUNetTrainer.do_split.
+    splits = generate_crossval_split(labeled, seed=12345, n_splits=NUMBER_OF_FOLDS)
     return [{key: [str(case) for case in cases] for key, cases in split.items()} for split in splits]
 
 
@@ -64,10 +55,6 @@ def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
 
     nnU-Net ignores the key, so a fold that nnU-Net would make up itself (``all``, or a fold beyond the file) would
     train on the labels of such cases: that is refused.
-
-    Args:
-        splits_file: ``splits_final.json``; may be absent.
-        fold: the fold that is trained.
 
     Raises:
         UserError: for a case that is also in the fold's ``train`` or ``val``, and for a fold that the file lacks while
@@ -85,8 +72,7 @@ def off_limits_cases(splits_file: Path, fold: int | str) -> list[str]:
     split = splits[fold]
     cases = sorted(set(split.get(UNLABELED_KEY, [])))
     for key in ("train", "val"):
-        both = [case for case in cases if case in split[key]]
-        if both:
+        if both := [case for case in cases if case in split[key]]:
             raise UserError(
                 f'Fold {fold} of {splits_file} lists {", ".join(both)} under "{UNLABELED_KEY}" and under "{key}". '
                 "Remove them from one of the two."

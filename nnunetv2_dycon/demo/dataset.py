@@ -41,10 +41,7 @@ def generate_scan(shape: tuple[int, int, int], *, channels: int = 1, seed: int |
         shape: typical number of voxels in the order (z, y, x), each at least 12; a case has 88 % to 112 % of it per
             axis.
         channels: number of image channels of the same anatomy, each with a contrast of its own.
-        seed: seed of the random generator; the same seed gives the same arrays.
-
-    Returns:
-        The scan; its labels contain every one of 0, 1 and 2.
+        seed: the same seed gives the same arrays.
 
     Raises:
         ValueError: if an axis has fewer than 12 voxels or there are no channels.
@@ -54,17 +51,18 @@ def generate_scan(shape: tuple[int, int, int], *, channels: int = 1, seed: int |
     rng = np.random.default_rng(seed)
     spacing = np.round(np.array([rng.uniform(1.0, 1.4), *[rng.uniform(0.85, 1.15)] * 2]), 2)
     size = tuple(int(n) for n in np.round(np.array(shape) * rng.uniform(0.88, 1.12, 3)))
-    # Lengths below are fractions of the typical axis, so that the organ fills any shape alike.
-    coordinates = _coordinates(size, spacing / np.array([1.2, 1.0, 1.0]) / np.array(shape))
+    # Coordinates (3, Z, Y, X) about the centre are in fractions of the typical axis: the organ fills any shape alike.
+    step = spacing / np.array([1.2, 1.0, 1.0]) / np.array(shape)
+    coordinates = (np.indices(size) - _vector((np.array(size) - 1) / 2)) * _vector(step)
     body = _ellipsoid(coordinates, rng.uniform(-0.02, 0.02, 3), rng.uniform(0.43, 0.48, 3)) < 1
     organ = _organ(rng, coordinates) & body
     neighbour = _ellipsoid(coordinates, _direction(rng) * 0.36, rng.uniform(0.08, 0.14, 3)) < 1
     vessels = _vessels(rng, coordinates)
     lesions = _lesions(rng, coordinates, organ)
     labels = np.where(lesions, LESION, np.where(organ, ORGAN, BACKGROUND)).astype(np.uint8)
-    tissues = (body, neighbour & body & ~organ, vessels & body & ~lesions, organ, lesions)
-    images = [_image(rng, labels.shape, tissues) for _ in range(channels)]
-    z, y, x = (float(length) for length in spacing)
+    tissues = (body, neighbour & body & ~organ, organ, vessels & body & ~lesions, lesions)
+    images = [_image(rng, *tissues) for _ in range(channels)]
+    z, y, x = spacing.tolist()
     return Scan(np.stack(images), labels, (z, y, x))
 
 
@@ -83,16 +81,8 @@ def write_demo_dataset(
     Cases are numbered through: ``demo_000 …`` are labeled (imagesTr, labelsTr), the next ones are unlabeled
     (imagesUnlabeled, no labels anywhere) and the last ones are for testing (imagesTs, labelsTs).
 
-    nnU-Net splits the labeled cases five ways and cannot do so with fewer than five: train fold ``all`` then.
-
-    Args:
-        raw_dataset_folder: folder to write, ``…/nnUNet_raw/DatasetXXX_NAME``; must not exist or be empty.
-        labeled: number of labeled cases, at least 1.
-        unlabeled: number of unlabeled cases; with 0 there is no folder imagesUnlabeled.
-        test: number of test cases; with 0 there are no folders imagesTs and labelsTs.
-        shape: typical number of voxels in the order (z, y, x), each at least 12.
-        channels: number of image channels.
-        seed: seed of the whole data set.
+    nnU-Net splits the labeled cases five ways and cannot do so with fewer than five: train fold ``all`` then. Folders
+    without a case are not made. Shape and channels are those of :func:`generate_scan`.
 
     Raises:
         UserError: if the folder has files in it.
@@ -102,36 +92,26 @@ def write_demo_dataset(
         raise ValueError(f"needs a labeled case, got labeled={labeled}, unlabeled={unlabeled}, test={test}")
     if raw_dataset_folder.exists() and any(raw_dataset_folder.iterdir()):
         raise UserError(f"{raw_dataset_folder} is not empty: remove it or choose another folder for the demo data set")
-    folders = (
-        [("imagesTr", "labelsTr")] * labeled
-        + [("imagesUnlabeled", None)] * unlabeled
-        + [("imagesTs", "labelsTs")] * test
-    )
-    for index, (images, labels) in enumerate(folders):
-        scan = generate_scan(shape, channels=channels, seed=(seed, index))
+    for index, suffix in enumerate(["Tr"] * labeled + ["Unlabeled"] * unlabeled + ["Ts"] * test):
+        scan, case = generate_scan(shape, channels=channels, seed=(seed, index)), f"demo_{index:03d}"
         for channel, image in enumerate(scan.channels):
-            _write(image, scan.spacing, raw_dataset_folder / images / f"demo_{index:03d}_{channel:04d}.nii.gz")
-        if labels is not None:
-            _write(scan.labels, scan.spacing, raw_dataset_folder / labels / f"demo_{index:03d}.nii.gz")
-    names = ["MRI"] if channels == 1 else [f"MRI_{channel}" for channel in range(channels)]
-    save_json(
-        {
-            "name": "Demo",
-            "description": "Generated scans: an organ with small low-contrast lesions.",
-            "channel_names": {str(channel): name for channel, name in enumerate(names)},
-            "labels": {"background": BACKGROUND, "organ": ORGAN, "lesion": LESION},
-            "numTraining": labeled,
-            "file_ending": ".nii.gz",
-        },
-        str(raw_dataset_folder / "dataset.json"),
-        sort_keys=False,
-    )
+            _write(image, scan.spacing, raw_dataset_folder / f"images{suffix}" / f"{case}_{channel:04d}.nii.gz")
+        if suffix != "Unlabeled":
+            _write(scan.labels, scan.spacing, raw_dataset_folder / f"labels{suffix}" / f"{case}.nii.gz")
+    dataset_json = {
+        "name": "Demo",
+        "description": "Generated scans: an organ with small low-contrast lesions.",
+        "channel_names": {str(i): "MRI" if channels == 1 else f"MRI_{i}" for i in range(channels)},
+        "labels": {"background": BACKGROUND, "organ": ORGAN, "lesion": LESION},
+        "numTraining": labeled,
+        "file_ending": ".nii.gz",
+    }
+    save_json(dataset_json, str(raw_dataset_folder / "dataset.json"), sort_keys=False)
 
 
-def _coordinates(size: tuple[int, ...], step: np.ndarray) -> np.ndarray:
-    """Coordinates (3, Z, Y, X) of the voxel centres about the scan's centre."""
-    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(size, step, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"))
+def _vector(values: np.ndarray) -> np.ndarray:
+    """Three values as an array of shape (3, 1, 1, 1), beside coordinates."""
+    return values[:, None, None, None]
 
 
 def _direction(rng: np.random.Generator) -> np.ndarray:
@@ -149,8 +129,7 @@ def _smooth_field(rng: np.random.Generator, size: tuple[int, ...], knots: int) -
 
 def _ellipsoid(coordinates: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Distance from the centre in units of the radii: below 1 is inside."""
-    offset = coordinates - centre[:, None, None, None]
-    return np.sqrt(((offset / radii[:, None, None, None]) ** 2).sum(0))
+    return np.sqrt((((coordinates - _vector(centre)) / _vector(radii)) ** 2).sum(0))
 
 
 def _organ(rng: np.random.Generator, coordinates: np.ndarray) -> np.ndarray:
@@ -167,8 +146,8 @@ def _vessels(rng: np.random.Generator, coordinates: np.ndarray) -> np.ndarray:
     """Mask of thin straight tubes that cross the scan."""
     mask = np.zeros(coordinates.shape[1:], bool)
     for _ in range(rng.integers(2, 5)):
-        direction, point = _direction(rng), rng.uniform(-0.2, 0.2, 3)
-        offset = coordinates - point[:, None, None, None]
+        direction = _direction(rng)
+        offset = coordinates - _vector(rng.uniform(-0.2, 0.2, 3))
         along = np.tensordot(direction, offset, 1)
         distance = np.sqrt(np.maximum((offset**2).sum(0) - along**2, 0))
         mask |= distance < rng.uniform(0.018, 0.03)
@@ -181,15 +160,15 @@ def _lesions(rng: np.random.Generator, coordinates: np.ndarray, organ: np.ndarra
     candidates = np.argwhere(depth >= min(3.0, depth.max()))
     mask = np.zeros(organ.shape, bool)
     for _ in range(rng.integers(1, 4)):
-        voxel = candidates[rng.integers(len(candidates))]
-        centre = coordinates[(slice(None), *voxel)]
-        mask |= _ellipsoid(coordinates, centre, rng.uniform(0.10, 0.15, 3)) < 1
+        z, y, x = candidates[rng.integers(len(candidates))]
+        mask |= _ellipsoid(coordinates, coordinates[:, z, y, x], rng.uniform(0.10, 0.15, 3)) < 1
     return mask & organ
 
 
-def _image(rng: np.random.Generator, size: tuple[int, ...], tissues: tuple[np.ndarray, ...]) -> np.ndarray:
+def _image(rng: np.random.Generator, body: np.ndarray, *tissues: np.ndarray) -> np.ndarray:
     """One int16 channel: blurred tissue intensities times a bias field, with noise."""
-    body, neighbour, vessels, organ, lesions = tissues
+    neighbour, organ, vessels, lesions = tissues
+    size = body.shape
     organ_intensity = rng.uniform(0.52, 0.62)
     image = np.where(body, rng.uniform(0.30, 0.38), 0.05)
     image[neighbour] = organ_intensity + rng.uniform(-0.05, 0.05)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,36 +23,36 @@ FONT_SIZE = 11
 
 @dataclass(frozen=True)
 class TrainerResult:
-    """What became of one trainer.
-
-    Attributes:
-        title: name to show.
-        predictions: folder of the predicted test cases, with the ``summary.json`` of nnUNetv2_evaluate_folder.
-        training_seconds: wall time of its training.
-    """
+    """What became of one trainer; its predictions lie beside the ``summary.json`` of nnUNetv2_evaluate_folder."""
 
     title: str
     predictions: Path
     training_seconds: float
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """nnU-Net's evaluation of the predictions."""
+        return json.loads((self.predictions / "summary.json").read_text(encoding="utf-8"))
+
+    def dice(self, case: str, labels: Mapping[str, int]) -> str:
+        """Dice of each label of one case, as in ``Dice: organ 0.91, lesion 0.40``."""
+        for entry in self.summary["metric_per_case"]:
+            if Path(entry["prediction_file"]).name == f"{case}.nii.gz":
+                dice = {name: entry["metrics"][str(value)]["Dice"] for name, value in labels.items()}
+                return "Dice: " + ", ".join(f"{name} {value:.2f}" for name, value in dice.items())
+        raise ValueError(f"{self.predictions / 'summary.json'} has no case {case}")
+
 
 def write_results_table(results: Sequence[TrainerResult], labels: Mapping[str, int], folder: Path) -> str:
     """Write ``results.md`` and ``results.csv`` with the mean test Dice of each label.
 
-    Args:
-        results: one a trainer.
-        labels: name to value of the labels to show, without the background.
-        folder: folder to write into.
-
-    Returns:
-        The table in Markdown.
+    The labels, name to value, are those to show, without the background. Returns the table in Markdown.
     """
     header = ["trainer", *(f"Dice {name}" for name in labels), "Dice mean", "training (s)"]
     rows = []
     for result in results:
-        summary = json.loads((result.predictions / "summary.json").read_text(encoding="utf-8"))
-        dice = [summary["mean"][str(value)]["Dice"] for value in labels.values()]
-        dice.append(summary["foreground_mean"]["Dice"])
+        means = [result.summary["mean"][str(value)] for value in labels.values()]
+        dice = [mean["Dice"] for mean in (*means, result.summary["foreground_mean"])]
         rows.append([result.title, *(f"{value:.3f}" for value in dice), f"{result.training_seconds:.0f}"])
     with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
@@ -72,15 +73,8 @@ def draw_picture(
 ) -> None:
     """Draw one row a case: scan, ground truth, each trainer's prediction and the last trainer's entropy.
 
-    The slice shown is the one with the most voxels of the label of the highest value in the ground truth.
-
-    Args:
-        file: the PNG file to write.
-        images: folder of the test scans, ``CASE_0000.nii.gz``.
-        ground_truth: folder of their labels.
-        results: one a trainer; their predictions need ``CASE.npz`` for the last one (``--save_probabilities``).
-        labels: name to value of the labels to show, without the background.
-        cases: names of the cases.
+    The slice shown is the one with the most voxels of the label of the highest value in the ground truth. The last
+    trainer's predictions need ``CASE.npz`` (``--save_probabilities``); labels are as in :func:`write_results_table`.
     """
     columns = 3 + len(results)
     figure = Figure(figsize=(2.6 * columns + 0.9, 3.05 * len(cases) + 0.75), layout="constrained")
@@ -103,9 +97,10 @@ def draw_picture(
         for axis, result in zip(row[2:-1], results, strict=True):
             prediction = _read(result.predictions / f"{case}.nii.gz")[z]
             axis.imshow(_coloured(prediction, labels), interpolation="nearest")
-            axis.set_xlabel(_dice(result.predictions / "summary.json", case, labels), fontsize=FONT_SIZE - 1)
+            axis.set_xlabel(result.dice(case, labels), fontsize=FONT_SIZE - 1)
         probabilities = np.load(results[-1].predictions / f"{case}.npz")["probabilities"][:, z]
-        row[-1].imshow(_entropy(probabilities), cmap="magma", norm=entropy_range, interpolation="nearest")
+        entropy = -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(0)
+        row[-1].imshow(entropy, cmap="magma", norm=entropy_range, interpolation="nearest")
     bar = figure.colorbar(ScalarMappable(entropy_range, "magma"), ax=axes[:, -1].tolist(), shrink=0.8, aspect=25)
     bar.set_label("nats", fontsize=FONT_SIZE - 1)
     patches = [Patch(color=colour, label=name) for name, colour in zip(labels, LABEL_COLOURS, strict=False)]
@@ -117,25 +112,9 @@ def _read(file: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
 
 
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Shannon entropy in nats over the first axis."""
-    return -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(0)
-
-
 def _coloured(segmentation: np.ndarray, labels: Mapping[str, int]) -> np.ndarray:
     """RGBA picture of a segmentation, transparent where there is background."""
     picture = np.zeros((*segmentation.shape, 4))
     for value, colour in zip(labels.values(), LABEL_COLOURS, strict=False):
         picture[segmentation == value] = to_rgba(colour, 0.6)
     return picture
-
-
-def _dice(summary_file: Path, case: str, labels: Mapping[str, int]) -> str:
-    """Dice of each label of one case, as in ``Dice: organ 0.91, lesion 0.40``."""
-    summary = json.loads(summary_file.read_text(encoding="utf-8"))
-    for entry in summary["metric_per_case"]:
-        if Path(entry["prediction_file"]).name == f"{case}.nii.gz":
-            return "Dice: " + ", ".join(
-                f"{name} {entry['metrics'][str(value)]['Dice']:.2f}" for name, value in labels.items()
-            )
-    raise ValueError(f"{summary_file} has no case {case}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from pathlib import Path
 
-from nnunetv2_dycon.demo.dataset import write_demo_dataset
+import torch
+
+from nnunetv2_dycon.demo.dataset import LESION, ORGAN, write_demo_dataset
 from nnunetv2_dycon.demo.report import TrainerResult, draw_picture, write_results_table
 from nnunetv2_dycon.demo.short_training import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers, write_small_plans
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.nnunet_command import run_nnunet_command
+from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 
 DATASET_ID, DATASET, CONFIGURATION, PLANS = "501", "Dataset501_Demo", "3d_fullres", "nnUNetPlansDemo"
 # nnU-Net cannot make its five folds of four labeled cases: fold all trains on every one of them.
@@ -22,37 +23,32 @@ VALIDATION_STEPS = 4
 CASES_IN_PICTURE = 2
 
 
-def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> str:
+def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", overwrite: bool = False) -> None:
     """Generate data, plan, preprocess, train plain nnU-Net and DyCON, predict the test scans and evaluate.
 
-    Args:
-        folder: folder for everything, made by this function. In the end it holds ``results.md``, ``results.csv`` and
-            ``demo.png``.
-        epochs: epochs of each training, at least 1.
-        steps: training steps an epoch, at least 1.
-        device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
-        overwrite: remove the folder of an earlier demo first.
-
-    Returns:
-        The table of results in Markdown.
+    In the end the folder holds ``results.md``, ``results.csv`` and ``demo.png``. The device is ``cpu``, ``cuda``, or
+    ``auto`` for a GPU where there is one.
 
     Raises:
         UserError: if a number is out of range, the folder is in use, or one of nnU-Net's commands fails.
     """
     if epochs < 1 or steps < 1:
         raise UserError(f"--epochs and --steps must be at least 1, and are {epochs} and {steps}")
-    device = _choose_device(device)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA GPU: give --device cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     _prepare_folder(folder, overwrite)
     environment = _environment(folder)
     raw, preprocessed = folder / "nnUNet_raw" / DATASET, folder / "nnUNet_preprocessed" / DATASET
 
-    _heading("1/6  Generated data set: 4 labeled, 12 unlabeled and 4 test scans")
+    print_heading("1/6  Generated data set: 4 labeled, 12 unlabeled and 4 test scans")
     write_demo_dataset(raw)
     write_short_trainers(folder / "trainers", epochs=epochs, steps=steps, validation_steps=VALIDATION_STEPS)
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer"):
         print(f"export {name}={environment[name]}")
 
-    _heading("2/6  nnU-Net plans and preprocesses")
+    print_heading("2/6  nnU-Net plans and preprocesses")
     processes = environment["nnUNet_def_n_proc"]
     arguments = ("-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", processes, "-np", processes)
     run_nnunet_command("nnUNetv2_plan_and_preprocess", *arguments, environment=environment)
@@ -62,31 +58,18 @@ def run_demo(folder: Path, *, epochs: int, steps: int, device: str = "auto", ove
     results = []
     trainers = ((PLAIN_TRAINER, "nnU-Net"), (DYCON_TRAINER, "DyCON"))
     for number, (trainer, title) in enumerate(trainers, start=3):
-        _heading(f"{number}/6  {title}: train, predict the test scans, evaluate")
+        print_heading(f"{number}/6  {title}: train, predict the test scans, evaluate")
         results.append(_train_and_evaluate(folder, trainer, title, device, environment))
 
-    _heading("5/6  Table")
-    dataset_json = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
-    labels = {name: value for name, value in dataset_json["labels"].items() if value != 0}
-    table = write_results_table(results, labels, folder)
-    print(table)
+    print_heading("5/6  Table")
+    labels = {"organ": ORGAN, "lesion": LESION}
+    print(write_results_table(results, labels, folder))
 
-    _heading("6/6  Picture")
+    print_heading("6/6  Picture")
     cases = sorted(file.name.removesuffix(".nii.gz") for file in (raw / "labelsTs").iterdir())[:CASES_IN_PICTURE]
-    draw_picture(
-        folder / "demo.png",
-        images=raw / "imagesTs",
-        ground_truth=raw / "labelsTs",
-        results=results,
-        labels=labels,
-        cases=cases,
-    )
-    print(folder / "demo.png")
-    return table
-
-
-def _heading(text: str) -> None:
-    print(f"\n=== {text}", flush=True)
+    picture, images, ground_truth = folder / "demo.png", raw / "imagesTs", raw / "labelsTs"
+    draw_picture(picture, images=images, ground_truth=ground_truth, results=results, labels=labels, cases=cases)
+    print(picture)
 
 
 def _prepare_folder(folder: Path, overwrite: bool) -> None:
@@ -99,14 +82,6 @@ def _prepare_folder(folder: Path, overwrite: bool) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).write_text("{}\n", encoding="utf-8")
-
-
-def _choose_device(device: str) -> str:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA GPU: give --device cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def _environment(folder: Path) -> dict[str, str]:

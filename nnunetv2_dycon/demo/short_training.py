@@ -43,21 +43,15 @@ class {name}({base}):
 
 
 def write_short_trainers(folder: Path, *, epochs: int, steps: int, validation_steps: int) -> None:
-    """Write ``demo_trainers.py`` with :data:`PLAIN_TRAINER` and :data:`DYCON_TRAINER`.
+    """Write ``demo_trainers.py`` with :data:`PLAIN_TRAINER` and :data:`DYCON_TRAINER` into a folder.
 
-    Args:
-        folder: folder to write into; name it in ``nnUNet_extTrainer``.
-        epochs: number of epochs.
-        steps: training steps an epoch (nnU-Net: 250).
-        validation_steps: validation steps an epoch (nnU-Net: 50).
+    nnU-Net takes 250 steps and 50 validation steps an epoch.
     """
-    lengths = {"epochs": epochs, "steps": steps, "validation_steps": validation_steps}
-    classes = [
-        _CLASS.format(name=name, base=base, **lengths)
-        for name, base in ((PLAIN_TRAINER, "nnUNetTrainer"), (DYCON_TRAINER, "nnUNetTrainerDyCON"))
-    ]
+    text = _HEADER
+    for name, base in ((PLAIN_TRAINER, "nnUNetTrainer"), (DYCON_TRAINER, "nnUNetTrainerDyCON")):
+        text += _CLASS.format(name=name, base=base, epochs=epochs, steps=steps, validation_steps=validation_steps)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "demo_trainers.py").write_text("".join([_HEADER, *classes]), encoding="utf-8")
+    (folder / "demo_trainers.py").write_text(text, encoding="utf-8")
 
 
 def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, identifier: str) -> None:
@@ -65,12 +59,8 @@ def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, ide
 
     The depth of the network and the preprocessed data stay as nnU-Net planned them: with ``data_identifier`` unchanged
     nothing is preprocessed again. The patch shrinks by one cell of the network's coarsest stage per axis, which keeps
-    it divisible by the strides. DyCON's warm-up is made longer.
-
-    Args:
-        preprocessed_dataset_folder: ``…/nnUNet_preprocessed/DatasetXXX_NAME`` with ``nnUNetPlans.json``.
-        configuration: the configuration to change, such as ``3d_fullres``.
-        identifier: name of the new plans, for the option ``-p`` of nnU-Net's commands.
+    it divisible by the strides. DyCON's warm-up is made longer. The identifier is for the option ``-p`` of nnU-Net's
+    commands.
     """
     plans = load_json(str(preprocessed_dataset_folder / "nnUNetPlans.json"))
     plans["plans_name"] = identifier
@@ -80,7 +70,6 @@ def write_small_plans(preprocessed_dataset_folder: Path, configuration: str, ide
     network = settings["architecture"]["arch_kwargs"]
     cell = [math.prod(strides) for strides in zip(*network["strides"], strict=True)]
     settings["patch_size"] = [max(size - step, step) for size, step in zip(settings["patch_size"], cell, strict=True)]
-    network["features_per_stage"] = [
-        min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(network["n_stages"])
-    ]
+    features = [FIRST_FEATURES * 2**stage for stage in range(network["n_stages"])]
+    network["features_per_stage"] = [min(number, MOST_FEATURES) for number in features]
     save_json(plans, str(preprocessed_dataset_folder / f"{identifier}.json"), sort_keys=False)

@@ -43,13 +43,7 @@ def stamp_file(folder: Path, identifier: str) -> Path:
 
 
 def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, str] | None = None) -> dict[str, Any]:
-    """Describe what a case is preprocessed from: its raw files and the plans.
-
-    Args:
-        case: the raw case.
-        plans_hash: from :func:`hash_plans`.
-        file_hashes: the SHA-256 of each raw file where they are known; None: the files are read.
-    """
+    """Describe what a case is preprocessed from: plans and raw files, which are read unless their SHA-256 are given."""
     files = []
     for file in case.files:
         status = file.stat()
@@ -59,7 +53,7 @@ def make_stamp(case: UnlabeledCase, plans_hash: str, file_hashes: Mapping[Path, 
 
 
 def write_stamp(folder: Path, identifier: str, stamp: dict[str, Any]) -> None:
-    """Write a stamp, whole or not at all, into the folder of the preprocessed unlabeled cases."""
+    """Write a stamp, whole or not at all."""
     with written_aside(stamp_file(folder, identifier)) as partial:
         partial.write_text(json.dumps(stamp, indent=1))
 
@@ -75,21 +69,11 @@ def stamped_cases(folder: Path) -> list[str]:
     return sorted(file.stem for file in folder.glob("*.json") if not file.name.startswith("."))
 
 
-def read_stamps(folder: Path) -> dict[str, dict[str, Any]]:
-    """The stamps of all cases of a folder that are done, by identifier."""
-    return {case: json.loads(stamp_file(folder, case).read_text()) for case in stamped_cases(folder)}
-
-
 def is_current(folder: Path, case: UnlabeledCase, plans_hash: str, note_times: bool = True) -> bool:
     """Whether a case was preprocessed from the raw files and plans as they are now.
 
-    Sizes and modification times decide; where only the time differs (a copied dataset), the contents do.
-
-    Args:
-        folder: the folder of the preprocessed unlabeled cases.
-        case: the raw case.
-        plans_hash: from :func:`hash_plans`.
-        note_times: whether times that differ are noted in the stamp, so that the contents are read once only.
+    Sizes and modification times decide; where only the time differs (a copied dataset), the contents do. Such times are
+    noted in the stamp (unless ``note_times`` is False), so that the contents are read once only.
     """
     stamp = read_stamp(folder, case.identifier)
     if stamp is None or stamp["plans"] != plans_hash or stamp["source"] != case.source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +20,13 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     labeled_images,
 )
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, read_stamps
+from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, stamp_file, stamped_cases
 from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import preprocess_unlabeled_cases
 
 
 @dataclass(frozen=True)
 class UnlabeledData:
-    """Preprocessed unlabeled cases, ready for training.
-
-    Attributes:
-        folder: where they lie.
-        identifiers: the cases to use, sorted.
-    """
+    """A folder of preprocessed unlabeled cases, and those to use, sorted."""
 
     folder: Path
     identifiers: list[str]
@@ -49,21 +45,12 @@ def prepare_unlabeled_data(
     num_processes: int,
     report: Callable[[str], None] = print,
 ) -> UnlabeledData:
-    """Preprocess what is not ready and say which unlabeled cases a training uses.
+    """Preprocess what is not ready and say which unlabeled cases, at least one, a training uses.
 
     Where the raw dataset is there, it decides: all scans of ``imagesUnlabeled`` and the off-limits cases. Where it is
     not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
 
-    Args:
-        plans_manager: of the training.
-        configuration_manager: of the training.
-        dataset_json: the dataset's dataset.json.
-        off_limits: cases of ``imagesTr`` that are used without their labels (``"unlabeled"`` of splits_final.json).
-        num_processes: how many cases to preprocess at once.
-        report: takes a line of text for the log.
-
-    Returns:
-        The data, at least one case.
+    Cases of ``imagesTr`` that are off limits (``"unlabeled"`` of splits_final.json) are used without their labels.
 
     Raises:
         UserError: when there are no unlabeled cases, when a case is both labeled and unlabeled, when a scan cannot be
@@ -73,28 +60,23 @@ def prepare_unlabeled_data(
     folder = unlabeled_data_folder(dataset_name, configuration_manager)
     off_limits = sorted(set(off_limits))
     raw_dataset_folder = find_raw_dataset_folder(dataset_name)
+    preprocessed_with_label = _preprocessed_labeled_cases(dataset_name, configuration_manager)
     if raw_dataset_folder is not None:
         cases = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
         identifiers = [case.identifier for case in cases]
         labeled = labeled_images(raw_dataset_folder, dataset_json)
         _refuse_labeled(identifiers, labeled, raw_dataset_folder / LABELED_FOLDER_NAME)
-        _refuse_labeled(identifiers, *_preprocessed_labeled_cases(dataset_name, configuration_manager))
+        _refuse_labeled(identifiers, *preprocessed_with_label)
         cases += find_off_limits_cases(raw_dataset_folder, dataset_json, off_limits)
         identifiers = sorted(case.identifier for case in cases)
-        done = preprocess_unlabeled_cases(
-            cases, folder, plans_manager, configuration_manager, dataset_json, num_processes
-        )
-        if done:
+        managers = (plans_manager, configuration_manager)
+        if done := preprocess_unlabeled_cases(cases, folder, *managers, dataset_json, num_processes):
             report(f"Preprocessed {done} unlabeled cases into {folder}.")
         place = str(raw_dataset_folder / UNLABELED_FOLDER_NAME)
     else:
-        identifiers = _identifiers_without_raw_data(
-            folder, hash_plans(plans_manager, configuration_manager), off_limits
-        )
-        _refuse_labeled(
-            [i for i in identifiers if i not in off_limits],
-            *_preprocessed_labeled_cases(dataset_name, configuration_manager),
-        )
+        plans_hash = hash_plans(plans_manager, configuration_manager)
+        identifiers = _identifiers_without_raw_data(folder, plans_hash, off_limits)
+        _refuse_labeled(set(identifiers) - set(off_limits), *preprocessed_with_label)
         place = f"{folder} (there are no raw data of {dataset_name} here)"
     if not identifiers:
         raise UserError(
@@ -116,8 +98,7 @@ def _preprocessed_labeled_cases(
 
 
 def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Path) -> None:
-    both = sorted(set(unlabeled) & set(labeled))
-    if both:
+    if both := sorted(set(unlabeled) & set(labeled)):
         raise UserError(
             f"{', '.join(both)}: in {UNLABELED_FOLDER_NAME} and, with a label, in {folder}. A scan is either "
             "labeled (for training or validation) or unlabeled: remove it from one of the two folders."
@@ -125,7 +106,7 @@ def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Pa
 
 
 def _identifiers_without_raw_data(folder: Path, plans_hash: str, off_limits: list[str]) -> list[str]:
-    stamps = read_stamps(folder)
+    stamps = {case: json.loads(stamp_file(folder, case).read_text()) for case in stamped_cases(folder)}
     identifiers = [i for i, stamp in stamps.items() if stamp["source"] == UNLABELED_FOLDER_NAME]
     missing = [i for i in off_limits if i not in stamps]
     outdated = [i for i in (*identifiers, *off_limits) if i in stamps and stamps[i]["plans"] != plans_hash]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from tqdm import tqdm
 
@@ -66,8 +65,7 @@ def preprocess_unlabeled_cases(
                         "A preprocessing process was killed, most likely because the memory was full. Run "
                         '"nnunetv2_dycon preprocess" with a smaller -np; the cases that are done are kept.'
                     ) from error
-    problems = sorted(problem for problem in results if problem is not None)
-    if problems:
+    if problems := sorted(problem for problem in results if problem is not None):
         listed = "\n  ".join(problems[:_MAX_LISTED_ERRORS])
         more = f"\n  and {len(problems) - _MAX_LISTED_ERRORS} more" if len(problems) > _MAX_LISTED_ERRORS else ""
         raise UserError(
@@ -78,11 +76,7 @@ def preprocess_unlabeled_cases(
 
 
 def check_image(image: np.ndarray, num_channels: int) -> None:
-    """Check that a scan can be used.
-
-    Args:
-        image: (C, X, Y, Z) as nnU-Net's reader returns it.
-        num_channels: how many channels dataset.json declares.
+    """Check that a scan, (C, X, Y, Z) as nnU-Net's reader returns it, can be used.
 
     Raises:
         UserError: for another number of channels, values that are not finite, and a scan without any contrast. One
@@ -95,15 +89,6 @@ def check_image(image: np.ndarray, num_channels: int) -> None:
             raise UserError(f"channel {channel:04d} holds values that are NaN or infinite")
     if image.size == 0 or all(values.min() == values.max() for values in image):
         raise UserError("is empty: all its voxels are the same")
-
-
-def _checked(preprocessor_class: type[DefaultPreprocessor], num_channels: int) -> type[DefaultPreprocessor]:
-    class CheckedPreprocessor(preprocessor_class):
-        def run_case_npy(self, data: np.ndarray, *args: object, **kwargs: object) -> tuple:
-            check_image(data, num_channels)
-            return super().run_case_npy(data, *args, **kwargs)
-
-    return CheckedPreprocessor
 
 
 def _preprocess_case(
@@ -123,17 +108,17 @@ def _preprocess_case(
         except READING_ERRORS as error:
             return f"{file} {_reason(error)}"
     stamp = make_stamp(case, plans_hash, file_hashes)
-    preprocessor_class = _checked(configuration_manager.preprocessor_class, number_of_channels(dataset_json))
+
+    class CheckedPreprocessor(configuration_manager.preprocessor_class):
+        def run_case_npy(self, data: np.ndarray, *args: object, **kwargs: object) -> tuple:
+            check_image(data, number_of_channels(dataset_json))
+            return super().run_case_npy(data, *args, **kwargs)
+
     with scratch_folder(folder / case.identifier) as scratch:
         try:
-            preprocessor_class(verbose=False).run_case_save(
-                str(scratch / case.identifier),
-                [str(image) for image in case.images],
-                None,
-                plans_manager,
-                configuration_manager,
-                dataset_json,
-            )
+            target, images = str(scratch / case.identifier), [str(image) for image in case.images]
+            preprocessor = CheckedPreprocessor(verbose=False)
+            preprocessor.run_case_save(target, images, None, plans_manager, configuration_manager, dataset_json)
         except READING_ERRORS as error:
             return f"{case.images[0]} {_reason(error)}"
         (scratch / f"{case.identifier}_seg.b2nd").rename(scratch / f"{case.identifier}_nonzero.b2nd")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_json
+from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
 
 from nnunetv2_dycon.datasets.names import (
     dataset_description,
@@ -32,20 +34,14 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, read_json, written_aside
-from nnunetv2_dycon.self_training.predictions import check_prediction
+from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 
 RECORD = "self_training.json"
 
 
 @dataclass(frozen=True)
 class PseudoLabeledDataset:
-    """A raw dataset of labeled and pseudo-labeled cases.
-
-    Attributes:
-        folder: ``nnUNet_raw/DatasetXXX_NAME``.
-        labeled: cases with labels of their own, sorted.
-        pseudo_labeled: cases whose labels are predictions, sorted.
-    """
+    """A raw dataset, the cases that have labels of their own and those whose labels are predictions, both sorted."""
 
     folder: Path
     labeled: list[str]
@@ -54,13 +50,7 @@ class PseudoLabeledDataset:
 
 @dataclass(frozen=True)
 class SourceCases:
-    """Labeled and unlabeled cases of the raw dataset that self-training starts from.
-
-    Attributes:
-        labeled: the dataset as nnU-Net sees it.
-        dataset_json: its dataset.json.
-        unlabeled: the cases of ``imagesUnlabeled``, at least one.
-    """
+    """A raw dataset as nnU-Net sees it, its dataset.json and the cases of ``imagesUnlabeled``, at least one."""
 
     labeled: LabeledDataset
     dataset_json: dict[str, Any]
@@ -71,13 +61,8 @@ def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool
     """Make a dataset with pseudo-labels in nnU-Net's folders: raw data, dataset.json and folds.
 
     Afterwards it takes nnUNetv2_extract_fingerprint, nnUNetv2_move_plans_between_datasets and nnUNetv2_preprocess, as
-    for any plans that come from another dataset. Calling it again changes nothing.
-
-    Args:
-        source: ID or name of the dataset with ``imagesUnlabeled``.
-        predictions: see :func:`write_pseudo_labeled_dataset`, also for errors.
-        output: ID or name of the new dataset.
-        link: see :func:`write_pseudo_labeled_dataset`.
+    for any plans that come from another dataset. Calling it again changes nothing. Source and output are given by ID or
+    name; see :func:`write_pseudo_labeled_dataset` for the rest, also for errors.
     """
     source_raw = existing_dataset_folder(source)
     name = pseudo_labeled_dataset_name(source_raw.name, output)
@@ -116,15 +101,13 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.file_ending)
     if not unlabeled:
         raise UserError(f"{raw_dataset_folder / UNLABELED_FOLDER_NAME} has no scans: put the unlabeled ones there")
-    both = sorted({case.identifier for case in unlabeled} & dataset.training.keys())
-    if both:
+    if both := sorted({case.identifier for case in unlabeled} & dataset.training.keys()):
         raise UserError(
             f"{raw_dataset_folder}: {', '.join(both)} is both labeled and in {UNLABELED_FOLDER_NAME}: remove one of "
             "the two"
         )
     needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
-    missing = [file for file in needed if not file.is_file()]
-    if missing:
+    if missing := [file for file in needed if not file.is_file()]:
         raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
     channels = number_of_channels(dataset.dataset_json)
     for case in unlabeled:
@@ -152,9 +135,6 @@ def write_pseudo_labeled_dataset(
             cases come from.
         link: make symbolic links to the source's images and labels, not copies. Predictions are always copied.
 
-    Returns:
-        The dataset.
-
     Raises:
         UserError: if the source has no unlabeled scans or a case that is both labeled and unlabeled, if files or
             predictions are missing or damaged, or if the target is something else. Nothing has been written then.
@@ -162,19 +142,19 @@ def write_pseudo_labeled_dataset(
     source = read_source_cases(source_raw)
     ending = source.labeled.file_ending
     predicted = {case.identifier: predictions / (case.identifier + ending) for case in source.unlabeled}
-    missing = [file for file in predicted.values() if not file.is_file()]
-    if missing:
+    if missing := [file for file in predicted.values() if not file.is_file()]:
         raise UserError(
             f"{len(missing)} of {len(predicted)} predictions are missing, {missing[0]} for one: predict all of "
             f"{UNLABELED_FOLDER_NAME} with nnUNetv2_predict"
         )
     dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted))
+    hashes = [f"{identifier} {hash_file(file)}\n" for identifier, file in sorted(predicted.items())]
     record = {
         "source": source_raw.name,
         "predictions": origin_of_predictions(predictions),
         "labeled": dataset.labeled,
         "pseudo_labeled": dataset.pseudo_labeled,
-        "pseudo_labels_sha256": _hash_files(predicted),
+        "pseudo_labels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
     }
     if target_raw.exists():
         _refuse_another_dataset(target_raw, record)
@@ -209,14 +189,6 @@ def write_pseudo_labeled_splits(
     cases. With fewer than five labeled cases nnU-Net can make none: nothing is written, and fold ``all``, which needs
     no file, is the one to train.
 
-    Args:
-        source_preprocessed: ``nnUNet_preprocessed/DatasetXXX_SOURCE``.
-        dataset: the new dataset.
-        target_preprocessed: ``nnUNet_preprocessed/DatasetXXX_NEW``; made where it is not there.
-
-    Returns:
-        The folds, empty where there are none.
-
     Raises:
         UserError: where the source's file puts cases off limits, and where the new dataset has other folds already.
     """
@@ -233,11 +205,7 @@ def write_pseudo_labeled_splits(
 
 
 def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
-    """The folds of a dataset without pseudo-labels. See :func:`read_or_make_splits`.
-
-    Raises:
-        UserError: where the file puts cases off limits.
-    """
+    """See :func:`read_or_make_splits`; a UserError where the file puts cases off limits."""
     if off_limits_cases_of_all_folds(splits_file):
         raise UserError(
             f'{splits_file} puts labels off limits ("unlabeled"), which self-training does not support: make a dataset '
@@ -246,20 +214,58 @@ def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
     return read_or_make_splits(splits_file, labeled)
 
 
-def _refuse_another_dataset(folder: Path, record: Mapping[str, Any]) -> None:
+def read_record(folder: Path) -> dict[str, Any]:
+    """Where the cases of a pseudo-labeled dataset come from; a UserError if self-training did not make it."""
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder} exists and was not made by self-training: choose another dataset ID or name with -o")
-    there = read_json(folder / RECORD)
-    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
-    if different:
+    return read_json(folder / RECORD, ("source", "predictions"))
+
+
+def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> None:
+    there = read_record(folder)
+    if different := sorted(key for key in record if key != "predictions" and there.get(key) != record[key]):
         raise UserError(
             f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
             "dataset ID or name with -o, or remove it with its preprocessed data and results"
         )
 
 
-def _hash_files(files: Mapping[str, Path]) -> str:
-    digest = hashlib.sha256()
-    for identifier, file in sorted(files.items()):
-        digest.update(f"{identifier} {hash_file(file)}\n".encode())
-    return digest.hexdigest()
+def check_prediction(file: Path, dataset_json: dict[str, Any]) -> None:
+    """Read a predicted segmentation to its end and see that it could be a label file of the dataset.
+
+    nnUNetv2_predict writes a label map for a region-based dataset too.
+
+    Raises:
+        UserError: for a file that is missing or damaged, as a killed prediction leaves it, and for values that
+            are not labels of the dataset.
+    """
+    try:
+        segmentation = _read_prediction(file, dataset_json["file_ending"])
+    except READING_ERRORS as error:
+        raise UserError(
+            f"{file} cannot be read ({' '.join(str(error).split())}): remove it and predict that case again"
+        ) from error
+    # A region lists several values, and the ignore label is never predicted.
+    labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
+    if unknown := sorted(set(np.unique(segmentation).tolist()) - set(np.hstack(labels).tolist())):
+        raise UserError(
+            f"{file} holds the value {unknown[0]:g}, which is no label of the dataset: predict with a model of this "
+            "dataset"
+        )
+
+
+def _read_prediction(file: Path, file_ending: str) -> np.ndarray:
+    if file.name.endswith((".nii", ".nii.gz")):
+        check_nifti(file)
+        # ITK refuses some of the directions that nnU-Net reads.
+        image = nibabel.load(file)
+        assert isinstance(image, nibabel.Nifti1Pair)
+        return np.asarray(image.dataobj)
+    errors = []
+    for reader in LIST_OF_IO_CLASSES:
+        if file_ending.lower() in reader.supported_file_endings:
+            try:
+                return reader().read_seg(str(file))[0]
+            except READING_ERRORS as error:
+                errors.append(str(error))
+    raise ValueError("; ".join(errors) or f"nnU-Net has no reader for {file_ending}")

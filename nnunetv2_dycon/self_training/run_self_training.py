@@ -5,24 +5,71 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dycon.datasets.names import dataset_id
-from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import hash_file, read_json, written_aside
-from nnunetv2_dycon.nnunet_command import run_nnunet_command
-from nnunetv2_dycon.self_training.check_self_training import (
-    SelfTrainingFolders,
-    SelfTrainingOptions,
-    check_self_training,
-    is_trained,
-)
-from nnunetv2_dycon.self_training.predictions import check_prediction
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
+import torch
+from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
-_MARKER = "predicted_with.json"
+from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.files import hash_file, read_json, written_aside
+from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
+    PseudoLabeledDataset,
+    SourceCases,
+    add_pseudo_labels,
+    check_prediction,
+    origin_of_predictions,
+    pseudo_labeled_dataset_name,
+    read_record,
+    read_source_cases,
+    read_source_splits,
+)
+from nnunetv2_dycon.training.find_trainer import find_trainer
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+
+
+@dataclass(frozen=True)
+class SelfTrainingOptions:
+    """The options of ``nnunetv2_dycon self-train``, as its help says."""
+
+    dataset: str
+    output: str
+    configuration: str = "3d_fullres"
+    fold: str = "0"
+    trainer: str = "nnUNetTrainer"
+    second_trainer: str | None = None
+    plans: str = "nnUNetPlans"
+    device: str = "cuda"
+    disable_tta: bool = False
+    copy: bool = False
+    num_processes: int | None = None
+
+    @property
+    def last_trainer(self) -> str:
+        """The trainer of the second model."""
+        return self.second_trainer or self.trainer
+
+
+@dataclass(frozen=True)
+class SelfTrainingFolders:
+    """Where a self-training reads and writes; models are fold folders."""
+
+    source: PlannedDataset
+    cases: SourceCases
+    target_raw: Path
+    target_preprocessed: Path
+    first_model: Path
+    second_model: Path
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the first model's predictions of ``imagesUnlabeled``."""
+        return self.first_model / "pseudo_labels"
 
 
 def run_self_training(options: SelfTrainingOptions) -> Path:
@@ -37,33 +84,94 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     """
     folders = check_self_training(options)
     source, target = folders.source.name, folders.target_raw.name
-    _heading("1/5  First model, on the labeled cases")
-    if is_trained(folders.first_model):
+    print_heading("1/5  First model, on the labeled cases")
+    if _is_trained(folders.first_model):
         print(f"{folders.first_model} is trained.")
     else:
         _train_model(source, options.trainer, folders.first_model, options)
-    _heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
+    print_heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
     _predict_unlabeled(options, folders)
-    _heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
+    print_heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     print(f"$ {shlex.join([*line, '--copy'] if options.copy else line)}", flush=True)
     dataset = add_pseudo_labels(source, folders.predictions, target, link=not options.copy)
-    _heading(f"4/5  {target} gets the same plans and is preprocessed")
+    print_heading(f"4/5  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
-    _heading(f"5/5  Second model, from scratch, on {target}")
+    print_heading(f"5/5  Second model, from scratch, on {target}")
     _train_model(target, options.last_trainer, folders.second_model, options)
     return folders.second_model
 
 
-def _heading(text: str) -> None:
-    print(f"\n=== {text}", flush=True)
+def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
+    """Check all that can be checked before hours of training; a UserError names what is wrong."""
+    source_raw = existing_dataset_folder(options.dataset)
+    source = read_planned_dataset(source_raw.name, options.plans)
+    configuration = source.configuration(options.configuration)
+    if configuration.previous_stage_name is not None:
+        raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
+    cases = read_source_cases(source_raw)
+    _check_fold(options.fold, source.splits_file, sorted(cases.labeled.training))
+    find_trainer(options.trainer)
+    if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
+        raise UserError(
+            f"{options.last_trainer} needs unlabeled scans, and the dataset of the second model has none left: choose "
+            "its trainer with -tr2, such as -tr2 nnUNetTrainer"
+        )
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA GPU: give -device cpu")
+    if options.num_processes is not None and options.num_processes < 1:
+        raise UserError(f"-np must be at least 1, not {options.num_processes}")
+    name = pseudo_labeled_dataset_name(source.name, options.output)
+    target_raw, target_preprocessed = raw_folder() / name, source.folder.with_name(name)
+    models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
+    folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
+    data_folder = source.folder / configuration.data_identifier
+    if not _is_trained(folders.first_model) and not data_folder.is_dir():
+        raise UserError(
+            f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
+            f"{dataset_id(source.name)} -plans_name {options.plans} -c {options.configuration}"
+        )
+    _check_target(folders)
+    return folders
+
+
+def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
+    splits = read_source_splits(splits_file, labeled)
+    if fold not in ("all", *map(str, range(len(splits)))):
+        reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
+        raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+
+
+def _check_target(folders: SelfTrainingFolders) -> None:
+    name = folders.target_raw.name
+    if folders.target_raw.exists():
+        origin = read_record(folders.target_raw)["predictions"]
+        if origin != origin_of_predictions(folders.predictions):
+            raise UserError(
+                f"{folders.target_raw} was made from {origin}, not from the model asked for. Its pseudo-labels come "
+                "from one fold of one model: choose another ID or name with -o"
+            )
+    elif folders.target_preprocessed.exists() or folders.second_model.exists():
+        raise UserError(
+            f"there are preprocessed data or results of {name}, but {folders.target_raw} is not there: choose another "
+            "ID or name with -o, or remove them"
+        )
+
+
+def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) -> Path:
+    model = convert_trainer_plans_config_to_identifier(trainer, options.plans, options.configuration)
+    return results_folder() / dataset_name / model / f"fold_{options.fold}"
+
+
+def _is_trained(fold_folder: Path) -> bool:
+    return (fold_folder / "checkpoint_final.pth").is_file()
 
 
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:
     """Train with nnUNetv2_train, go on with a training that was interrupted, or leave a trained model as it is."""
     arguments = [dataset_name, options.configuration, options.fold, "-tr", trainer, "-p", options.plans]
     arguments += ["-device", options.device]
-    if is_trained(fold_folder):
+    if _is_trained(fold_folder):
         if (fold_folder / "validation" / "summary.json").is_file():
             print(f"{fold_folder} is trained.")
             return
@@ -99,8 +207,6 @@ def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingFolder
 
 
 def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
-    if not file.is_file():
-        return False
     try:
         check_prediction(file, dataset_json)
     except UserError:
@@ -109,16 +215,14 @@ def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
 
 
 def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
-    checkpoint = folders.first_model / "checkpoint_final.pth"
-    marker = folders.predictions / _MARKER
+    checkpoint, marker = folders.first_model / "checkpoint_final.pth", folders.predictions / "predicted_with.json"
     predicted_with = {"checkpoint_sha256": hash_file(checkpoint), "disable_tta": options.disable_tta}
     if not marker.is_file():
         with written_aside(marker) as partial:
             partial.write_text(json.dumps(predicted_with, indent=1) + "\n", encoding="utf-8")
         return
     there = read_json(marker)
-    different = [name for name, value in predicted_with.items() if there.get(name) != value]
-    if different:
+    if different := [name for name, value in predicted_with.items() if there.get(name) != value]:
         raise UserError(
             f"{folders.predictions} holds predictions of another checkpoint or with other options "
             f"({', '.join(different)} differ): remove that folder to predict again"
@@ -136,23 +240,18 @@ def _preprocess_target(
         run_nnunet_command("nnUNetv2_extract_fingerprint", "-d", number, *processes, environment=os.environ)
     plans_file = target / f"{options.plans}.json"
     if not plans_file.is_file():
-        datasets = ("-s", folders.source.name, "-t", name)
-        plans = ("-sp", options.plans, "-tp", options.plans)
-        run_nnunet_command("nnUNetv2_move_plans_between_datasets", *datasets, *plans, environment=os.environ)
+        arguments = ("-s", folders.source.name, "-t", name, "-sp", options.plans, "-tp", options.plans)
+        run_nnunet_command("nnUNetv2_move_plans_between_datasets", *arguments, environment=os.environ)
     elif read_json(plans_file, ("configurations",))["configurations"] != folders.source.plans["configurations"]:
         raise UserError(f"{plans_file} differs from {folders.source.plans_file}: remove it, or choose another -o")
     data_folder = target / folders.source.configuration(options.configuration).data_identifier
-    if _is_preprocessed(data_folder, dataset, folders.cases.labeled.file_ending):
+    # nnU-Net writes CASE.pkl last of a case, and copies the labels last of all.
+    labels, ending = data_folder.with_name("gt_segmentations"), folders.cases.labeled.file_ending
+    if all(
+        (data_folder / f"{case}.pkl").is_file() and (labels / (case + ending)).is_file()
+        for case in (*dataset.labeled, *dataset.pseudo_labeled)
+    ):
         print(f"The new dataset is preprocessed in {data_folder}.")
         return
-    arguments = ("-d", number, "-plans_name", options.plans, "-c", options.configuration, *processes)
-    run_nnunet_command("nnUNetv2_preprocess", *arguments, environment=os.environ)
-
-
-def _is_preprocessed(data_folder: Path, dataset: PseudoLabeledDataset, file_ending: str) -> bool:
-    """Whether nnU-Net came to its end: it writes ``CASE.pkl`` last of a case, and copies the labels last of all."""
-    labels = data_folder.with_name("gt_segmentations")
-    return all(
-        (data_folder / f"{case}.pkl").is_file() and (labels / (case + file_ending)).is_file()
-        for case in (*dataset.labeled, *dataset.pseudo_labeled)
-    )
+    preprocessing = ("-d", number, "-plans_name", options.plans, "-c", options.configuration, *processes)
+    run_nnunet_command("nnUNetv2_preprocess", *preprocessing, environment=os.environ)

@@ -8,7 +8,7 @@ from pathlib import Path
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.demo.short_training import DYCON_TRAINER, PLAIN_TRAINER, write_short_trainers, write_small_plans
-from nnunetv2_dycon.training.dycon_settings import DyCONSettings
+from nnunetv2_dycon.methods.dycon import DyCONSettings
 
 STRIDES = [[1, 1, 1], [1, 2, 2], [2, 2, 2]]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_dycon.dataset_conversion.simulate import simulate
+from nnunetv2_dycon.datasets.simulate import simulate
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 from nnunetv2_dycon.exceptions import UserError
 
@@ -182,7 +182,7 @@ def test_an_interrupted_run_leaves_no_dataset(folders: Path, raw_source: Path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnunetv2_dycon.dataset_conversion.simulate.save_json", stop)
+        patch.setattr("nnunetv2_dycon.datasets.simulate.save_json", stop)
         with pytest.raises(KeyboardInterrupt):
             simulate(raw_source, "502", 2)
     assert [folder.name for folder in (folders / "nnUNet_raw").glob("Dataset*")] == ["Dataset001_Source"]

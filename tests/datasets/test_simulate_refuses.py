@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_dycon.dataset_conversion.simulate import simulate
+from nnunetv2_dycon.datasets.simulate import simulate
 from nnunetv2_dycon.exceptions import UserError
 from tests.label_files import write_labels
 

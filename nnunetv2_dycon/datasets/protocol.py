@@ -19,32 +19,11 @@ class Protocol:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
-    def labeled(self, number: int) -> tuple[str, ...]:
-        """The first ``number`` training cases.
-
-        Raises:
-            UserError: if ``number`` is below 1 or above the number of training cases.
-        """
-        if not 1 <= number <= len(self.train):
-            raise UserError(
-                f"--labeled must lie between 1 and {len(self.train)}, the number of training cases, and is {number}"
-            )
-        return self.train[:number]
-
-    def unlabeled(self, number: int) -> tuple[str, ...]:
-        """The training cases that remain when the first ``number`` are labeled."""
-        return self.train[number:]
-
 
 def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
     """Read a protocol from a JSON file with the lists ``train`` (ordered) and ``test``.
 
-    Args:
-        file: the file; a ``simulate.json`` of an earlier run serves as well.
-        names: cases that exist.
-
-    Returns:
-        The protocol. Existing cases that it does not name take no part.
+    A ``simulate.json`` of an earlier run is one too. Existing cases (``names``) that it does not name take no part.
 
     Raises:
         UserError: if the file is malformed, names a case twice (be it in one list or in both), or one that
@@ -66,15 +45,9 @@ def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
 
 
 def random_protocol(names: Iterable[str], *, test_fraction: float, seed: int) -> Protocol:
-    """Shuffle the cases and set a part of them aside for testing.
+    """Shuffle the cases and set a share of them in [0, 1), rounded to whole cases, aside for testing.
 
-    Args:
-        names: the cases, in any order.
-        test_fraction: share of the cases to test on, rounded to whole cases, in [0, 1).
-        seed: seed of the shuffle; the same seed and names give the same protocol.
-
-    Returns:
-        The protocol.
+    The same seed and names, in any order, give the same protocol.
 
     Raises:
         UserError: if the fraction is out of range or leaves no training case.

@@ -13,12 +13,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import scratch_folder
+from nnunetv2_dycon.files import copy_files, scratch_folder
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, without_training_state
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 STOCK_TRAINER = "nnUNetTrainer"
-_SHARED_FILES = ("plans.json", "dataset.json", "dataset_fingerprint.json")
 
 
 def export_model(
@@ -34,7 +33,7 @@ def export_model(
         output: a file that ends in ``.zip``, for ``nnUNetv2_install_pretrained_model_from_zip``, or a folder, for
             ``nnUNetv2_predict_from_modelfolder -m``. It must not be there yet.
         folds: the folds to export; all that have the checkpoint where empty.
-        checkpoint_name: the checkpoint to export.
+        checkpoint_name: such as ``checkpoint_best.pth``.
 
     Raises:
         UserError: for a missing folder or fold, an output that is there, and a trainer with a network of its own.
@@ -53,9 +52,8 @@ def export_model(
         root = scratch / "results"
         exported = root / model_folder.parent.name / f"{STOCK_TRAINER}__{plans}__{configuration}"
         exported.mkdir(parents=True)
-        for name in _SHARED_FILES:
-            if (model_folder / name).is_file():
-                shutil.copyfile(model_folder / name, exported / name)
+        for name in ("plans.json", "dataset.json", "dataset_fingerprint.json"):
+            _copy_if_there(model_folder / name, exported / name)
         for file in tqdm(checkpoints, desc="Exporting folds"):
             _export_fold(file, exported / file.parent.name)
         if output.suffix == ".zip":
@@ -68,8 +66,7 @@ def export_model(
 def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name: str) -> list[Path]:
     if folds:
         files = [model_folder / f"fold_{fold}" / checkpoint_name for fold in folds]
-        missing = [str(file) for file in files if not file.is_file()]
-        if missing:
+        if missing := [str(file) for file in files if not file.is_file()]:
             raise UserError(f"{', '.join(missing)}: not there. Train these folds, or name others with -f.")
         return files
     files = sorted(model_folder.glob(f"fold_*/{checkpoint_name}"))
@@ -87,9 +84,10 @@ def _export_fold(checkpoint_file: Path, folder: Path) -> None:
     origin = {"trainer": checkpoint["trainer_name"], "settings": checkpoint[STATE_KEY]["settings"]}
     (folder / "trained_with.json").write_text(json.dumps(origin, indent=1))
     # nnU-Net's own tools expect these two in a fold.
-    if (checkpoint_file.parent / "progress.png").is_file():
-        shutil.copyfile(checkpoint_file.parent / "progress.png", folder / "progress.png")
-    summary = checkpoint_file.parent / "validation" / "summary.json"
-    if summary.is_file():
-        (folder / "validation").mkdir()
-        shutil.copyfile(summary, folder / "validation" / "summary.json")
+    for name in ("progress.png", "validation/summary.json"):
+        _copy_if_there(checkpoint_file.parent / name, folder / name)
+
+
+def _copy_if_there(file: Path, target: Path) -> None:
+    if file.is_file():
+        copy_files([(file, target)])

@@ -13,8 +13,8 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.paths import nnUNet_preprocessed
 from tqdm import tqdm
 
-from nnunetv2_dycon.dataset_conversion.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.names import dataset_description, new_dataset_name, preprocessed_folder, raw_folder
+from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, written_aside
@@ -43,7 +43,7 @@ def simulate(
     training can see them. Here they are not opened either.
 
     Args:
-        source_folder: a labeled dataset, see :func:`read_labeled_dataset`.
+        source_folder: a labeled dataset in one of the layouts of :func:`read_labeled_dataset`.
         output: ID or name of the new dataset in nnUNet_raw.
         labeled: number of labeled cases: the first ones of the protocol's ``train``.
         protocol_file: JSON file with ``train`` and ``test``. ``None``: ``protocol.json`` in the source where there is
@@ -66,8 +66,12 @@ def simulate(
     """
     source = read_labeled_dataset(source_folder)
     protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
-    labeled_names, unlabeled_names = protocol.labeled(labeled), protocol.unlabeled(labeled)
-    _check_files(source, labeled=(*labeled_names, *protocol.test), unlabeled=unlabeled_names)
+    if not 1 <= labeled <= len(protocol.train):
+        raise UserError(
+            f"--labeled must lie between 1 and {len(protocol.train)}, the number of training cases, and is {labeled}"
+        )
+    labeled_names, unlabeled_names = protocol.train[:labeled], protocol.train[labeled:]
+    _check_files(source, (*labeled_names, *protocol.test), unlabeled_names)
     name = new_dataset_name(output, f"{dataset_description(source_folder.resolve().name)}_{labeled}labeled")
     target = raw_folder() / name
     stale = _folders_to_replace(target, source_folder, overwrite)
@@ -102,9 +106,8 @@ def _protocol(
     """The protocol to follow, and where it comes from."""
     if file is not None and test_fraction is not None:
         raise UserError("--protocol and --test-fraction exclude each other: the protocol says which cases test")
-    own_file = source.folder / "protocol.json"
-    if file is None and test_fraction is None and own_file.is_file():
-        file = own_file
+    if file is None and test_fraction is None and (source.folder / "protocol.json").is_file():
+        file = source.folder / "protocol.json"
     if file is not None:
         return read_protocol(file, source.cases), {"file": str(file.resolve())}
     if test_fraction is None and source.test:
@@ -115,13 +118,11 @@ def _protocol(
     return protocol, {"seed": seed, "test_fraction": fraction}
 
 
-def _check_files(source: LabeledDataset, *, labeled: Iterable[str], unlabeled: Iterable[str]) -> None:
+def _check_files(source: LabeledDataset, labeled: tuple[str, ...], unlabeled: tuple[str, ...]) -> None:
     """See that all images exist, and the labels that are needed."""
-    labeled = tuple(labeled)
     needed = [image for name in (*labeled, *unlabeled) for image in source.cases[name].images]
     needed += [source.cases[name].label for name in labeled]
-    missing = [file for file in needed if not file.is_file()]
-    if missing:
+    if missing := [file for file in needed if not file.is_file()]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(
             f"the file {missing[0]}{more} is missing: add it, or leave its case out with --protocol FILE, a JSON file "
@@ -134,9 +135,7 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
 
     nnU-Net would take fingerprint and splits from preprocessed data of an earlier dataset of the name, so these count.
     """
-    folders = [target]
-    if nnUNet_preprocessed.is_set():
-        folders.append(preprocessed_folder() / target.name)
+    folders = [target, *([preprocessed_folder() / target.name] if nnUNet_preprocessed.is_set() else [])]
     existing = [folder for folder in folders if folder.exists()]
     if not existing:
         return []
@@ -171,31 +170,23 @@ def _dataset_json(
             f"{source.folder} has no dataset.json that tells what the images are: give --channel-name, such as MRI or "
             f"CT. nnU-Net normalises CT by its Hounsfield units, and everything else scan by scan"
         )
-    label_files = [source.cases[name].label for name in labeled]
-    return {
-        "channel_names": {"0": channel_name},
-        "labels": _name_labels(label_files, label_names),
-        "file_ending": source.file_ending,
-    }
+    labels = _name_labels([source.cases[name].label for name in labeled], label_names)
+    return {"channel_names": {"0": channel_name}, "labels": labels, "file_ending": source.file_ending}
 
 
 def _name_labels(label_files: Sequence[Path], names: Sequence[str] | None) -> dict[str, int]:
     """nnU-Net's ``labels`` for the label values that occur in the given files: name to value, with ``background`` 0."""
-    values: set[int] = set()
-    for file in label_files:
-        values |= _label_values(file)
+    values = {value for file in label_files for value in _label_values(file)}
     highest = max(values | {1})
-    if names is not None:
-        if highest > len(names):
-            raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
-    else:
-        missing = sorted(set(range(1, highest + 1)) - values)
-        if missing:
+    if names is None:
+        if missing := sorted(set(range(1, highest + 1)) - values):
             raise UserError(
                 f"the labeled cases contain the labels {sorted(values)}: {missing[0]} is missing, and nnU-Net needs "
                 f"consecutive ones. Name all labels from 1 on with --labels, or label more cases (--labeled)"
             )
         names = [f"class_{value}" for value in range(1, highest + 1)]
+    elif highest > len(names):
+        raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
     if len({"background", *names}) != len(names) + 1:
         raise UserError("--labels must give every label from 1 on a name of its own, other than background")
     return {"background": 0} | {name: value for value, name in enumerate(names, start=1)}

@@ -1,1 +1,0 @@
-"""Making raw datasets in nnU-Net's layout."""
