@@ -27,7 +27,6 @@ PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "documentation").glob("
 FORBIDDEN_IMPORTS = {
     "datasets": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
     "preprocessing": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
-    "dataset_conversion": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
     "methods": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),
     "views": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),
     "networks": ("nnunetv2", "nnunetv2_dycon.training", "nnunetv2_dycon.trainers"),

@@ -16,7 +16,7 @@ from torch import nn
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.networks import NETWORKS, change_network, compare_feature_maps
-from nnunetv2_dycon.training.network.bottleneck import bottleneck_channels
+from nnunetv2_dycon.networks.bottleneck import bottleneck_channels
 from tests.conftest import PATCH_SIZE
 
 if TYPE_CHECKING:
