@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
@@ -64,7 +66,7 @@ def written_aside(target: Path) -> Iterator[Path]:
     a folder must not be there when the block ends, unless it is empty.
 
     Yields:
-        A hidden path in the same folder, different for each process. The caller makes a file or folder there. When
+        A hidden path in the same folder, another one for each call. The caller makes a file or folder there. When
         the block ends it is renamed to ``target``, and when the block raises it is removed.
     """
     with _removed_in_the_end(target) as partial:
@@ -76,7 +78,7 @@ def written_aside(target: Path) -> Iterator[Path]:
 def scratch_folder(target: Path) -> Iterator[Path]:
     """A hidden folder beside ``target`` for files that the caller moves out when they are whole.
 
-    It is another one for each process and is removed in the end, as are remains of killed processes. ``target`` itself
+    It is another one for each call and is removed in the end, as are remains of killed processes. ``target`` itself
     need not be made.
     """
     with _removed_in_the_end(target) as partial:
@@ -84,31 +86,48 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         yield partial
 
 
+# What this process is writing now.
+_being_written: set[Path] = set()
+
+
 @contextlib.contextmanager
 def _removed_in_the_end(target: Path) -> Iterator[Path]:
     """A path beside the target, after what processes left that were killed while they wrote the target is removed."""
-    this_machine = re.sub(r"\W", "", socket.gethostname())
-    name = re.compile(rf"\.partial_(?:(\w*)-(\d+)_)?{re.escape(target.name)}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = re.compile(rf"\.partial_(?:([0-9a-f]+)-(\d+)-[0-9a-f]+_)?{re.escape(target.name)}")
     with os.scandir(target.parent) as entries:
         matches = [match for entry in entries if (match := name.fullmatch(entry.name))]
     for match in matches:
-        machine, process = match.groups()
-        # Processes of other machines cannot be asked whether they are alive.
-        if machine is None or (machine == this_machine and not _is_alive(int(process))):
+        host, process = match.groups()
+        remains = target.with_name(match[0])
+        # Processes of other hosts cannot be asked whether they are alive.
+        is_left = host is None or (host == _host() and not _is_alive(int(process)))
+        if is_left and remains not in _being_written:
             # Another process may be removing the same.
             with contextlib.suppress(FileNotFoundError):
-                _remove(target.with_name(match[0]))
+                _remove(remains)
     # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
-    partial = target.with_name(f".partial_{this_machine}-{os.getpid()}_{target.name}")
+    partial = target.with_name(f".partial_{_host()}-{os.getpid()}-{secrets.token_hex(4)}_{target.name}")
+    _being_written.add(partial)
     try:
         yield partial
     finally:
         _remove(partial)
+        _being_written.discard(partial)
+
+
+@functools.cache
+def _host() -> str:
+    """Within what a process number means one process: containers may share a machine's name, machines a number."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts += [os.readlink("/proc/self/ns/pid"), Path("/proc/sys/kernel/random/boot_id").read_text()]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
 def _is_alive(process: int) -> bool:
     if process == os.getpid():
-        # Nothing of ours is being written: a process of the same number, killed before, left it.
+        # What this process writes is known: a process of the same number, killed before, left the others.
         return False
     # Windows has no signal that only asks.
     if os.name != "nt":

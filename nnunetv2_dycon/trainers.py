@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
@@ -49,6 +52,11 @@ def trainers_of(method: type[Method[Any, Any]], module: str | None = None) -> di
     trainers = [trainer_of(method, num_epochs, module) for num_epochs in (None, *TRAINING_LENGTHS)]
     return {trainer.__name__: trainer for trainer in trainers}
 
+
+# nnU-Net's commands look for the plans after they have imported a trainer and before they make it. A program that
+# imports this module as a library keeps its own hook.
+if Path(sys.argv[0]).name.startswith("nnUNetv2_"):
+    print_user_errors_without_traceback()
 
 _TRAINERS = {name: trainer for method in all_methods() for name, trainer in trainers_of(method, __name__).items()}
 globals().update(_TRAINERS)

@@ -140,8 +140,8 @@ def test_an_error_is_one_sentence_and_no_traceback(workspace: Workspace) -> None
     output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, expect=1)
     assert "Traceback" not in output
     assert output.rstrip().splitlines()[-1].startswith("Error: Dataset501_Tiny has no unlabeled scans")
-    # nnU-Net looks for the plans before it makes the trainer: the sentence needs one that no file of the user's names.
-    not_named = ("-tr", "nnUNetTrainerUAMT")
-    output = workspace.run("nnUNetv2_train", *CASE, *not_named, "-p", "nnUNetPlansMissing", *CPU, expect=1)
-    assert "Traceback" not in output
-    assert "nnUNetPlansMissing.json is not there. Plan" in output.rstrip().splitlines()[-1]
+    # The first is a trainer of the user's, in whose file nnU-Net also finds the second.
+    for trainer in (DYCON, ("-tr", "nnUNetTrainerDyCON"), ("-tr", "nnUNetTrainerUAMT")):
+        output = workspace.run("nnUNetv2_train", *CASE, *trainer, "-p", "nnUNetPlansMissing", *CPU, expect=1)
+        assert "Traceback" not in output
+        assert "nnUNetPlansMissing.json is not there. Plan" in output.rstrip().splitlines()[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon import files
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, read_json, scratch_folder, written_aside
 
@@ -125,9 +125,10 @@ def test_processes_at_work_do_not_disturb_each_other(tmp_path: Path, function: s
         assert target.read_text() == "ours"
 
 
-def test_leftovers_of_this_number_and_of_old_versions_are_removed_and_those_of_other_machines_kept(
-    tmp_path: Path,
+def test_leftovers_of_this_number_and_of_old_versions_are_removed_and_those_of_other_hosts_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As when another container has this machine's name, or a process before had this one's number."""
     target = tmp_path / "target"
     with written_aside(target) as partial:
         own_name = partial.name
@@ -135,13 +136,35 @@ def test_leftovers_of_this_number_and_of_old_versions_are_removed_and_those_of_o
     (tmp_path / own_name).mkdir()
     (tmp_path / own_name / "file").touch()
     (tmp_path / ".partial_target").mkdir()
-    kept = {f".partial_{socket.gethostname().replace('-', '')}x-1_target", ".partial_target2", "target"}
+    with monkeypatch.context() as other_host:
+        other_host.setattr(files, "_host", lambda: "0123456789ab")
+        with written_aside(target) as partial:
+            others_name = partial.name
+            partial.touch()
+    kept = {others_name, ".partial_target2", "target"}
     for name in kept:
         (tmp_path / name).touch()
     with scratch_folder(target) as scratch:
-        assert scratch.name == own_name
+        assert scratch.name not in (own_name, others_name)
         assert list(scratch.iterdir()) == []
     assert {file.name for file in tmp_path.iterdir()} == kept
+
+
+def test_two_blocks_of_one_process_do_not_disturb_each_other(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with written_aside(target) as first:
+        first.write_text("first")
+        with written_aside(target) as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    with written_aside(tmp_path / "not" / "there" / "target") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "not" / "there" / "target").read_text() == "whole"
 
 
 def test_a_scratch_folder_goes_with_all_that_is_left_in_it(tmp_path: Path) -> None:

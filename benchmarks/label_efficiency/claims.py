@@ -17,8 +17,7 @@ class Claim:
 
     Used in a ``with`` block, after :meth:`take`. It is a lock of the operating system on ``FILE.lock``, which ends with
     its process however that ends, on network file systems too (NFS: at the latest when the server misses the machine),
-    so a claim is never left behind. ``FILE`` tells people who has it. Where a file system has no locks, filelock makes
-    do with the existence of ``FILE.lock``; a machine that crashes then leaves it behind, to be removed by hand.
+    so a claim is never left behind. ``FILE`` tells people who has it.
 
     Args:
         file: where the claim lies.
@@ -59,8 +58,10 @@ class Claim:
 
     def is_held(self) -> bool:
         """Whether some process owns it."""
+        if not self.lock_file.exists():
+            return False
         if not os.access(self.lock_file, os.W_OK):
-            # Nobody has ever taken it, or the lock cannot be tried by one who may only read.
+            # The lock cannot be tried by one who may only read.
             return self.file.exists()
         try:
             with FileLock(self.lock_file).acquire(timeout=0):

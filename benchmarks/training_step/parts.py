@@ -98,7 +98,7 @@ def time_parts(
         (training_step, "_pass_labeled", "rest", LABELED),
         (students.teacher.network, "forward", "teacher forward", None),
         (student.network, "forward", "student forward", None),
-        (training_step, "loss", "supervised loss", None),
+        (trainer, "loss", "supervised loss", None),
         (trainer.method, "unlabeled_losses", "pseudo-labels and statistics", None),
         (training_step, "_backward", "backward", None),
         (training_step, "_update_weights", "optimizer", None),

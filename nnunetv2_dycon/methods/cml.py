@@ -28,13 +28,13 @@ class CMLSettings(MethodSettings):
     )
     disagreement_weight: float = setting(
         0.4,
-        "weight of the cosine of the two students' bottleneck features after the ramp-up; 0.2 in the released code, "
-        "whose supervised loss is half of nnU-Net's",
+        "weight of the cosine of the two students' bottleneck features after the ramp-up; 0.2 in the released code "
+        "for LA, whose supervised loss is half of nnU-Net's",
         minimum=0,
     )
     box_fraction: float = setting(
         0.667,
-        "length of the box along each axis as a fraction of the patch's; 2/3 in the released code",
+        "length of the box along each axis as a fraction of the patch's; 2/3 in the released code for LA",
         minimum=0.01,
         maximum=1,
     )

@@ -19,7 +19,7 @@ def bottleneck_channels(network: nn.Module) -> int:
     encoder = getattr(network, "encoder", None)
     if encoder is None or not hasattr(encoder, "output_channels"):
         raise UnsupportedFeatureError(
-            f"{type(network).__name__} has no encoder with skip connections, which this method's contrastive loss "
+            f"{type(network).__name__} has no encoder with skip connections, whose features this method's loss "
             "needs. Use a U-Net configuration, or set the weight of that loss to 0 in the plans."
         )
     return encoder.output_channels[-1]

@@ -20,7 +20,7 @@ from nnunetv2_dycon.exceptions import UserError
 
 # What check_nifti and the readers that nnU-Net registers raise on broken files, and what resampling raises on what the
 # readers then return.
-_PYTHON_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, EOFError)
+_PYTHON_ERRORS = (RuntimeError, OSError, ValueError, ArithmeticError, AssertionError, EOFError)
 READING_ERRORS = (*_PYTHON_ERRORS, zlib.error, ImageFileError, HeaderDataError)
 _BLOCK_SIZE = 1 << 20
 
@@ -80,7 +80,7 @@ def _check_stream(stream: gzip.GzipFile | _HashingReader) -> None:
         block = stream.read(wanted * dtype.itemsize)
         if len(block) < wanted * dtype.itemsize:
             raise EOFError("it ends before its last voxel")
-        if np.issubdtype(dtype, np.floating) and not np.isfinite(np.frombuffer(block, dtype)).all():
+        if np.issubdtype(dtype, np.inexact) and not np.isfinite(np.frombuffer(block, dtype)).all():
             raise UserError("holds values that are NaN or infinite")
         remaining -= wanted
 

@@ -90,7 +90,12 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
         )
 
     def wrap(network: nn.Module) -> nn.Module:
-        compiled: nn.Module = torch.compile(network) if trainer._do_i_compile() else network  # type: ignore[assignment]  # of a module, torch makes a module
+        if not trainer._do_i_compile():
+            return network
+        # Networks of one class share the number of graphs that torch keeps, eight by default.
+        config = torch._dynamo.config
+        config.cache_size_limit = max(config.cache_size_limit, 8 * (method.num_students + 1))
+        compiled: nn.Module = torch.compile(network)  # type: ignore[assignment]  # of a module, torch makes a module
         return compiled
 
     total_stride = np.prod(trainer.configuration_manager.pool_op_kernel_sizes, axis=0).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,17 @@ from nnunetv2_dycon.training.students import Student, Students
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
 Target = Tensor | list[Tensor]
+
+
+class Trainer(Protocol):
+    """What a step needs of nnU-Net's trainer."""
+
+    loss: Callable[[Any, Any], Tensor]
+    optimizer: torch.optim.Optimizer
+    grad_scaler: torch.GradScaler | None
+
+    def autocast_context(self) -> AbstractContextManager[Any]:
+        """nnU-Net's choice of precision."""
 
 
 class StepResult(NamedTuple):
@@ -38,29 +49,16 @@ class TwoStreamStep:
     That sums their gradients with the memory of one. Follows nnUNetTrainer.train_step of 2.8.1 in everything else.
 
     Args:
+        trainer: whose supervised loss, optimizer, scaler of gradients and precision are used; a subclass may replace
+            them at any time.
         students: the networks.
         method: of the training.
-        loss: the supervised loss of an output and its target.
-        optimizer: of all students.
-        grad_scaler: nnU-Net's, on a GPU.
-        autocast: nnU-Net's choice of precision.
     """
 
-    def __init__(
-        self,
-        students: Students,
-        method: Method[Any, Any],
-        loss: Callable[[Target, Target], Tensor],
-        optimizer: torch.optim.Optimizer,
-        grad_scaler: torch.GradScaler | None,
-        autocast: Callable[[], AbstractContextManager[Any]],
-    ) -> None:
+    def __init__(self, trainer: Trainer, students: Students, method: Method[Any, Any]) -> None:
+        self.trainer = trainer
         self.students = students
         self.method = method
-        self.loss = loss
-        self.optimizer = optimizer
-        self.grad_scaler = grad_scaler
-        self.autocast = autocast
 
     def __call__(
         self, data: Tensor, target: Target, views: Tensor, weights: Mapping[str, float], progress: float
@@ -74,7 +72,7 @@ class TwoStreamStep:
             weights: of the unsupervised terms at this point of the training.
             progress: share of the training that is done, in [0, 1].
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self.trainer.optimizer.zero_grad(set_to_none=True)
         unlabeled = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
@@ -87,9 +85,9 @@ class TwoStreamStep:
         """A step on the labeled batch of all students but the first, whose lack of gradients the optimizer skips."""
         _, *others = self.students
         for student in others:
-            self.optimizer.zero_grad(set_to_none=True)
-            with self.autocast():
-                loss = self.loss(student.running(data), target)
+            self.trainer.optimizer.zero_grad(set_to_none=True)
+            with self.trainer.autocast_context():
+                loss = self.trainer.loss(student.running(data), target)
             self._backward(loss, student)
             self._update_weights()
 
@@ -99,16 +97,18 @@ class TwoStreamStep:
         self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
     ) -> Losses:
         """Forward and backward of all students on the unlabeled batch; returns the first one's losses."""
-        weak, strong = views.chunk(2, dim=1)
-        with self.autocast():
+        # torch.compile would keep graphs of their own for views into a larger tensor.
+        weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
+        with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
 
         def learn(student: Student, guidance: Guidance) -> Losses:
-            with self.autocast():
+            with self.trainer.autocast_context():
                 task = self.method.task(strong, guidance, labeled)
                 losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
-            self._backward(loss, student)
+            if losses.terms:
+                self._backward(loss, student)
             return _detach(losses)
 
         first, *_ = [learn(student, guidance) for student, guidance in zip(self.students, guidances, strict=True)]
@@ -120,9 +120,9 @@ class TwoStreamStep:
         """Forward and backward of all students on the labeled batch; returns the first one's losses."""
 
         def learn(student: Student) -> tuple[Tensor, Losses]:
-            with self.autocast():
+            with self.trainer.autocast_context():
                 prediction = self._predict(student, data, "labeled")
-                supervised_loss = self.loss(prediction.output, target)
+                supervised_loss = self.trainer.loss(prediction.output, target)
                 losses = self.method.labeled_losses(prediction, full_resolution(target), progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=supervised_loss)
             self._backward(loss, student)
@@ -139,18 +139,20 @@ class TwoStreamStep:
 
     def _backward(self, loss: Tensor, student: Student) -> None:
         """Gradients of one student's loss."""
-        (loss if self.grad_scaler is None else self.grad_scaler.scale(loss)).backward()
+        scaler = self.trainer.grad_scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()
 
     def _update_weights(self) -> None:
-        if self.grad_scaler is not None:
-            self.grad_scaler.unscale_(self.optimizer)
+        optimizer, scaler = self.trainer.optimizer, self.trainer.grad_scaler
+        if scaler is not None:
+            scaler.unscale_(optimizer)
         for module in self.students.modules:
             torch.nn.utils.clip_grad_norm_(module.parameters(), _MAX_GRADIENT_NORM)
-        if self.grad_scaler is not None:
-            self.grad_scaler.step(self.optimizer)
-            self.grad_scaler.update()
+        if scaler is not None:
+            scaler.step(optimizer)
+            scaler.update()
         else:
-            self.optimizer.step()
+            optimizer.step()
 
 
 def _detach(losses: Losses) -> Losses:

@@ -112,9 +112,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         start.refuse_what_is_not_supported(self)
         super().initialize()
         self.students = start.build_students(self, self.method)
-        self.step = TwoStreamStep(
-            self.students, self.method, self.loss, self.optimizer, self.grad_scaler, self.autocast_context
-        )
+        self.step = TwoStreamStep(self, self.students, self.method)
         self.print_to_log_file(f"Settings of {type(self).__name__}:\n{self.settings.describe()}", add_timestamp=False)
         self.logger.update_config({self.method.settings_section: dataclasses.asdict(self.settings)})
 
@@ -173,7 +171,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
         else:
             result = super().train_step(batch)
-            self.step.supervise_further_students(*self._to_device(batch))
+            if len(self.students) > 1:
+                self.step.supervise_further_students(*self._to_device(batch))
         self.students.average.update_parameters(self.students.averaged_modules)
         self.steps_in_epoch += 1
         self.statistics.add("ramp", ramp)

@@ -110,8 +110,11 @@ def paste_boxes_of_next(patches: Tensor, fraction: float) -> MixedPatches:
 
     Arguments are those of :func:`paste_boxes`.
     """
+    boxes = _boxes_of(patches, fraction, wraps=False)
+    if len(patches) == 1:
+        boxes = torch.zeros_like(boxes)
     next_ones = (torch.arange(len(patches), device=patches.device) + 1) % len(patches)
-    return _mix(patches, patches, _boxes_of(patches, fraction, wraps=False), next_ones)
+    return _mix(patches, patches, boxes, next_ones)
 
 
 def _boxes_of(patches: Tensor, fraction: float, *, wraps: bool) -> Tensor:

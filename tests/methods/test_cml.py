@@ -39,6 +39,13 @@ def test_the_others_labels_are_learnt_outside_of_the_box_and_the_own_ones_in_it(
         assert torch.equal(task.target[index], expected)
 
 
+def test_a_single_patch_learns_the_others_labels_alone() -> None:
+    method = CML(CMLSettings(largest_component=False), Classes())
+    strong, other, _, task = make_task(method, batch=1)
+    assert torch.equal(task.patches, strong)
+    assert torch.equal(task.target, Classes().harden(other))
+
+
 def test_the_largest_component_alone_is_kept() -> None:
     logits = torch.zeros(1, 2, *PATCH)
     logits[:, 1] = -1

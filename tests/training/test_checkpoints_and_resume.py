@@ -214,3 +214,16 @@ def test_disabled_checkpointing_writes_nothing(make_trainer: Callable[..., nnUNe
     trainer.disable_checkpointing = True
     trainer.run_training()
     assert not list(Path(trainer.output_folder).glob("*.pth"))
+
+
+def test_checkpoints_have_what_nnunet_s_have_and_our_state(make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    keys = {}
+    for trainer_class in (nnUNetTrainer, nnUNetTrainerDyCON):
+        trainer = make_trainer(trainer_class)
+        trainer.initialize()
+        Path(trainer.output_folder).mkdir(parents=True, exist_ok=True)
+        file = Path(trainer.output_folder) / "checkpoint_latest.pth"
+        trainer.save_checkpoint(str(file))
+        keys[trainer_class] = set(torch.load(file, weights_only=False))
+    assert keys[nnUNetTrainerDyCON] - keys[nnUNetTrainer] == {STATE_KEY}
+    assert keys[nnUNetTrainer] <= keys[nnUNetTrainerDyCON]

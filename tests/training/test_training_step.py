@@ -20,6 +20,8 @@ from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
+Make = Callable[..., nnUNetTrainer]
+
 
 class MeanSquaredError(Method[MethodSettings, Task]):
     """The smallest method: what a newcomer would write."""
@@ -175,3 +177,43 @@ def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUN
     assert losses[Compiled] == pytest.approx(losses[nnUNetTrainerDyCON], rel=1e-3)
     for name, value in weights[nnUNetTrainerDyCON].items():
         torch.testing.assert_close(weights[Compiled][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_subclass_puts_in_place_later_is_used(workspace: Workspace, make_trainer: Make) -> None:
+    """As nnU-Net's own nnUNetTrainer_warmup replaces its optimizer in the middle of the training."""
+    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, fecl_weight=0)
+    trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    before = copy.deepcopy(trainer.network.state_dict())
+    trainer.optimizer = torch.optim.SGD(trainer.network.parameters(), lr=0)
+    losses = []
+    supervised = trainer.loss
+    trainer.loss = lambda *arguments: losses.append(supervised(*arguments)) or losses[-1]
+    trainer.train_step(next(trainer.dataloader_train))
+    assert len(losses) == 1
+    for name, value in trainer.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+class LabeledTerm(MeanSquaredError):
+    """A term on labeled batches alone."""
+
+    settings_section = "labeled_only"
+
+    def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
+        return Losses({})
+
+    def labeled_losses(self, student: Prediction, target: torch.Tensor, progress: float) -> Losses:
+        return Losses({"mse": student.logits.square().mean()})
+
+
+def test_a_method_may_have_no_term_on_unlabeled_batches(workspace: Workspace, make_trainer: Make) -> None:
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"]["labeled_only"] = {"warmup_fraction": 0, "rampup_fraction": 0}
+    workspace.write_plans(plans, "nnUNetPlansLabeled")
+    trainer = make_trainer(trainer_of(LabeledTerm), "nnUNetPlansLabeled")
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.train_step(next(trainer.dataloader_train))
+    assert trainer.statistics.pop_means()["mse_loss"] > 0
