@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Make = Callable[..., nnUNetTrainer]
 
 
-class MeanSquaredError(Method[MethodSettings, Task]):
+class MeanSquare(Method[MethodSettings, Task]):
     """The smallest method: what a newcomer would write."""
 
     settings_section = "mean_squared_error"
@@ -59,7 +59,7 @@ def test_accumulated_gradients_are_those_of_one_loss(
     plans = workspace.read_plans()
     plans["configurations"]["3d_fullres"]["mean_squared_error"] = {"warmup_fraction": 0, "rampup_fraction": 0}
     workspace.write_plans(plans, "nnUNetPlansMSE")
-    trainer = make_trainer(trainer_of(MeanSquaredError), "nnUNetPlansMSE")
+    trainer = make_trainer(trainer_of(MeanSquare), "nnUNetPlansMSE")
     trainer.on_train_start()
     labeled, unlabeled = next(trainer.dataloader_train), next(trainer.unlabeled_stream)
     trainer.unlabeled_stream = iter([unlabeled])
@@ -196,7 +196,7 @@ def test_what_a_subclass_puts_in_place_later_is_used(workspace: Workspace, make_
         assert torch.equal(value, before[name]), name
 
 
-class LabeledTerm(MeanSquaredError):
+class LabeledTerm(MeanSquare):
     """A term on labeled batches alone."""
 
     settings_section = "labeled_only"
