@@ -128,8 +128,8 @@ def fecl_loss(
 class FeCL(nn.Module):
     """DyCON's focal entropy-aware contrastive loss (CVPR 2025, arXiv:2504.04566) of the cells of an embedding map.
 
-    The options are those of :func:`fecl_loss`. One that a schedule changes, such as `hard_negative_threshold`, may be
-    set as an attribute at any time.
+    The options are those of :func:`fecl_loss`; leave `entropy` or `teacher_embeddings` out to switch them off. One that
+    a schedule changes, such as `hard_negative_threshold`, may be set as an attribute at any time.
     """
 
     variant: Variant = "paper"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import warnings
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -27,6 +28,11 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
     except RuntimeError as error:
         raise UserError(str(error)) from error
     except (AssertionError, TypeError) as error:
+        if "issubclass" not in str(error) and "must inherit" not in str(error):
+            folders = os.environ.get("nnUNet_extTrainer", "")
+            raise UserError(
+                f"A Python file in one of the folders of nnUNet_extTrainer ({folders}) cannot be imported: {error}"
+            ) from error
         # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
         raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
 

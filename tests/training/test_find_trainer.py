@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,12 @@ def test_a_supervised_trainer_is_refused() -> None:
 def test_a_name_in_a_trainer_file_that_is_no_trainer_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"{name} is not a trainer"):
         find_semi_supervised_trainer(name)
+
+
+def test_a_file_of_the_user_s_that_cannot_be_imported_is_not_taken_for_a_wrong_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("class Broken(1, 2):\n    pass\n")
+    monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
+    with pytest.raises(UserError, match=f"folders of nnUNet_extTrainer .*{tmp_path.name}.* cannot be imported: "):
+        find_semi_supervised_trainer("nnUNetTrainerOfBroken")
