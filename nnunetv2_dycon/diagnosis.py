@@ -14,7 +14,7 @@ import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 
 from nnunetv2_dycon import __version__
-from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder
+from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
@@ -57,6 +57,7 @@ def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
         yield from _cases(dataset, configuration)
+        yield from _previous_stage(dataset, configuration)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
 
@@ -141,3 +142,17 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     ready = sum(is_current(folder, case, plans_hash, note_times=False) for case in unlabeled)
     later = "" if ready == len(unlabeled) else "; training will do the others at its start"
     yield Finding(f"{ready} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
+
+
+def _previous_stage(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
+    """Of a cascade, whether its first stage is ready for the second one."""
+    previous = dataset.configuration(configuration_name).previous_stage_name
+    if previous is None:
+        return
+    yield Finding(f"{configuration_name} is the second stage of a cascade; the first one is {previous}:")
+    yield from _cases(dataset, previous)
+    suffix = f"__{dataset.plans_manager.plans_name}__{previous}"
+    models = sorted((results_folder() / dataset.name).glob(f"*{suffix}/fold_*/checkpoint_final.pth"))
+    names = [f"{model.parents[1].name.removesuffix(suffix)} {model.parent.name}" for model in models]
+    trained = ", ".join(names) or f"none: train it on all folds before {configuration_name}"
+    yield Finding(f"trained models of {previous}: {trained}")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import copy_files, scratch_folder
+from nnunetv2_dycon.files import copy_files, read_json, scratch_folder
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, without_training_state
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
@@ -61,6 +62,12 @@ def export_model(
             os.replace(archive, output)
         else:
             os.replace(exported, output)
+
+
+def previous_stage_name(model_folder: Path) -> str | None:
+    """The configuration whose predictions a model needs, such as ``3d_lowres``; None outside of cascades."""
+    plans_manager = PlansManager(read_json(model_folder / "plans.json"))
+    return plans_manager.get_configuration(model_folder.name.split("__")[-1]).previous_stage_name
 
 
 def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name: str) -> list[Path]:

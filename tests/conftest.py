@@ -32,6 +32,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from tests.cascade import trained_low_resolution as trained_low_resolution
 from tests.scratch_environment import link_dependencies
 
 torch.set_num_threads(1)

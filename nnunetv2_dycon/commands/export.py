@@ -36,9 +36,11 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
     from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
-    from nnunetv2_dycon.model_export import export_model
+    from nnunetv2_dycon.model_export import export_model, previous_stage_name
 
     model = convert_trainer_plans_config_to_identifier(arguments.tr, arguments.p, arguments.c)
     model_folder = results_folder() / dataset_name_of(arguments.d) / model
     export_model(model_folder, arguments.o, arguments.f, arguments.chk)
     print(f"Exported {model_folder} to {arguments.o}.")
+    if stage := previous_stage_name(model_folder):
+        print(f"It predicts with the predictions of {stage} (-prev_stage_predictions): export that model too.")

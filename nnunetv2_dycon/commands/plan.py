@@ -64,4 +64,6 @@ def run(arguments: argparse.Namespace) -> None:
         for configuration in arguments.c:
             print(compare_feature_maps(dataset, planned, configuration))
     print(f"Wrote {target}. Train with:")
-    print(f"nnUNetv2_train {arguments.d} {arguments.c[0]} 0 -tr {arguments.tr} -p {arguments.o}")
+    # Results of other plans are in another folder, those of a cascade's first stage too.
+    for name in filter(None, (dataset.configuration(arguments.c[0]).previous_stage_name, arguments.c[0])):
+        print(f"nnUNetv2_train {arguments.d} {name} 0 -tr {arguments.tr} -p {arguments.o}")

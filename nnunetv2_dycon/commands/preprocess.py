@@ -32,7 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"-np must be at least 1, not {arguments.np}.")
     dataset = read_planned_dataset(arguments.d, arguments.p)
     off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
-    for name in arguments.c:
+    # The second stage of a cascade starts with what the first one predicts of the same scans.
+    stages = [stage for name in arguments.c for stage in (dataset.configuration(name).previous_stage_name, name)]
+    for name in dict.fromkeys(stage for stage in stages if stage is not None):
         configuration = dataset.configuration(name)
         data = prepare_unlabeled_data(
             dataset.plans_manager, configuration, dataset.dataset_json, off_limits, arguments.np

@@ -20,6 +20,8 @@ from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
+from nnunetv2_dycon.training.previous_stage import previous_stage_of
 from nnunetv2_dycon.training.students import Students
 
 
@@ -42,20 +44,15 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
-    """Refuse several GPUs, cascades, and labeled cases that are not preprocessed.
+    """Refuse several GPUs, and labeled cases that are not preprocessed.
 
     Raises:
-        UnsupportedFeatureError: for several GPUs and for cascades.
+        UnsupportedFeatureError: for several GPUs.
         UserError: when the labeled cases are not preprocessed.
     """
     name = type(trainer).__name__
     if trainer.is_ddp:
         raise UnsupportedFeatureError(f"{name} does not support -num_gpus above 1 yet: use one GPU.")
-    if trainer.is_cascaded:
-        raise UnsupportedFeatureError(
-            f"{name} does not support cascades yet, since unlabeled scans have no segmentation of a previous stage: "
-            "train 3d_fullres or 3d_lowres."
-        )
     if not Path(trainer.preprocessed_dataset_folder).is_dir():
         raise UserError(
             f"{trainer.preprocessed_dataset_folder} is not there: the labeled cases are not preprocessed. Run "
@@ -118,18 +115,23 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
 def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     """Preprocess the unlabeled cases of a trainer's fold where that has not been done.
 
+    In a cascade, they are then also predicted by the previous stage where that has not been done.
+
     Raises:
-        UserError: see prepare_unlabeled_data.
+        UserError: see prepare_unlabeled_data and predict_next_stage.
     """
     tr_keys, val_keys = trainer.do_split()
+    off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
     data = prepare_unlabeled_data(
         trainer.plans_manager,
         trainer.configuration_manager,
         trainer.dataset_json,
-        off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold),
+        off_limits,
         default_num_processes,
         trainer.print_to_log_file,
     )
+    if (stage := previous_stage_of(trainer)) is not None:
+        predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)
     trainer.print_to_log_file(
         f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
         "cases."

@@ -29,6 +29,11 @@ from nnunetv2_dycon.training.checkpoints import (
     write_checkpoint,
 )
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
+from nnunetv2_dycon.training.previous_stage import (
+    previous_stage_of,
+    refuse_missing_predictions,
+    refuse_missing_previous_stage,
+)
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
@@ -131,6 +136,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         if not self.was_initialized:
             self.initialize()
         start.refuse_results_of_other_settings(self, self.method)
+        refuse_missing_previous_stage(self, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)
         if int(self.students.average.n_averaged) == 0:
@@ -151,7 +157,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask)
+        stage = previous_stage_of(self)
+        predictions = None if stage is None else str(stage.unlabeled_predictions)
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions)
         return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training
@@ -182,7 +190,10 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         return result or {"loss": step.supervised_loss.cpu().numpy()}
 
     def next_views(self) -> Tensor:
-        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
+        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's.
+
+        In a cascade, C counts the channels of the previous stage too.
+        """
         assert self.unlabeled_stream is not None
         return next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
 
@@ -257,6 +268,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
+        if self.is_cascaded:
+            refuse_missing_predictions(self, self.do_split()[1])
         with self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 

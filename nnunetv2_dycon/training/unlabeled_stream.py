@@ -30,23 +30,38 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         folder: of the preprocessed unlabeled cases.
         identifiers: the cases to use; all of the folder where None.
         needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
+        folder_with_segs_from_previous_stage: in a cascade, of the previous stage's segmentations of these cases.
     """
 
-    def __init__(self, folder: str, identifiers: list[str] | None = None, needs_nonzero_mask: bool = False) -> None:
-        super().__init__(folder, identifiers)
+    def __init__(
+        self,
+        folder: str,
+        identifiers: list[str] | None = None,
+        needs_nonzero_mask: bool = False,
+        folder_with_segs_from_previous_stage: str | None = None,
+    ) -> None:
+        super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
         self.needs_nonzero_mask = needs_nonzero_mask
 
-    def load_case(self, identifier: str) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, None, dict]:
-        """Open image (C, X, Y, Z) and mask (1, X, Y, Z) of a case; nothing but what is later cropped is read."""
-        image = self._open(f"{identifier}.b2nd")
+    def load_case(
+        self, identifier: str
+    ) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, blosc2.NDArray | None, dict]:
+        """Open image (C, X, Y, Z), mask (1, X, Y, Z) and the previous stage's segmentation (X, Y, Z) of a case.
+
+        Nothing but what is later cropped is read.
+        """
+        image = self._open(self.source_folder, f"{identifier}.b2nd")
         if self.needs_nonzero_mask:
-            mask = self._open(f"{identifier}_nonzero.b2nd")
+            mask = self._open(self.source_folder, f"{identifier}_nonzero.b2nd")
         else:
             mask = np.broadcast_to(np.int8(0), (1, *image.shape[1:]))
-        return image, mask, None, {"class_locations": None}
+        previous_stage = None
+        if self.folder_with_segs_from_previous_stage is not None:
+            previous_stage = self._open(self.folder_with_segs_from_previous_stage, f"{identifier}.b2nd")
+        return image, mask, previous_stage, {"class_locations": None}
 
-    def _open(self, name: str) -> blosc2.NDArray:
-        file = os.path.join(self.source_folder, name)
+    def _open(self, folder: str, name: str) -> blosc2.NDArray:
+        file = os.path.join(folder, name)
         return blosc2.open(urlpath=file, mode="r", dparams={"nthreads": 1}, **self.mmap_kwargs)
 
     @staticmethod
@@ -60,6 +75,7 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
 
     Patches are drawn uniformly, since there is no foreground to oversample. With :class:`TwoViewsTransform` as its
     transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak view's channels, then the strong view's.
+    In a cascade, the channels of each view are those of the image and then the previous stage's, as in nnU-Net.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -146,7 +162,14 @@ def make_unlabeled_loader(
         trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     )
     training_transforms = trainer.get_training_transforms(
-        patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
+        patch_size,
+        rotation,
+        None,
+        mirror_axes,
+        dummy_2d,
+        use_mask_for_norm=use_mask_for_norm,
+        is_cascaded=trainer.is_cascaded,
+        foreground_labels=trainer.label_manager.foreground_labels,
     )
     return loader_class(
         dataset,

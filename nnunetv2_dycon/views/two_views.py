@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
+from batchgeneratorsv2.transforms.nnunet.random_binary_operator import ApplyRandomBinaryOperatorTransform
+from batchgeneratorsv2.transforms.nnunet.remove_connected_components import (
+    RemoveRandomConnectedComponentFromOneHotEncodingTransform,
+)
+from batchgeneratorsv2.transforms.nnunet.seg_to_onehot import MoveSegAsOneHotToDataTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.rot90 import Rot90Transform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
@@ -23,7 +28,17 @@ _SPATIAL_TRANSFORMS = (
     Convert3DTo2DTransform,
     Convert2DTo3DTransform,
 )
-_KINDS = (_SPATIAL_TRANSFORMS, (ImageOnlyTransform,), (MaskImageTransform,), (SegOnlyTransform,))
+_PREVIOUS_STAGE_TRANSFORMS = (
+    ApplyRandomBinaryOperatorTransform,
+    RemoveRandomConnectedComponentFromOneHotEncodingTransform,
+)
+_KINDS = (
+    _SPATIAL_TRANSFORMS,
+    (ImageOnlyTransform,),
+    (MaskImageTransform,),
+    (SegOnlyTransform,),
+    (MoveSegAsOneHotToDataTransform,),
+)
 
 
 class TwoViewsTransform(BasicTransform):
@@ -33,8 +48,14 @@ class TwoViewsTransform(BasicTransform):
     further intensity transforms) holds for unlabeled data too; those of segmentations alone are left out. The views
     differ by intensity only: every voxel of one shows the same place as that voxel of the other.
 
-    Input: ``image`` (C, X, Y, Z) and ``segmentation`` (1, X, Y, Z), the latter -1 outside the nonzero mask. Output:
-    ``image`` (2C, ...), the weak view's channels first, and an empty ``segmentation``, since nnU-Net's loader collects
+    In a cascade, nnU-Net's transforms append the previous stage's segmentation to the image, a channel for each of L
+    foreground labels, and then damage it at random, so that the network does not rely on it. The strong view is
+    damaged, with nnU-Net's own probabilities. The weak view has the segmentation as it is, which is what a network sees
+    when it predicts: the teacher's target is the best it can give, and the student learns to reach it from a worse one.
+
+    Input: ``image`` (C, X, Y, Z) and ``segmentation``, (1, X, Y, Z), -1 outside the nonzero mask; in a cascade
+    (2, X, Y, Z), the second channel the previous stage's labels. Output: ``image`` (2C, ...), in a cascade
+    (2 (C + L), ...), the weak view's channels first, and an empty ``segmentation``, since nnU-Net's loader collects
     both.
 
     Args:
@@ -58,18 +79,31 @@ class TwoViewsTransform(BasicTransform):
                     "otherwise leave it out of get_training_transforms."
                 )
         self.spatial = ComposeTransforms([t for t in transforms if _is_only(t, *_SPATIAL_TRANSFORMS)])
-        self.strong = ComposeTransforms(
-            [_at_least(t, strong_view_probability) for t in transforms if _is_only(t, ImageOnlyTransform)]
-        )
         self.masking = ComposeTransforms([t for t in transforms if _is_only(t, MaskImageTransform)])
+        self.previous_stage = ComposeTransforms([t for t in transforms if _is_only(t, MoveSegAsOneHotToDataTransform)])
+        intensity: list[BasicTransform] = []
+        # What comes after the previous stage's segmentation has become channels may change these channels.
+        intensity_and_previous_stage: list[BasicTransform] = []
+        kept = intensity
+        for transform in transforms:
+            if _is_only(transform, MoveSegAsOneHotToDataTransform):
+                kept = intensity_and_previous_stage
+            elif _is_only(transform, *_PREVIOUS_STAGE_TRANSFORMS):
+                kept.append(transform)
+            elif _is_only(transform, ImageOnlyTransform):
+                kept.append(_at_least(transform, strong_view_probability))
+        self.strong = ComposeTransforms(intensity)
+        self.strong_previous_stage = ComposeTransforms(intensity_and_previous_stage)
 
     def apply(self, data_dict: dict, **params: object) -> dict:
         """Make the two views; see the class."""
-        if not self.masking.transforms:
+        if not self.masking.transforms and not self.previous_stage.transforms:
             data_dict = {"image": data_dict["image"]}
         crop = self.spatial(**data_dict)
         views = [crop["image"], self.strong(image=crop["image"].clone())["image"]]
-        views = [self.masking(**{**crop, "image": view})["image"] for view in views]
+        for transform in (self.masking, self.previous_stage):
+            views = [transform(**{**crop, "image": view})["image"] for view in views]
+        views[1] = self.strong_previous_stage(image=views[1])["image"]
         return {"image": torch.cat(views), "segmentation": torch.empty(0, dtype=torch.int16)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import blosc2
@@ -13,6 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests import cascade
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -97,3 +99,39 @@ def test_fold_all_does_not_train_on_labels_that_are_off_limits(
     workspace.write_splits({"train": ["demo_000"], "val": ["demo_004"], "unlabeled": OFF_LIMITS})
     with pytest.raises(UserError, match="fold all"):
         make_trainer(nnUNetTrainerDyCON, fold="all").on_train_start()
+
+
+def _hide_from_cascade(workspace: Workspace, case: str, *, delete: bool) -> None:
+    """Delete or overwrite all that knows the label of a case, the previous stage's prediction of it included."""
+    predictions = workspace.results / f"nnUNetTrainerDyCON__{cascade.PLANS}__3d_lowres" / "predicted_next_stage"
+    folders = [workspace.preprocessed / f"{cascade.PLANS}_3d_lowres", predictions / cascade.CASCADE]
+    files = [folder / name for folder in folders for name in (f"{case}_seg.b2nd", f"{case}.pkl", f"{case}.b2nd")]
+    known = [file for file in files if file.is_file()]
+    assert len(known) == 4
+    for file in known:
+        if delete:
+            file.unlink()
+        else:
+            file.write_bytes(b"noise")
+    (_delete if delete else _overwrite_with_noise)(workspace, case)
+
+
+def test_the_second_stage_does_not_depend_on_labels_that_are_off_limits(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], trained_low_resolution: Path
+) -> None:
+    shutil.copytree(trained_low_resolution, workspace.root, dirs_exist_ok=True)
+    workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_004"], "unlabeled": OFF_LIMITS})
+    intact = workspace.root.with_name("intact")
+    shutil.copytree(workspace.root, intact)
+    runs = []
+    for delete in (None, False, True):
+        shutil.rmtree(workspace.root)
+        shutil.copytree(intact, workspace.root)
+        for case in OFF_LIMITS:
+            if delete is not None:
+                _hide_from_cascade(workspace, case, delete=delete)
+        trainer = make_trainer(nnUNetTrainerDyCON, cascade.PLANS, cascade.CASCADE, num_epochs=1)
+        runs.append(_losses(trainer))
+        assert set(OFF_LIMITS) < set(trainer.unlabeled_data.identifiers)
+    assert runs[0]["uncl_loss"][0] > 0
+    assert str(runs[0]) == str(runs[1]) == str(runs[2])

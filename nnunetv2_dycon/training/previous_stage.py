@@ -1,0 +1,181 @@
+"""The previous stage of a cascade: which model it is, and what the next stage needs of it for labeled cases.
+
+nnU-Net's low-resolution model predicts the labeled cases when it is validated, and stores the segmentations, in the
+resolution of the next stage, under ``predicted_next_stage``. :mod:`nnunetv2_dycon.training.predict_next_stage` does the
+same for unlabeled cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_dycon.datasets.names import dataset_id, results_folder
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_splits
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+
+_MAX_LISTED_CASES = 5
+
+
+@dataclass(frozen=True)
+class PreviousStage:
+    """The model whose predictions a fold of the next stage sees: that of the same trainer, plans and fold.
+
+    Attributes:
+        trainer_class: of both stages.
+        plans_manager: the plans of both stages.
+        dataset_json: the contents of ``dataset.json``.
+        configuration_name: such as ``3d_lowres``.
+        next_stage: such as ``3d_cascade_fullres``.
+        fold: of both stages.
+    """
+
+    trainer_class: type[nnUNetTrainer]
+    plans_manager: PlansManager
+    dataset_json: dict[str, Any]
+    configuration_name: str
+    next_stage: str
+    fold: int | str
+
+    @property
+    def configuration(self) -> ConfigurationManager:
+        """nnU-Net's view of its configuration."""
+        return self.plans_manager.get_configuration(self.configuration_name)
+
+    @property
+    def model_folder(self) -> Path:
+        """``nnUNet_results/DatasetXXX_NAME/TRAINER__PLANS__CONFIGURATION``."""
+        parts = (self.trainer_class.__name__, self.plans_manager.plans_name, self.configuration_name)
+        return results_folder() / self.plans_manager.dataset_name / convert_trainer_plans_config_to_identifier(*parts)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The model that predicts the unlabeled cases."""
+        return self.fold_folder(self.fold) / "checkpoint_final.pth"
+
+    @property
+    def labeled_predictions(self) -> Path:
+        """Where nnU-Net stores ``CASE.b2nd`` of the labeled cases, from all folds."""
+        return self.model_folder / "predicted_next_stage" / self.next_stage
+
+    @property
+    def unlabeled_predictions(self) -> Path:
+        """Where ``CASE.b2nd`` of the unlabeled cases is stored, from one fold."""
+        return self.model_folder / "predicted_next_stage_unlabeled" / self.next_stage / f"fold_{self.fold}"
+
+    def fold_folder(self, fold: int | str) -> Path:
+        """The results of a fold."""
+        return self.model_folder / f"fold_{fold}"
+
+    def training_command(self, fold: int | str) -> str:
+        """The command line that trains a fold; with ``--val`` it repeats the predictions of labeled cases alone."""
+        model = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
+        dataset = dataset_id(self.plans_manager.dataset_name)
+        return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {model}"
+
+    def refuse_missing_checkpoint(self) -> None:
+        """A UserError that names the command to run where the model is not trained to its end."""
+        if not self.checkpoint.is_file():
+            others = "" if self.fold == "all" else ", and the other folds likewise: their predictions are needed too"
+            raise UserError(
+                f"{self.next_stage} needs the model of {self.configuration_name} for the same fold, and "
+                f"{self.checkpoint} is not there. Run first: {self.training_command(self.fold)}{others}."
+            )
+
+
+def previous_stage_of(trainer: nnUNetTrainer) -> PreviousStage | None:
+    """The previous stage of a trainer's fold; None where its configuration has none.
+
+    Raises:
+        UnsupportedFeatureError: for a cascade of more than two stages.
+        UserError: for plans in which the previous stage does not name the next one, so that nnU-Net predicts nothing.
+    """
+    name, plans_manager = trainer.configuration_manager.previous_stage_name, trainer.plans_manager
+    if name is None:
+        return None
+    stage = PreviousStage(
+        type(trainer), plans_manager, trainer.dataset_json, name, trainer.configuration_name, trainer.fold
+    )
+    if stage.configuration.previous_stage_name is not None:
+        raise UnsupportedFeatureError(
+            f"{plans_manager.plans_name}.json: {name}, the previous stage of {stage.next_stage}, has a previous stage "
+            "itself. Cascades of two stages are supported."
+        )
+    if stage.next_stage not in (stage.configuration.next_stage_names or []):
+        raise UserError(
+            f'{plans_manager.plans_name}.json: {stage.next_stage} has the "previous_stage" {name}, but {name} does not '
+            f'have the "next_stage" {stage.next_stage}. Add it, and train {name} again.'
+        )
+    return stage
+
+
+def refuse_missing_previous_stage(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) -> None:
+    """Refuse to train the second stage of a cascade before the first one is trained on what the fold needs.
+
+    Raises:
+        UserError: naming the command to run, and where labels that are off limits in the trainer's fold would reach it
+            through another fold's model.
+    """
+    stage = previous_stage_of(trainer)
+    if stage is None:
+        return
+    if needs_unlabeled_data:
+        stage.refuse_missing_checkpoint()
+    _refuse_labels_through_other_folds(stage, Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE)
+    train, val = trainer.do_split()
+    refuse_missing_predictions(trainer, {*train, *val})
+
+
+def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -> None:
+    """Refuse to go on without the previous stage's predictions of these labeled cases, where there is such a stage.
+
+    Raises:
+        UserError: naming the commands to run.
+    """
+    stage = previous_stage_of(trainer)
+    if stage is None:
+        return
+    folder, splits_file = stage.labeled_predictions, Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
+    # nnU-Net's older data format has the other ending.
+    missing = [
+        case
+        for case in sorted(labeled)
+        if not any((folder / f"{case}{ending}").is_file() for ending in (".b2nd", ".npz"))
+    ]
+    if not missing:
+        return
+    listed = ", ".join(missing[:_MAX_LISTED_CASES]) + (", ..." if len(missing) > _MAX_LISTED_CASES else "")
+    problem = (
+        f"{stage.next_stage} needs {stage.configuration_name}'s predictions of the labeled cases, and {len(missing)} "
+        f"are not in {folder} ({listed})."
+    )
+    splits = read_splits(splits_file)
+    validated = {case for split in splits for case in split["val"]}
+    folds: list[int | str] = [fold for fold, split in enumerate(splits) if set(split["val"]) & set(missing)]
+    if stage.fold == "all":
+        folds = ["all"]
+    elif lonely := [case for case in missing if case not in validated]:
+        raise UserError(
+            f"{problem} A model predicts the validation cases of its fold, and no fold of {splits_file} validates "
+            f"{lonely[0]}: add folds until each labeled case is validated by one, or train fold all in both stages."
+        )
+    trained = [fold for fold in folds if (stage.fold_folder(fold) / "checkpoint_final.pth").is_file()]
+    lines = [stage.training_command(fold) + (" --val" if fold in trained else "") for fold in folds]
+    raise UserError(f"{problem} Run first: {'; '.join(lines)}.")
+
+
+def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) -> None:
+    off_limits = off_limits_cases(splits_file, stage.fold)
+    for fold, split in enumerate(read_splits(splits_file)):
+        if both := sorted(set(off_limits) & set(split["train"])):
+            raise UserError(
+                f'{splits_file} lists {", ".join(both)} under "unlabeled" in fold {stage.fold} and under "train" in '
+                f"fold {fold}, whose {stage.configuration_name} predicts training cases of fold {stage.fold} for "
+                f'{stage.next_stage}: their labels would come in that way. List them under "unlabeled" in all folds.'
+            )

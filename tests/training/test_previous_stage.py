@@ -1,0 +1,160 @@
+"""The second stage of a cascade."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_dycon import trainers
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.previous_stage import previous_stage_of
+from tests.cascade import (
+    CASCADE,
+    LOW_RESOLUTION,
+    PLANS,
+    SETTINGS,
+    copy_model,
+    preprocess_labeled,
+    train_briefly,
+    write_cascade_plans,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+MODEL = f"nnUNetTrainerDyCON__{PLANS}__{LOW_RESOLUTION}"
+
+
+@pytest.fixture
+def workspace(workspace: Workspace, trained_low_resolution: Path) -> Workspace:
+    shutil.copytree(trained_low_resolution, workspace.root, dirs_exist_ok=True)
+    return workspace
+
+
+@pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.__name__)
+def test_every_method_trains_the_second_stage(
+    method: type[Method], workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    plans = workspace.read_plans(PLANS)
+    plans["configurations"][CASCADE][method.settings_section] = SETTINGS
+    workspace.write_plans(plans, PLANS)
+    name = f"nnUNetTrainer{method.__name__}"
+    if method.__name__ != "DyCON":
+        copy_model(workspace, name)
+    trainer = make_trainer(getattr(trainers, name), PLANS, CASCADE)
+    train_briefly(trainer)
+    log = trainer.logger.get_checkpoint()
+    for term in trainer.method.terms:
+        assert math.isfinite(log[f"{term}_loss"][-1])
+    # An image channel, and one for each foreground label of the previous stage; then the same of the strong view.
+    views = trainer.next_views()
+    assert views.shape == (2, 6, 16, 24, 16)
+    assert set(views[:, [1, 2, 4, 5]].unique().tolist()) <= {0, 1}
+    assert next(trainer.student_network.parameters()).shape[1] == 3
+
+
+def test_both_streams_see_the_segmentation_of_the_same_place(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    """The weak view's label channels are nnU-Net's own of the same patch; the strong view's are damaged at times."""
+    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
+    train_briefly(trainer)
+    dataset = trainer.make_unlabeled_loader(trainer.unlabeled_data)._data
+    for case in dataset.identifiers:
+        image, _, segmentation, _ = dataset.load_case(case)
+        assert segmentation.shape == image.shape[1:]
+        assert set(np.unique(segmentation[:])) <= {0, 1, 2}
+    segmentations = np.stack([dataset.load_case(case)[2][:] for case in dataset.identifiers])
+    assert len(np.unique(segmentations)) > 1
+    damaged = [not torch.equal(*trainer.next_views()[:, [1, 2, 4, 5]].chunk(2, dim=1)) for _ in range(8)]
+    assert any(damaged)
+    assert not all(damaged)
+
+
+def test_regions_and_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    workspace.write_labels(regions=True, ignores=True)
+    for name in (LOW_RESOLUTION, CASCADE):
+        preprocess_labeled(workspace, name)
+    shutil.rmtree(workspace.results / MODEL / "fold_0")
+    train_briefly(make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION))
+    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
+    train_briefly(trainer)
+    assert trainer.label_manager.has_regions
+    assert trainer.label_manager.has_ignore_label
+    # The labels 1 and 2, whatever regions they make.
+    assert trainer.next_views().shape[1] == 6
+    assert math.isfinite(trainer.logger.get_checkpoint()["uncl_loss"][-1])
+
+
+def refused(make_trainer: Callable[..., nnUNetTrainer], message: str, **options: object) -> str:
+    with pytest.raises(UserError, match=message) as error:
+        make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE, **options).on_train_start()
+    return str(error.value)
+
+
+def test_a_missing_model_is_named_with_the_command(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    (workspace.results / MODEL / "fold_0" / "checkpoint_final.pth").unlink()
+    text = refused(make_trainer, "needs the model of 3d_lowres for the same fold")
+    assert f"Run first: nnUNetv2_train 501 3d_lowres 0 -tr nnUNetTrainerDyCON -p {PLANS}, and the other" in text
+    assert not list(workspace.preprocessed.glob("*_unlabeled"))
+
+
+def test_missing_predictions_of_labeled_cases_are_named_with_the_commands(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    for case in ("demo_001", "demo_004"):
+        (workspace.results / MODEL / "predicted_next_stage" / CASCADE / f"{case}.b2nd").unlink()
+    text = refused(make_trainer, r"2 are not in .*predicted_next_stage.* \(demo_001, demo_004\)")
+    assert "no fold of" in text
+    assert "validates demo_001" in text
+    train = [f"demo_{i:03d}" for i in range(4)]
+    val = ["demo_004", "demo_005"]
+    workspace.write_splits({"train": train, "val": val}, {"train": val, "val": train})
+    text = refused(make_trainer, "Run first")
+    commands = [f"nnUNetv2_train 501 3d_lowres {fold} -tr nnUNetTrainerDyCON -p {PLANS}" for fold in (0, 1)]
+    assert f"Run first: {commands[0]} --val; {commands[1]}." in text
+    text = refused(make_trainer, "Run first", fold="all")
+    assert f"3d_lowres all -tr nnUNetTrainerDyCON -p {PLANS} --val." in text
+    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
+    with pytest.raises(UserError, match=r"1 are not in .* \(demo_004\)"):
+        trainer.perform_actual_validation()
+
+
+def test_labels_off_limits_do_not_come_in_through_another_fold(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    fold = {"train": ["demo_000", "demo_001"], "val": ["demo_004"], "unlabeled": ["demo_002"]}
+    workspace.write_splits(fold, {"train": ["demo_002", "demo_004"], "val": ["demo_000", "demo_001"]})
+    text = refused(make_trainer, "demo_002")
+    assert 'under "unlabeled" in fold 0 and under "train" in fold 1' in text
+
+
+def test_plans_with_half_a_cascade_are_refused(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    plans = workspace.read_plans(PLANS)
+    del plans["configurations"][LOW_RESOLUTION]["next_stage"]
+    workspace.write_plans(plans, PLANS)
+    refused(make_trainer, f'3d_lowres does not have the "next_stage" {CASCADE}')
+
+
+def test_three_stages_are_refused(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    plans = workspace.read_plans(PLANS)
+    write_cascade_plans(workspace, plans)
+    plans["configurations"][LOW_RESOLUTION]["previous_stage"] = "3d_fullres"
+    workspace.write_plans(plans, PLANS)
+    with pytest.raises(UnsupportedFeatureError, match="Cascades of two stages are supported"):
+        previous_stage_of(make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE))
