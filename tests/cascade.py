@@ -44,7 +44,8 @@ def preprocess_labeled(workspace: Workspace, configuration_name: str) -> None:
     dataset = read_planned_dataset(workspace.raw.name, PLANS)
     configuration = dataset.configuration(configuration_name)
     folder = workspace.preprocessed / configuration.data_identifier
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for label in sorted((workspace.raw / "labelsTr").glob("*.nii.gz")):
         case = label.name.removesuffix(".nii.gz")
         configuration.preprocessor_class(verbose=False).run_case_save(

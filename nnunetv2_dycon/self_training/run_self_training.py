@@ -125,12 +125,13 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
     target_raw, target_preprocessed = raw_folder() / name, source.folder.with_name(name)
     models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
     folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
-    data_folder = source.folder / configuration.data_identifier
-    if not _is_trained(folders.first_model) and not data_folder.is_dir():
-        raise UserError(
-            f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
-            f"{dataset_id(source.name)} -plans_name {options.plans} -c {options.configuration}"
-        )
+    for stage in _configurations_of_data(source, options.configuration):
+        data_folder = source.folder / source.configuration(stage).data_identifier
+        if not _is_trained(folders.first_model) and not data_folder.is_dir():
+            raise UserError(
+                f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
+                f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
+            )
     _check_target(folders)
     return folders
 
@@ -140,6 +141,11 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
     if fold not in ("all", *map(str, range(len(splits)))):
         reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+
+
+def _configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[str]:
+    """The configurations whose data a training reads: nnU-Net's validation of 3d_lowres looks at the next stage's."""
+    return [configuration, *(dataset.configuration(configuration).next_stage_names or [])]
 
 
 def _check_target(folders: SelfTrainingFolders) -> None:
@@ -244,14 +250,15 @@ def _preprocess_target(
         run_nnunet_command("nnUNetv2_move_plans_between_datasets", *arguments, environment=os.environ)
     elif read_json(plans_file, ("configurations",))["configurations"] != folders.source.plans["configurations"]:
         raise UserError(f"{plans_file} differs from {folders.source.plans_file}: remove it, or choose another -o")
-    data_folder = target / folders.source.configuration(options.configuration).data_identifier
+    configurations = _configurations_of_data(folders.source, options.configuration)
+    data_folders = [target / folders.source.configuration(stage).data_identifier for stage in configurations]
     # nnU-Net writes CASE.pkl last of a case, and copies the labels last of all.
-    labels, ending = data_folder.with_name("gt_segmentations"), folders.cases.labeled.file_ending
+    labels, ending = target / "gt_segmentations", folders.cases.labeled.file_ending
     if all(
-        (data_folder / f"{case}.pkl").is_file() and (labels / (case + ending)).is_file()
+        (labels / (case + ending)).is_file() and all((folder / f"{case}.pkl").is_file() for folder in data_folders)
         for case in (*dataset.labeled, *dataset.pseudo_labeled)
     ):
-        print(f"The new dataset is preprocessed in {data_folder}.")
+        print(f"The new dataset is preprocessed in {', '.join(map(str, data_folders))}.")
         return
-    preprocessing = ("-d", number, "-plans_name", options.plans, "-c", options.configuration, *processes)
+    preprocessing = ("-d", number, "-plans_name", options.plans, "-c", *configurations, *processes)
     run_nnunet_command("nnUNetv2_preprocess", *preprocessing, environment=os.environ)

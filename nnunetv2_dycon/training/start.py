@@ -53,11 +53,15 @@ def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
     name = type(trainer).__name__
     if trainer.is_ddp:
         raise UnsupportedFeatureError(f"{name} does not support -num_gpus above 1 yet: use one GPU.")
-    if not Path(trainer.preprocessed_dataset_folder).is_dir():
-        raise UserError(
-            f"{trainer.preprocessed_dataset_folder} is not there: the labeled cases are not preprocessed. Run "
-            f"nnUNetv2_preprocess with -c {trainer.configuration_name} -plans_name {trainer.plans_manager.plans_name}."
-        )
+    # The last validation of a cascade's first stage looks into the data of the second one.
+    for stage in (trainer.configuration_name, *(trainer.configuration_manager.next_stage_names or ())):
+        data_identifier = trainer.plans_manager.get_configuration(stage).data_identifier
+        folder = Path(trainer.preprocessed_dataset_folder_base) / data_identifier
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is not there: the labeled cases are not preprocessed. Run nnUNetv2_preprocess with "
+                f"-c {stage} -plans_name {trainer.plans_manager.plans_name}."
+            )
 
 
 def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:

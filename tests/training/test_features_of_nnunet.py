@@ -163,15 +163,6 @@ def test_uncl_alone_needs_no_encoder(workspace: Workspace, make_trainer: Callabl
     assert trainer.logger.get_checkpoint()["uncl_loss"][-1] > 0
 
 
-def test_cascades_are_refused(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    plans = workspace.read_plans()
-    plans["configurations"]["3d_lowres"] = {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"}
-    plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
-    workspace.write_plans(plans, "nnUNetPlansCascade")
-    with pytest.raises(UnsupportedFeatureError, match="cascades"):
-        make_trainer(nnUNetTrainerDyCON, "nnUNetPlansCascade", "3d_cascade_fullres").initialize()
-
-
 def test_several_gpus_are_refused(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON)
     trainer.is_ddp = True

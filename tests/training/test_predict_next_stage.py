@@ -123,7 +123,7 @@ def test_a_model_of_other_preprocessing_is_refused(
         (["-np", "0"], "-np must be at least 1, not 0"),
         (["-f", "first"], "-f must be a number or all, not first"),
         (["-f", "1"], "Run first: nnUNetv2_train 501 3d_lowres 1 -tr nnUNetTrainerDyCON"),
-        (["-c", "3d_fullres"], "3d_fullres of .* has no next stage"),
+        (["-c", "3d_fullres"], "has no next stage: only a cascade needs predictions"),
         (["-tr", "nnUNetTrainer"], "is not a semi-supervised trainer"),
         (["-device", "cuda"], "PyTorch finds no CUDA GPU"),
     ],
@@ -131,4 +131,4 @@ def test_a_model_of_other_preprocessing_is_refused(
 @pytest.mark.usefixtures("workspace")
 def test_bad_arguments_are_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*COMMAND, *arguments]) == 1
-    assert message.replace(" .* ", " ") in capsys.readouterr().err or ".*" in message
+    assert message in capsys.readouterr().err

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import blosc2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training import start
 from nnunetv2_dycon.training.previous_stage import previous_stage_of
 from tests.cascade import (
     CASCADE,
@@ -53,31 +55,21 @@ def test_every_method_trains_the_second_stage(
     if method.__name__ != "DyCON":
         copy_model(workspace, name)
     trainer = make_trainer(getattr(trainers, name), PLANS, CASCADE)
-    train_briefly(trainer)
-    log = trainer.logger.get_checkpoint()
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.train_step(next(trainer.dataloader_train))
+    means = trainer.statistics.pop_means()
     for term in trainer.method.terms:
-        assert math.isfinite(log[f"{term}_loss"][-1])
-    # An image channel, and one for each foreground label of the previous stage; then the same of the strong view.
-    views = trainer.next_views()
-    assert views.shape == (2, 6, 16, 24, 16)
-    assert set(views[:, [1, 2, 4, 5]].unique().tolist()) <= {0, 1}
+        assert means[f"{term}_weight"] > 0
+        assert math.isfinite(means[f"{term}_loss"])
     assert next(trainer.student_network.parameters()).shape[1] == 3
-
-
-def test_both_streams_see_the_segmentation_of_the_same_place(
-    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
-) -> None:
-    """The weak view's label channels are nnU-Net's own of the same patch; the strong view's are damaged at times."""
-    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
-    train_briefly(trainer)
-    dataset = trainer.make_unlabeled_loader(trainer.unlabeled_data)._data
-    for case in dataset.identifiers:
-        image, _, segmentation, _ = dataset.load_case(case)
-        assert segmentation.shape == image.shape[1:]
-        assert set(np.unique(segmentation[:])) <= {0, 1, 2}
-    segmentations = np.stack([dataset.load_case(case)[2][:] for case in dataset.identifiers])
-    assert len(np.unique(segmentations)) > 1
-    damaged = [not torch.equal(*trainer.next_views()[:, [1, 2, 4, 5]].chunk(2, dim=1)) for _ in range(8)]
+    # An image channel and one for each foreground label of the previous stage, then the same of the strong view.
+    views = [trainer.next_views() for _ in range(6)]
+    assert views[0].shape == (2, 6, 16, 24, 16)
+    weak, strong = torch.cat(views)[:, [1, 2, 4, 5]].chunk(2, dim=1)
+    assert set(weak.unique().tolist()) | set(strong.unique().tolist()) == {0, 1}
+    assert (weak.sum(dim=1) <= 1).all()
+    damaged = [not torch.equal(*pair) for pair in zip(weak, strong, strict=True)]
     assert any(damaged)
     assert not all(damaged)
 
@@ -109,7 +101,7 @@ def test_a_missing_model_is_named_with_the_command(
     (workspace.results / MODEL / "fold_0" / "checkpoint_final.pth").unlink()
     text = refused(make_trainer, "needs the model of 3d_lowres for the same fold")
     assert f"Run first: nnUNetv2_train 501 3d_lowres 0 -tr nnUNetTrainerDyCON -p {PLANS}, and the other" in text
-    assert not list(workspace.preprocessed.glob("*_unlabeled"))
+    assert not (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").exists()
 
 
 def test_missing_predictions_of_labeled_cases_are_named_with_the_commands(
@@ -158,3 +150,26 @@ def test_three_stages_are_refused(workspace: Workspace, make_trainer: Callable[.
     workspace.write_plans(plans, PLANS)
     with pytest.raises(UnsupportedFeatureError, match="Cascades of two stages are supported"):
         previous_stage_of(make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE))
+
+
+def test_the_dataset_opens_what_the_previous_stage_predicted(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
+    trainer.initialize()
+    data = start.prepare_unlabeled_cases(trainer)
+    dataset = trainer.make_unlabeled_loader(data)._data
+    folder = workspace.results / MODEL / "predicted_next_stage_unlabeled" / CASCADE / "fold_0"
+    assert len(dataset.identifiers) == 4
+    for case in dataset.identifiers:
+        image, _, segmentation, _ = dataset.load_case(case)
+        assert segmentation.shape == image.shape[1:]
+        assert np.array_equal(segmentation[:], blosc2.open(str(folder / f"{case}.b2nd"), mode="r")[:])
+
+
+def test_the_first_stage_is_not_trained_without_the_data_of_the_next(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
+    with pytest.raises(UserError, match=f"Run nnUNetv2_preprocess with -c {CASCADE}"):
+        make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION).initialize()

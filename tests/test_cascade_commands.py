@@ -1,0 +1,109 @@
+"""Command lines around a cascade, as a user runs them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import SimpleITK as sitk
+
+from nnunetv2_dycon.commands.main import main
+from tests.cascade import CASCADE, LOW_RESOLUTION, PLANS, copy_model
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+TRAINER = "nnUNetTrainerDyCONShort"
+MODEL = ("-tr", TRAINER, "-p", PLANS)
+
+
+@pytest.fixture
+def workspace(workspace: Workspace, trained_low_resolution: Path) -> Workspace:
+    shutil.copytree(trained_low_resolution, workspace.root, dirs_exist_ok=True)
+    return workspace
+
+
+def test_the_second_stage_is_trained_and_predicts(workspace: Workspace, tmp_path: Path) -> None:
+    copy_model(workspace, TRAINER)
+    output = workspace.run("nnUNetv2_train", 501, CASCADE, 0, *MODEL, "-device", "cpu")
+    low_resolution = workspace.results / f"{TRAINER}__{PLANS}__{LOW_RESOLUTION}"
+    assert f"{low_resolution}/fold_0/checkpoint_final.pth predicted 4 unlabeled cases into" in output
+    fold = workspace.results / f"{TRAINER}__{PLANS}__{CASCADE}" / "fold_0"
+    assert (fold / "validation" / "summary.json").is_file()
+    folders = [tmp_path / name for name in (LOW_RESOLUTION, CASCADE)]
+    for name, folder, more in zip(
+        (LOW_RESOLUTION, CASCADE), folders, ((), ("-prev_stage_predictions", folders[0])), strict=True
+    ):
+        data = ("-i", workspace.raw / "imagesTs", "-o", folder, "-npp", 0, "-nps", 0)
+        folder.mkdir()
+        workspace.run("nnUNetv2_predict", "-d", 501, "-c", name, "-f", 0, *MODEL, *data, *more, "-device", "cpu")
+        for case in ("demo_010", "demo_011"):
+            image = sitk.ReadImage(str(workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"))
+            assert sitk.ReadImage(str(folder / f"{case}.nii.gz")).GetSize() == image.GetSize()
+    (low_resolution / "predicted_next_stage" / CASCADE / "demo_004.b2nd").unlink()
+    output = workspace.run("nnUNetv2_train", 501, CASCADE, 0, *MODEL, "-device", "cpu", "--val", expect=1)
+    assert "Traceback" not in output
+    assert output.rstrip().splitlines()[-1].startswith("Error: 3d_cascade_fullres needs 3d_lowres's predictions")
+
+
+def test_preprocess_makes_both_stages_ready(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in workspace.preprocessed.glob("*_unlabeled"):
+        shutil.rmtree(folder)
+    assert main(["preprocess", "-d", "501", "-p", PLANS, "-c", CASCADE, "-np", "1"]) == 0
+    output = capsys.readouterr().out
+    for name in (LOW_RESOLUTION, CASCADE):
+        assert f"{name}: 4 unlabeled cases are ready in" in output
+
+
+@pytest.mark.usefixtures("workspace")
+def test_doctor_looks_at_both_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "-d", "501", "-p", PLANS, "-c", CASCADE])
+    output = capsys.readouterr().out
+    assert "[ok] 0 of 4 unlabeled cases are preprocessed" in output
+    assert "[ok] 3d_cascade_fullres is the second stage of a cascade; the first one is 3d_lowres:" in output
+    assert "[ok] 4 of 4 unlabeled cases are preprocessed" in output
+    assert "[ok] trained models of 3d_lowres: nnUNetTrainerDyCON fold_0, nnUNetTrainerDyCON fold_all" in output
+
+
+def test_doctor_says_what_to_train_first(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(workspace.results / f"nnUNetTrainerDyCON__{PLANS}__{LOW_RESOLUTION}")
+    main(["doctor", "-d", "501", "-p", PLANS, "-c", CASCADE])
+    assert "trained models of 3d_lowres: none: train it on all folds before" in capsys.readouterr().out
+
+
+def test_plans_with_other_settings_are_trained_from_the_first_stage_on(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["plan", "-d", "501", "-p", PLANS, "-c", CASCADE, "-o", "nnUNetPlansLow", "uncl_weight=2"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = (LOW_RESOLUTION, CASCADE)
+    assert lines[-2:] == [f"nnUNetv2_train 501 {name} 0 -tr nnUNetTrainerDyCON -p nnUNetPlansLow" for name in names]
+    settings = workspace.read_plans("nnUNetPlansLow")["configurations"][CASCADE]["dycon"]
+    assert settings["uncl_weight"] == 2
+
+
+def test_export_of_the_second_stage_asks_for_the_first(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = workspace.results / f"nnUNetTrainerDyCON__{PLANS}__{LOW_RESOLUTION}"
+    command = ["export", "-d", "501", "-p", PLANS, "-f", "0"]
+    assert main([*command, "-c", LOW_RESOLUTION, "-o", str(tmp_path / "first")]) == 0
+    assert "-prev_stage_predictions" not in capsys.readouterr().out
+    # What is exported does not depend on the stage.
+    shutil.copytree(model, model.with_name(model.name.replace(LOW_RESOLUTION, CASCADE)))
+    assert main([*command, "-c", CASCADE, "-o", str(tmp_path / "second")]) == 0
+    assert "predictions of 3d_lowres (-prev_stage_predictions): export that model too" in capsys.readouterr().out
+
+
+def test_self_training_needs_the_data_of_the_next_stage_and_takes_no_cascade(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["self-train", "-d", "501", "-o", "502", "-p", PLANS, "-device", "cpu"]
+    assert main([*command, "-c", CASCADE]) == 1
+    assert "self-training does not support cascades" in capsys.readouterr().err
+    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
+    assert main([*command, "-c", LOW_RESOLUTION]) == 1
+    assert f"nnUNetv2_preprocess -d 501 -plans_name {PLANS} -c {CASCADE}" in capsys.readouterr().err
