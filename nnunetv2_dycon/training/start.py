@@ -12,6 +12,7 @@ import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from nnunetv2_dycon.datasets.splits import off_limits_cases
@@ -72,8 +73,11 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
     """
     plans_file = Path(trainer.output_folder_base) / "plans.json"
     if plans_file.is_file():
-        configuration = json.loads(plans_file.read_text())["configurations"].get(trainer.configuration_name, {})
-        section = configuration.get(method.settings_section)
+        plans, section = json.loads(plans_file.read_text()), None
+        if trainer.configuration_name in plans["configurations"]:
+            # It may inherit the section.
+            configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
+            section = configuration.get(method.settings_section)
         there = method.settings_class.from_configuration(section, str(plans_file))
         method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
