@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import SimpleITK as sitk
+import torch
+from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 
 from nnunetv2_dycon.commands.main import main
 from tests.cascade import CASCADE, LOW_RESOLUTION, PLANS, copy_model
@@ -25,27 +29,37 @@ def workspace(workspace: Workspace, trained_low_resolution: Path) -> Workspace:
     return workspace
 
 
-def test_the_second_stage_is_trained_and_predicts(workspace: Workspace, tmp_path: Path) -> None:
+@pytest.fixture
+def predict(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A function that runs nnUNetv2_predict on the test scans, in this process."""
+    threads = torch.get_num_threads()
+
+    def run(configuration: str, output: Path, *more: object) -> None:
+        data = ("-i", workspace.raw / "imagesTs", "-o", output, "-npp", 0, "-nps", 0, "-device", "cpu")
+        model = ("-d", 501, "-c", configuration, "-f", 0, *MODEL)
+        monkeypatch.setattr(sys, "argv", ["nnUNetv2_predict", *map(str, (*model, *data, *more))])
+        output.mkdir()
+        predict_entry_point()
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_the_second_stage_is_trained_and_predicts(
+    workspace: Workspace, predict: Callable[..., None], tmp_path: Path
+) -> None:
     copy_model(workspace, TRAINER)
     output = workspace.run("nnUNetv2_train", 501, CASCADE, 0, *MODEL, "-device", "cpu")
     low_resolution = workspace.results / f"{TRAINER}__{PLANS}__{LOW_RESOLUTION}"
     assert f"{low_resolution}/fold_0/checkpoint_final.pth predicted 4 unlabeled cases into" in output
     fold = workspace.results / f"{TRAINER}__{PLANS}__{CASCADE}" / "fold_0"
     assert (fold / "validation" / "summary.json").is_file()
-    folders = [tmp_path / name for name in (LOW_RESOLUTION, CASCADE)]
-    for name, folder, more in zip(
-        (LOW_RESOLUTION, CASCADE), folders, ((), ("-prev_stage_predictions", folders[0])), strict=True
-    ):
-        data = ("-i", workspace.raw / "imagesTs", "-o", folder, "-npp", 0, "-nps", 0)
-        folder.mkdir()
-        workspace.run("nnUNetv2_predict", "-d", 501, "-c", name, "-f", 0, *MODEL, *data, *more, "-device", "cpu")
-        for case in ("demo_010", "demo_011"):
-            image = sitk.ReadImage(str(workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"))
-            assert sitk.ReadImage(str(folder / f"{case}.nii.gz")).GetSize() == image.GetSize()
-    (low_resolution / "predicted_next_stage" / CASCADE / "demo_004.b2nd").unlink()
-    output = workspace.run("nnUNetv2_train", 501, CASCADE, 0, *MODEL, "-device", "cpu", "--val", expect=1)
-    assert "Traceback" not in output
-    assert output.rstrip().splitlines()[-1].startswith("Error: 3d_cascade_fullres needs 3d_lowres's predictions")
+    predict(LOW_RESOLUTION, tmp_path / "first")
+    predict(CASCADE, tmp_path / "second", "-prev_stage_predictions", tmp_path / "first")
+    for case in ("demo_010", "demo_011"):
+        image = sitk.ReadImage(str(workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"))
+        for folder in ("first", "second"):
+            assert sitk.ReadImage(str(tmp_path / folder / f"{case}.nii.gz")).GetSize() == image.GetSize()
 
 
 def test_preprocess_makes_both_stages_ready(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
