@@ -98,6 +98,8 @@ def predict_next_stage(
             made_by = (predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json)
             arguments = (folder, case, stamps[case], logits.numpy(), shape, properties, *made_by)
             writers.write(partial(_resample_and_write, *arguments))
+    # Training starts with an empty GPU.
+    del predictor
     compute_gaussian.cache_clear()
     empty_cache(device)
     report(f"{stage.checkpoint} predicted {len(pending)} unlabeled cases into {folder}.")

@@ -115,7 +115,13 @@ def previous_stage_of(trainer: nnUNetTrainer) -> PreviousStage | None:
     return stage
 
 
-def refuse_missing_previous_stage(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) -> None:
+def folder_of_unlabeled_predictions(trainer: nnUNetTrainer) -> str | None:
+    """Where the previous stage's predictions of the unlabeled cases are; None where there is no such stage."""
+    stage = previous_stage_of(trainer)
+    return None if stage is None else str(stage.unlabeled_predictions)
+
+
+def refuse_missing_model(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) -> None:
     """Refuse to train the second stage of a cascade before the first one is trained on what the fold needs.
 
     Raises:

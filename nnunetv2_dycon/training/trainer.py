@@ -21,7 +21,7 @@ from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.training import start
+from nnunetv2_dycon.training import previous_stage, start
 from nnunetv2_dycon.training.checkpoints import (
     checkpoint_of,
     read_training_state,
@@ -29,11 +29,6 @@ from nnunetv2_dycon.training.checkpoints import (
     write_checkpoint,
 )
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
-from nnunetv2_dycon.training.previous_stage import (
-    previous_stage_of,
-    refuse_missing_predictions,
-    refuse_missing_previous_stage,
-)
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
@@ -136,7 +131,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         if not self.was_initialized:
             self.initialize()
         start.refuse_results_of_other_settings(self, self.method)
-        refuse_missing_previous_stage(self, needs_unlabeled_data=self.needs_unlabeled_data)
+        previous_stage.refuse_missing_model(self, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)
         if int(self.students.average.n_averaged) == 0:
@@ -157,8 +152,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
-        stage = previous_stage_of(self)
-        predictions = None if stage is None else str(stage.unlabeled_predictions)
+        predictions = previous_stage.folder_of_unlabeled_predictions(self)
         dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions)
         return make_unlabeled_loader(self, dataset, self.settings)
 
@@ -190,10 +184,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         return result or {"loss": step.supervised_loss.cpu().numpy()}
 
     def next_views(self) -> Tensor:
-        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's.
-
-        In a cascade, C counts the channels of the previous stage too.
-        """
+        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
         assert self.unlabeled_stream is not None
         return next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
 
@@ -269,7 +260,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
         if self.is_cascaded:
-            refuse_missing_predictions(self, self.do_split()[1])
+            previous_stage.refuse_missing_predictions(self, self.do_split()[1])
         with self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 
