@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from nnunetv2_dycon import __version__
-from nnunetv2_dycon.commands import demo, doctor, export, plan, preprocess, pseudo_label, self_train, simulate
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.commands import demo, doctor, export, plan, preprocess, pseudo_label, self_train, simulate, train
+from nnunetv2_dycon.exceptions import FirstProcessError, UserError
 
-COMMANDS = (preprocess, simulate, plan, self_train, pseudo_label, export, doctor, demo)
+COMMANDS = (preprocess, train, simulate, plan, self_train, pseudo_label, export, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+        options = getattr(command, "PARSER_OPTIONS", {})
+        subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP, **options)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+    except FirstProcessError:
+        # One sentence is enough, and that process prints it.
+        return 1
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.training import distributed
 from nnunetv2_dycon.training.students import Students
 
 
@@ -42,20 +43,24 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
-    """Refuse several GPUs, cascades, and labeled cases that are not preprocessed.
+    """Refuse cascades, batches of fewer patches than processes, and labeled cases that are not preprocessed.
 
     Raises:
-        UnsupportedFeatureError: for several GPUs and for cascades.
-        UserError: when the labeled cases are not preprocessed.
+        UnsupportedFeatureError: for cascades.
+        UserError: when a batch is too small or the labeled cases are not preprocessed.
     """
     name = type(trainer).__name__
-    if trainer.is_ddp:
-        raise UnsupportedFeatureError(f"{name} does not support -num_gpus above 1 yet: use one GPU.")
     if trainer.is_cascaded:
         raise UnsupportedFeatureError(
             f"{name} does not support cascades yet, since unlabeled scans have no segmentation of a previous stage: "
             "train 3d_fullres or 3d_lowres."
         )
+    distributed.refuse_fewer_patches_than_processes(
+        {
+            "batch_size": trainer.configuration_manager.batch_size,
+            "unlabeled_batch_size": trainer.settings.unlabeled_batch_size,
+        }
+    )
     if not Path(trainer.preprocessed_dataset_folder).is_dir():
         raise UserError(
             f"{trainer.preprocessed_dataset_folder} is not there: the labeled cases are not preprocessed. Run "
@@ -109,7 +114,10 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
             total_stride=total_stride,
             device=trainer.device,
             wrap=wrap,
+            synchronise=lambda network: distributed.synchronised(network, trainer),
         )
+    distributed.broadcast_weights(students.auxiliary)
+    students.average.copy_student(students.averaged_modules)
     if len(students.auxiliary) > 0:
         trainer.optimizer.add_param_group({"params": list(students.auxiliary.parameters())})
     return students
