@@ -37,11 +37,22 @@ BATCH_SIZE = 6
 NUM_STEPS = 5
 NUM_PATCHES = 5  # of the losses, which processes cannot share equally
 NUM_CLASSES = 3
+WORLD_SIZES = (3, 2)
+CHECKPOINT = "of_one_process.pth"  # of the last of TRAINERS
 
 
-def run(rank: int, world_size: int, folder: Path, make: Callable[..., nnUNetTrainer], plans: dict[str, str]) -> None:
-    """Do everything as one of the processes and write what came out as ``WORLD_SIZE_RANK.pt``."""
+def run(rank: int, folder: Path, make: Callable[..., nnUNetTrainer], plans: dict[str, str]) -> None:
+    """Do everything as one of three and as one of two processes; what came out is written as ``WORLD_SIZE_RANK.pt``."""
     torch.set_num_threads(1)
+    dycon.paste_boxes = paste_fixed_boxes
+    for world_size in WORLD_SIZES:
+        if rank < world_size:
+            run_in_group(rank, world_size, folder, make, plans)
+
+
+def run_in_group(
+    rank: int, world_size: int, folder: Path, make: Callable[..., nnUNetTrainer], plans: dict[str, str]
+) -> None:
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/rendezvous_{world_size}",
@@ -49,7 +60,6 @@ def run(rank: int, world_size: int, folder: Path, make: Callable[..., nnUNetTrai
         world_size=world_size,
         timeout=timedelta(minutes=10),
     )
-    dycon.paste_boxes = paste_fixed_boxes
     share = distributed.share_of_batch(NUM_PATCHES)
     start = sum(distributed.gathered(share)[:rank])
     results: dict[str, Any] = {
@@ -59,7 +69,10 @@ def run(rank: int, world_size: int, folder: Path, make: Callable[..., nnUNetTrai
     }
     for trainer_class in TRAINERS:
         name = trainer_class.__name__
-        results[name] = train(make(trainer_class, plans[name], seed=rank))
+        trainer = make(trainer_class, plans[name], seed=rank)
+        results[name] = train(trainer)
+    trainer.save_checkpoint(str(folder / f"{world_size}_{rank}.pth"))
+    results["resumed"] = resume(make(trainer_class, plans[name], seed=rank), folder / CHECKPOINT)
     torch.save(results, folder / f"{world_size}_{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -179,6 +192,16 @@ def train(trainer: nnUNetTrainer) -> dict[str, Any]:
         "logged": logged,
         "batch sizes": (trainer.batch_size, distributed.share_of_batch(BATCH_SIZE)),
     }
+
+
+def resume(trainer: nnUNetTrainer, checkpoint: Path) -> dict[str, Any]:
+    """Take a step from a checkpoint."""
+    trainer.load_checkpoint(str(checkpoint))
+    trainer.on_train_epoch_start()
+    batch, views = _batch(NUM_STEPS, _part(trainer))
+    trainer.unlabeled_stream = iter([{"data": views}])
+    trainer.train_step(batch)
+    return {"student": trainer.student_network.state_dict(), "average": trainer.students.average.state_dict()}
 
 
 def _part(trainer: nnUNetTrainer) -> slice:

@@ -12,7 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.losses import Reduction
 from nnunetv2_dycon.methods import dycon
 from tests.training import several_processes
-from tests.training.several_processes import BATCH_SIZE, NUM_PATCHES, NUM_STEPS, TRAINERS
+from tests.training.several_processes import BATCH_SIZE, NUM_PATCHES, NUM_STEPS, TRAINERS, WORLD_SIZES
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -32,11 +32,11 @@ class MakeTrainer:
         return trainer_class(plans_dict, "3d_fullres", 0, self.dataset_json, torch.device("cpu"))
 
 
-@pytest.fixture(params=[2, 3], ids=["two processes", "three processes"])
+@pytest.fixture
 def results(
-    request: pytest.FixtureRequest, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Results, list[Results]]:
-    """What one process gives, and what each of several does."""
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Results, list[list[Results]]]:
+    """What one process gives, and what each of three and of two does."""
     names = {}
     for trainer_class in TRAINERS:
         plans = workspace.read_plans()
@@ -45,24 +45,35 @@ def results(
         names[trainer_class.__name__] = f"nnUNetPlans{trainer_class.method_class.__name__}"
         workspace.write_plans(plans, names[trainer_class.__name__])
     make = MakeTrainer({name: workspace.read_plans(name) for name in names.values()}, workspace.read_dataset_json())
-    arguments = (request.param, tmp_path, make, names)
-    torch.multiprocessing.spawn(several_processes.run, arguments, nprocs=request.param)
-    several = [torch.load(tmp_path / f"{request.param}_{rank}.pt", weights_only=False) for rank in range(request.param)]
-
     monkeypatch.setattr(dycon, "paste_boxes", several_processes.paste_fixed_boxes)
     one = {"losses": several_processes.losses(Reduction(), slice(0, NUM_PATCHES))}
     for trainer_class in TRAINERS:
         name = trainer_class.__name__
-        one[name] = several_processes.train(make(trainer_class, names[name], seed=0))
+        trainer = make(trainer_class, names[name], seed=0)
+        one[name] = several_processes.train(trainer)
+    # Momentum and weights of the optimizer that nnU-Net gives it are in the checkpoint.
+    trainer.optimizer, _ = trainer.configure_optimizers()
+    trainer.save_checkpoint(str(tmp_path / several_processes.CHECKPOINT))
+    one["resumed"] = several_processes.resume(
+        make(trainer_class, names[name], seed=0), tmp_path / several_processes.CHECKPOINT
+    )
+    torch.multiprocessing.spawn(several_processes.run, (tmp_path, make, names), nprocs=max(WORLD_SIZES))
+    several = [
+        [torch.load(tmp_path / f"{size}_{rank}.pt", weights_only=False) for rank in range(size)] for size in WORLD_SIZES
+    ]
     return one, several
 
 
 # One test, since each process takes seconds to start.
-def test_several_processes_are_one_with_the_joined_batches(results: tuple[Results, list[Results]]) -> None:
-    one, several = results
-    for check in (_check_losses, _check_weights, _check_logs, _check_messages):
-        check(one, several)
-    _check_what_goes_between(several)
+def test_several_processes_are_one_with_the_joined_batches(
+    results: tuple[Results, list[list[Results]]], tmp_path: Path
+) -> None:
+    one, groups = results
+    for several in groups:
+        for check in (_check_losses, _check_weights, _check_logs, _check_messages):
+            check(one, several)
+        _check_what_goes_between(several)
+        _check_checkpoint(several, tmp_path)
 
 
 def _check_losses(one: Results, several: list[Results]) -> None:
@@ -77,16 +88,27 @@ def _check_losses(one: Results, several: list[Results]) -> None:
 
 
 def _check_weights(one: Results, several: list[Results]) -> None:
-    for trainer_class in TRAINERS:
+    for run in (*(trainer_class.__name__ for trainer_class in TRAINERS), "resumed"):
         for part in ("student", "auxiliary", "average"):
-            expected = one[trainer_class.__name__][part]
+            expected = one[run].get(part, {})
             for process in several:
-                there = process[trainer_class.__name__][part]
+                there = process[run].get(part, {})
                 assert there.keys() == expected.keys()
                 for name, value in expected.items():
-                    text = f"{part} of {trainer_class.__name__}: {name}"
+                    text = f"{part} of {run}: {name}"
                     torch.testing.assert_close(there[name], value, rtol=0, atol=1e-5, msg=text)
-                    assert torch.equal(there[name], several[0][trainer_class.__name__][part][name]), text
+                    assert torch.equal(there[name], several[0][run][part][name]), text
+
+
+def _check_checkpoint(several: list[Results], folder: Path) -> None:
+    """Only the first process has written one, with the names that one process gives to weights."""
+    names = [file.name for file in folder.glob(f"{len(several)}_*.pth")]
+    assert names == [f"{len(several)}_0.pth"]
+    checkpoint = torch.load(folder / names[0], weights_only=False)
+    of_one = torch.load(folder / several_processes.CHECKPOINT, weights_only=False)
+    assert checkpoint["network_weights"].keys() == of_one["network_weights"].keys()
+    for part in ("student", "auxiliary", "teacher"):
+        assert checkpoint["semi_supervised"][part].keys() == of_one["semi_supervised"][part].keys()
 
 
 def _check_logs(one: Results, several: list[Results]) -> None:

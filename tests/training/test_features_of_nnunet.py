@@ -172,13 +172,6 @@ def test_cascades_are_refused(workspace: Workspace, make_trainer: Callable[..., 
         make_trainer(nnUNetTrainerDyCON, "nnUNetPlansCascade", "3d_cascade_fullres").initialize()
 
 
-def test_several_gpus_are_refused(make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    trainer = make_trainer(nnUNetTrainerDyCON)
-    trainer.is_ddp = True
-    with pytest.raises(UnsupportedFeatureError, match="-num_gpus"):
-        trainer.initialize()
-
-
 def test_no_unlabeled_scans(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     for file in (workspace.raw / "imagesUnlabeled").iterdir():
         file.unlink()
