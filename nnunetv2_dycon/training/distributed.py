@@ -195,6 +195,16 @@ def mean_over_processes(values: dict[str, float]) -> dict[str, float]:
     return {name: float(np.mean([there[name] for there in everywhere])) for name in values}
 
 
+def is_true_anywhere(condition: bool) -> bool:
+    """Whether a condition holds in any process, so that all can act on it after the same step."""
+    if not is_distributed():
+        return condition
+    device = torch.device("cuda" if distributed.get_backend() == "nccl" else "cpu")
+    number = torch.tensor(int(condition), device=device)
+    distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return bool(number)
+
+
 def wait_for_all() -> None:
     """Go on when all processes have come here."""
     if is_distributed():
@@ -231,7 +241,7 @@ def _call_on_first_process(function: Callable[[], Result], group: distributed.Pr
             result = function()
             pickle.dumps(result)
             message = [(result, None)]
-        except Exception as error:
+        except BaseException as error:
             text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             distributed.broadcast_object_list([(None, text)], src=0, group=group)
             raise

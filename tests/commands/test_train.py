@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,12 @@ class Cluster:
         self.environment = {**workspace.environment, **slurm, "PATH": path}
         self.folder = folder
 
-    def submit(self, *arguments: str) -> subprocess.Popen[str]:
+    @property
+    def output(self) -> str:
+        """What the last job has printed; a file, which worker processes that outlive a killed one may keep open."""
+        return (self.folder / "output").read_text()
+
+    def submit(self, *arguments: str) -> subprocess.Popen[bytes]:
         script = SCRIPTS[1]
         trainer = "-tr nnUNetTrainerDyCON"
         for text in (trainer, "export nnUNet_raw", "export nnUNet_n_proc_DA", "$((20000 + SLURM_JOB_ID % 10000))"):
@@ -113,56 +119,72 @@ class Cluster:
         script = script.replace("$((20000 + SLURM_JOB_ID % 10000))", "$SLURM_JOB_ID")
         short = " ".join((f"{trainer}Short -p nnUNetPlansSmall -device cpu", *arguments))
         (self.folder / "script").write_text(script.replace(trainer, short))
-        return subprocess.Popen(
-            ["bash", self.folder / "script"],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with (self.folder / "output").open("w") as output:
+            return subprocess.Popen(
+                ["bash", self.folder / "script"], env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
 
-    def processes(self) -> dict[int, int]:
-        """The processes that torchrun has started for this job, by their ranks."""
-        found = {}
+    def processes(self) -> list[tuple[int, int, int]]:
+        """Number, number of the parent and rank of all processes that were started for this job by torchrun."""
+        found = []
         for folder in Path("/proc").iterdir():
             try:
                 environment = (folder / "environ").read_bytes().split(b"\0")
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                command = Path(f"/proc/{parent}/cmdline").read_bytes()
             except (OSError, ValueError):
                 continue
             ranks = [entry for entry in environment if entry.startswith(b"RANK=")]
-            if ranks and f"SLURM_JOB_ID={self.job}".encode() in environment and b"torchrun" in command:
-                found[int(ranks[0].partition(b"=")[2])] = int(folder.name)
+            if ranks and f"SLURM_JOB_ID={self.job}".encode() in environment:
+                found.append((int(folder.name), parent, int(ranks[0].partition(b"=")[2])))
         return found
+
+    def trainings(self) -> dict[int, int]:
+        """The numbers of the processes that train, by their ranks; their parent is none of them."""
+        processes = self.processes()
+        numbers = {number for number, *_ in processes}
+        return {rank: number for number, parent, rank in processes if parent not in {*numbers, 1}}
+
+    def end(self) -> None:
+        """End what is left of a job."""
+        for number, *_ in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+@pytest.fixture
+def cluster(workspace: Workspace, tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(workspace, tmp_path / "cluster")
+    yield cluster
+    cluster.end()
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
 def test_a_job_whose_process_is_killed_and_that_goes_on(
-    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], tmp_path: Path
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], cluster: Cluster
 ) -> None:
-    cluster = Cluster(workspace, tmp_path / "cluster")
     fold = workspace.results / RESULTS / "fold_0"
     with cluster.submit() as job:
         deadline = time.monotonic() + 600
         while not (fold / "checkpoint_latest.pth").is_file():
-            assert job.poll() is None, job.stdout.read()
+            assert job.poll() is None, cluster.output
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        processes = cluster.processes()
-        assert sorted(processes) == [0, 1]
-        os.kill(processes[1], signal.SIGKILL)
-        output = job.communicate(timeout=300)[0]
-    assert job.returncode == 1, output
+        trainings = cluster.trainings()
+        assert sorted(trainings) == [0, 1]
+        os.kill(trainings[1], signal.SIGKILL)
+        code = job.wait(timeout=300)
+    output = cluster.output
+    assert code == 1, output
     assert "rank" in output
     assert "Signal 9 (SIGKILL) received by PID" in output
-    assert cluster.processes() == {}
+    assert not {trainings[0], trainings[1]} & {number for number, *_ in cluster.processes()}
     assert "4 labeled and 4 unlabeled training cases, 2 validation cases" in output
     assert output.count("Preprocessed 4 unlabeled cases") == 1
 
     with cluster.submit("--c") as job:
-        output = job.communicate(timeout=600)[0]
-    assert job.returncode == 0, output
+        code = job.wait(timeout=600)
+    output = cluster.output
+    assert code == 0, output
     assert "Epoch 1" in output
     assert "Epoch 0" not in output
     assert len(list((fold / "validation").glob("*.nii.gz"))) == 2

@@ -92,6 +92,7 @@ def between_processes(rank: int) -> dict[str, Any]:
     random.seed(0)
     distributed.separate_random_numbers()
     found["random"] = [torch.rand(()).item(), np.random.rand(), random.random()]  # noqa: NPY002
+    found["anywhere"] = [distributed.is_true_anywhere(condition) for condition in (rank == 1, False)]
     found["mean"] = distributed.mean_over_processes({"loss": float(rank)})
     try:
         distributed.refuse_fewer_patches_than_processes({"batch_size": 6, "unlabeled_batch_size": 1})

@@ -134,6 +134,7 @@ def _check_what_goes_between(several: list[Results]) -> None:
     found = [process["between"] for process in several]
     assert {there["first"] for there in found} == {("made by", 0)}
     assert {there["mean"]["loss"] for there in found} == {(len(several) - 1) / 2}
+    assert all(there["anywhere"] == [True, False] for there in found)
     kinds = ["UserError"] + ["FirstProcessError"] * (len(several) - 1)
     assert [there["error"] for there in found] == [(kind, "The disk is full.") for kind in kinds]
     for draws in zip(*(there["random"] for there in found), strict=True):
