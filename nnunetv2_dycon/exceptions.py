@@ -12,6 +12,10 @@ class UserError(RuntimeError):
     """Something in the user's data, settings or folders is wrong; the message names it and the remedy."""
 
 
+class FirstProcessError(UserError):
+    """The first of the processes that share a training has failed, and tells why itself."""
+
+
 class UnsupportedFeatureError(UserError, NotImplementedError):
     """A feature of nnU-Net that this package refuses at start because it is not supported yet."""
 

@@ -17,10 +17,11 @@ from nnunetv2_dycon.commands import (
     pseudo_label,
     self_train,
     simulate,
+    train,
 )
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import FirstProcessError, UserError
 
-COMMANDS = (preprocess, simulate, plan, predict_next_stage, self_train, pseudo_label, export, doctor, demo)
+COMMANDS = (preprocess, train, simulate, plan, predict_next_stage, self_train, pseudo_label, export, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+        options = getattr(command, "PARSER_OPTIONS", {})
+        subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP, **options)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser
@@ -48,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+    except FirstProcessError:
+        # One sentence is enough, and that process prints it.
+        return 1
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

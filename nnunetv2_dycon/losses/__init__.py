@@ -12,6 +12,7 @@ from nnunetv2_dycon.losses.cell_labels import (
 from nnunetv2_dycon.losses.fecl import FeCL, fecl_loss
 from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.reduction import Reduction, ReductionOverProcesses
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy, softmax_mse
 from nnunetv2_dycon.losses.uncl import UnCL, UnCLTerms, uncl_loss, uncl_terms
 
@@ -20,6 +21,8 @@ __all__ = [
     "Classes",
     "FeCL",
     "LabelSpace",
+    "Reduction",
+    "ReductionOverProcesses",
     "Regions",
     "UnCL",
     "UnCLTerms",

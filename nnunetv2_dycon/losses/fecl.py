@@ -13,6 +13,7 @@ from nnunetv2_dycon.losses.fecl_cells import prepare_cells
 from nnunetv2_dycon.losses.fecl_official import official_loss_and_gradient
 from nnunetv2_dycon.losses.fecl_paper import paper_loss_and_gradient
 from nnunetv2_dycon.losses.numerics import without_autocast
+from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
 Variant = Literal["paper", "official"]
 SMALLEST_TEMPERATURE = 0.02
@@ -37,6 +38,7 @@ def fecl_loss(
     hard_negative_threshold: float = 0.5,
     lambda_cross: float = 1.0,
     byte_budget: int | None = None,
+    reduction: Reduction = WHOLE_BATCH,
 ) -> Tensor:
     r"""Contrast the cells of each sample: pull together what has the same label, push apart what has not.
 
@@ -87,6 +89,7 @@ def fecl_loss(
         hard_negative_threshold: cosine above which a teacher's negative is hard (``official`` only).
         lambda_cross: factor of the hard negatives' term (``official`` only).
         byte_budget: bytes that temporary tensors of a tile may take. None chooses by device and N, 128 anchors or more.
+        reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
         The loss, a scalar in float32 (float64). Exactly zero, with a gradient of zeros, where no anchor has a positive
@@ -115,13 +118,28 @@ def fecl_loss(
         )
         if variant == "paper":
             loss, gradient = paper_loss_and_gradient(
-                cells, temperature, gamma * focal_positives, gamma * focal_negatives, num_hard_negatives, byte_budget
+                cells,
+                temperature,
+                gamma * focal_positives,
+                gamma * focal_negatives,
+                num_hard_negatives,
+                byte_budget,
+                reduction,
             )
         else:
             loss, gradient = official_loss_and_gradient(
-                cells, temperature, gamma * focal_positives, hard_negative_threshold, lambda_cross, byte_budget
+                cells,
+                temperature,
+                gamma * focal_positives,
+                hard_negative_threshold,
+                lambda_cross,
+                byte_budget,
+                reduction,
             )
-    return loss if gradient is None else _WithGradient.apply(embeddings, loss, gradient)
+    if gradient is not None:
+        loss = _WithGradient.apply(embeddings, loss, gradient)
+    (loss,) = reduction.sum(loss)
+    return loss
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -140,6 +158,7 @@ class FeCL(nn.Module):
     num_hard_negatives: int = 16
     hard_negative_threshold: float = 0.5
     lambda_cross: float = 1.0
+    reduction: Reduction = WHOLE_BATCH
 
     def __post_init__(self) -> None:
         super().__init__()

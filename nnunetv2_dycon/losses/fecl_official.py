@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dycon.losses.fecl_cells import Cells, Tile, focal_weights, tiles
+from nnunetv2_dycon.losses.reduction import Reduction
 
 # The released code's guard against the logarithm of zero; part of the values it defines.
 EPSILON = 1e-18
@@ -14,13 +15,21 @@ SMALLEST_DISTANCE = 1e-6
 
 
 def official_loss_and_gradient(
-    cells: Cells, temperature: float, gamma: float, threshold: float, lambda_cross: float, byte_budget: int | None
+    cells: Cells,
+    temperature: float,
+    gamma: float,
+    threshold: float,
+    lambda_cross: float,
+    byte_budget: int | None,
+    reduction: Reduction,
 ) -> tuple[Tensor, Tensor | None]:
     """The official variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula, and its gradient.
 
-    `threshold` is that of the cosine of a hard negative.
+    `threshold` is that of the cosine of a hard negative. Of a batch that processes share, it is the part of this
+    process in the loss of all, and so is the gradient.
     """
-    anchor_weights = cells.weights / _or_one(cells.weights.sum())
+    (sum_of_weights,) = reduction.sum(cells.weights.sum())
+    anchor_weights = cells.weights / _or_one(sum_of_weights)
     if cells.entropy is not None:
         gamma, anchor_weights = 0, anchor_weights * cells.entropy
     total, cross_total, cross_weight = cells.weights.new_zeros(3).unbind()
@@ -42,6 +51,7 @@ def official_loss_and_gradient(
             slope /= temperature
             gradient[tile.sample].addmm_(slope.T, anchors)
             gradient[tile.sample, tile.rows].addmm_(slope, embeddings)
+    (cross_weight,) = reduction.sum(cross_weight)
     factor = lambda_cross / _or_one(cross_weight)
     return total.addcmul_(cross_total, factor), gradient.addcmul_(
         cross_gradient, factor

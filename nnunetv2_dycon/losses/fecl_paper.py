@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dycon.losses.fecl_cells import Cells, Tile, focal_weights, tiles
+from nnunetv2_dycon.losses.reduction import Reduction
 
 
 def paper_loss_and_gradient(
@@ -15,10 +16,12 @@ def paper_loss_and_gradient(
     gamma_of_negatives: float,
     num_hard_negatives: int,
     byte_budget: int | None,
+    reduction: Reduction,
 ) -> tuple[Tensor, Tensor | None]:
     """The paper variant of :func:`~nnunetv2_dycon.losses.fecl.fecl_loss`, which has the formula, and its gradient.
 
-    Exponentials are not shifted, so the temperature must be at least 0.02 for them to fit float32.
+    Exponentials are not shifted, so the temperature must be at least 0.02 for them to fit float32. Of a batch that
+    processes share, it is the part of this process in the loss of all, and so is the gradient.
     """
     total, total_weight = cells.weights.new_zeros(()), cells.weights.new_zeros(())
     gradient = torch.zeros_like(cells.embeddings) if cells.needs_gradient else None
@@ -72,6 +75,7 @@ def paper_loss_and_gradient(
         if hard_negatives is not None:
             shares = hard_shares * (by_denominator * negative_sum.unsqueeze(1) / temperature)
             gradient[tile.sample, tile.rows] += (shares.unsqueeze(1) @ hard_embeddings).squeeze(1)
+    (total_weight,) = reduction.sum(total_weight)
     total_weight = torch.where(total_weight > 0, total_weight, 1)
     return total / total_weight, None if gradient is None else gradient.div_(total_weight)
 

@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, without_autocast
+from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
 
-def gadice_loss(logits: Tensor, target: Tensor, *, ignored: Tensor | None = None) -> Tensor:
+def gadice_loss(
+    logits: Tensor, target: Tensor, *, ignored: Tensor | None = None, reduction: Reduction = WHOLE_BATCH
+) -> Tensor:
     r"""Soft Dice loss in which a class that is absent from the batch is pushed down gently.
 
     The mean over all classes, background included, each over the voxels i of the whole batch, of
@@ -30,6 +33,7 @@ def gadice_loss(logits: Tensor, target: Tensor, *, ignored: Tensor | None = None
         logits: (B, C, *spatial), any floating point type.
         target: (B, 1, *spatial), integer classes in [0, C); any value where it is ignored.
         ignored: (B, 1, *spatial) booleans: voxels that do not count. None ignores nothing.
+        reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
         The loss, a scalar in [0, 1]; exactly zero, with a gradient of zeros, where everything is ignored.
@@ -43,22 +47,33 @@ def gadice_loss(logits: Tensor, target: Tensor, *, ignored: Tensor | None = None
         probabilities = logits.to(compute_dtype(logits)).softmax(1)
         classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *[1] * (logits.ndim - 2))
         truth = target == classes
-        num_voxels: Tensor | int = target.numel()
+        num_voxels = torch.full((), target.numel(), device=target.device)
         if ignored is not None:
             probabilities = probabilities.masked_fill(ignored, 0)
             truth &= ~ignored
-            num_voxels = (~ignored).sum().clamp_min(1)
+            num_voxels = (~ignored).sum()
         axes = (0, *range(2, logits.ndim))
-        sizes = truth.sum(axes)
+        sizes, squares, overlaps, products, num_voxels = reduction.sum(
+            truth.sum(axes),
+            probabilities.square().sum(axes),
+            (probabilities * truth).sum(axes),
+            (probabilities.detach() * probabilities).sum(axes),
+            num_voxels,
+        )
         # The size of a class that is present is at least 1; that of another does not matter but must not be zero.
-        total = (probabilities.square().sum(axes) + sizes).clamp_min(1)
-        present = 1 - 2 * (probabilities * truth).sum(axes) / total
-        absent = (probabilities.detach() * probabilities).sum(axes) / num_voxels
+        present = 1 - 2 * overlaps / (squares + sizes).clamp_min(1)
+        absent = products / num_voxels.clamp_min(1)
         return torch.where(sizes > 0, present, absent).mean()
 
 
 def gace_loss(
-    logits: Tensor, target: Tensor, *, percent: float, gamma: float = 0.5, ignored: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    *,
+    percent: float,
+    gamma: float = 0.5,
+    ignored: Tensor | None = None,
+    reduction: Reduction = WHOLE_BATCH,
 ) -> Tensor:
     r"""Cross-entropy of the hardest voxels, in which the classes count alike whatever their size.
 
@@ -74,6 +89,8 @@ def gace_loss(
         percent: share of voxels to keep, in (0, 100], to a thousandth of a percent; at least one voxel is kept.
         gamma: in [0, 1]: 0 adds up the mean of each class, 1 is the mean over all kept voxels.
         ignored: (B, 1, *spatial) booleans: voxels that do not count, neither in `percent`. None ignores nothing.
+        reduction: completes sums over the batch; by default this process has all of it. Where several processes share
+            the batch, each keeps the hardest `percent` of its own voxels.
 
     Returns:
         The loss, a scalar >= 0; exactly zero, with a gradient of zeros, where everything is ignored.
@@ -103,6 +120,8 @@ def gace_loss(
             kept = kept[hardest] & (torch.arange(count, device=kept.device) < count_of_kept)
         # Not a sum over voxels, whose atomic additions all go to a few places.
         by_class = (classes == torch.arange(logits.shape[1], device=logits.device).unsqueeze(1)) & kept
-        sizes = by_class.sum(1).clamp_min(1).to(logits.dtype)
-        weights = (sizes ** (1 - gamma) * kept.sum().clamp_min(1) ** gamma).reciprocal()
-        return (cross_entropy * weights[classes] * kept).sum()
+        counts, num_kept = reduction.sum(by_class.sum(1), kept.sum())
+        sizes = counts.clamp_min(1).to(logits.dtype)
+        weights = (sizes ** (1 - gamma) * num_kept.clamp_min(1) ** gamma).reciprocal()
+        (loss,) = reduction.sum((cross_entropy * weights[classes] * kept).sum())
+        return loss

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, without_autocast
+from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
 _SMOOTH = 1e-5  # nnUNetTrainer._build_loss
 
@@ -21,6 +22,7 @@ def dice_and_cross_entropy(
     *,
     labels: LabelSpace = Classes(),
     batch_dice: bool = False,
+    reduction: Reduction = WHOLE_BATCH,
 ) -> list[Tensor]:
     """``1 - Dice + cross-entropy`` of the voxels in each mask.
 
@@ -36,6 +38,7 @@ def dice_and_cross_entropy(
         masks: each (B, 1, *spatial) booleans.
         labels: what the channels mean.
         batch_dice: one Dice over the batch instead of the mean of one per patch.
+        reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
         A scalar for each mask, at least 0. For a mask that is false everywhere, it and its gradient are exactly zero.
@@ -63,10 +66,12 @@ def dice_and_cross_entropy(
             probabilities = log_probabilities[:, 1:].exp()
             foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
             truth = (classes == foreground).to(logits.dtype)
-        return [
-            1 - _dice(probabilities, truth, mask, batch_dice) + (cross_entropy * mask).sum() / mask.sum().clamp_min(1)
-            for mask in masks
-        ]
+        losses = []
+        for mask in masks:
+            total, count = reduction.sum((cross_entropy * mask).sum(), mask.sum())
+            dice = _dice(probabilities, truth, mask, batch_dice, reduction)
+            losses.append(1 - dice + total / count.clamp_min(1))
+        return losses
 
 
 def softmax_mse(
@@ -75,6 +80,7 @@ def softmax_mse(
     *,
     labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
+    reduction: Reduction = WHOLE_BATCH,
 ) -> Tensor:
     """``mean (p_student - p_teacher)^2`` over voxels and channels.
 
@@ -87,6 +93,7 @@ def softmax_mse(
         labels: what the channels mean.
         mask: (B, 1, *spatial) or (B, C, *spatial) booleans, what the mean is taken over. If it is false everywhere, the
             loss and its gradient are exactly zero.
+        reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
         The loss, a scalar in [0, 1].
@@ -104,16 +111,17 @@ def softmax_mse(
         student = labels.probabilities(student_logits.to(dtype))
         squared = (student - labels.probabilities(teacher_logits.detach().to(dtype))).square()
         if mask is None:
-            return squared.mean()
-        count = mask.sum() * (channels // mask.shape[1])
-        return (squared * mask).sum() / count.clamp_min(1)
+            return reduction.mean(squared)
+        total, count = reduction.sum((squared * mask).sum(), mask.sum() * (channels // mask.shape[1]))
+        return total / count.clamp_min(1)
 
 
-def _dice(probabilities: Tensor, truth: Tensor, mask: Tensor, batch_dice: bool) -> Tensor:
+def _dice(probabilities: Tensor, truth: Tensor, mask: Tensor, batch_dice: bool, reduction: Reduction) -> Tensor:
     predicted = (probabilities * mask).flatten(2)
     truth = truth.flatten(2)
     intersection = (predicted * truth).sum(2)
     total = predicted.sum(2) + (truth * mask.flatten(2)).sum(2)
     if batch_dice:
-        intersection, total = intersection.sum(0), total.sum(0)
-    return ((2 * intersection + _SMOOTH) / (total + _SMOOTH)).mean()
+        intersection, total = reduction.sum(intersection.sum(0), total.sum(0))
+        return ((2 * intersection + _SMOOTH) / (total + _SMOOTH)).mean()
+    return reduction.mean((2 * intersection + _SMOOTH) / (total + _SMOOTH))

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, default_byte_budget, tile_length
+from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
 Normalization = Literal["voxels", "classes"]
 # Beside the sums over all voxels of a batch: for a class that neither of the two sees anywhere.
@@ -29,6 +30,7 @@ class UnCL(nn.Module):
     labels: LabelSpace = Classes()
     normalization: Normalization = "voxels"
     entropy_weight: float = 1.0
+    reduction: Reduction = WHOLE_BATCH
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -66,12 +68,21 @@ def uncl_loss(
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
     entropy_weight: float = 1.0,
+    reduction: Reduction = WHOLE_BATCH,
 ) -> Tensor:
     """UnCL, a scalar: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`, which has the arguments.
 
     An `entropy_weight` of 1 is the loss of the paper.
     """
-    terms = uncl_terms(student_logits, teacher_logits, beta, labels=labels, mask=mask, normalization=normalization)
+    terms = uncl_terms(
+        student_logits,
+        teacher_logits,
+        beta,
+        labels=labels,
+        mask=mask,
+        normalization=normalization,
+        reduction=reduction,
+    )
     return terms.distance + entropy_weight * beta * terms.entropy
 
 
@@ -83,6 +94,7 @@ def uncl_terms(
     labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
+    reduction: Reduction = WHOLE_BATCH,
 ) -> UnCLTerms:
     r"""The terms of UnCL for every voxel of a batch.
 
@@ -110,6 +122,7 @@ def uncl_terms(
         mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0: means are taken over these voxels. If it is
             zero everywhere, all terms and their gradients are exactly zero.
         normalization: of the distance: ``voxels`` (the paper's) or ``classes``.
+        reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
         The terms; gradients flow to `student_logits` from `distance` and `entropy`.
@@ -129,7 +142,8 @@ def uncl_terms(
         check_voxel_map("mask", mask.unsqueeze(1) if mask.ndim == student_logits.ndim - 1 else mask, student_logits)
         mask = mask.detach().flatten(1)
     by_classes = normalization == "classes"
-    return UnCLTerms(*_UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), labels, by_classes))
+    terms = _UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), labels, by_classes, reduction)
+    return UnCLTerms(*reduction.sum(*terms))
 
 
 class _Distribution(NamedTuple):
@@ -179,7 +193,9 @@ class _UnCL(torch.autograd.Function):
         beta: float,
         labels: LabelSpace,
         by_classes: bool,
+        reduction: Reduction,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        # Of a batch that processes share, this is the part of each in the terms of all.
         dtype = compute_dtype(student_logits)
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
         entropies = student_flat.new_zeros(2, dtype=dtype)
@@ -200,6 +216,7 @@ class _UnCL(torch.autograd.Function):
             squares = student.probability.sub_(teacher.probability).square_()
             differences += squares.mul_(weights.unsqueeze(1)).sum((0, 2))
         total_weight = mask.sum(dtype=dtype) if mask is not None else sizes.new_full((), student_flat[:, 0].numel())
+        total_weight, sizes = reduction.sum(total_weight, sizes)
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
         student_entropy, teacher_entropy = (entropies * inverse_weight).unbind()
         if by_classes:
@@ -221,7 +238,7 @@ class _UnCL(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None, None]:
+    ) -> tuple[Tensor | None, None, None, None, None, None, None]:
         student_logits, mask, inverse_weight, by_difference = ctx.saved_tensors
         dtype, beta, labels = compute_dtype(student_logits), ctx.beta, ctx.labels
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
@@ -251,4 +268,4 @@ class _UnCL(torch.autograd.Function):
             by_probability *= weights.unsqueeze(1)
             by_probability -= student.surplus * by_entropy.unsqueeze(1)
             torch.mul(by_probability, slope, out=gradient[:, :, tile])
-        return gradient.view(student_logits.shape), None, None, None, None, None
+        return gradient.view(student_logits.shape), None, None, None, None, None, None

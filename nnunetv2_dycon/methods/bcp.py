@@ -92,7 +92,12 @@ class BCP(Method[BCPSettings, MixedTask]):
         target, ignored = self.labels.split_target(task.target)
         known = task.labeled if ignored is None else task.labeled & ~ignored
         in_labeled, in_unlabeled = dice_and_cross_entropy(
-            student.logits, target, [known, ~task.labeled], labels=self.labels, batch_dice=self.batch_dice
+            student.logits,
+            target,
+            [known, ~task.labeled],
+            labels=self.labels,
+            batch_dice=self.batch_dice,
+            reduction=self.reduction,
         )
         return Losses(
             {"bcp": in_labeled + self.settings.unlabeled_region_weight * in_unlabeled},

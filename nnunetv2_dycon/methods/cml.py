@@ -109,6 +109,7 @@ class CML(Method[CMLSettings, CrossViewTask]):
             [torch.ones_like(foreground)],
             labels=self.labels,
             batch_dice=self.batch_dice,
+            reduction=self.reduction,
         )
         return Losses(
             {"mutual": loss, **self._disagreement(student)},
@@ -125,4 +126,4 @@ class CML(Method[CMLSettings, CrossViewTask]):
         if own is None or others is None:
             return {}
         cosine = functional.cosine_similarity(own.float(), others.float(), dim=1)
-        return {"disagreement": 1 + cosine.mean()}
+        return {"disagreement": 1 + self.reduction.mean(cosine)}

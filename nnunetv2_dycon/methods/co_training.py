@@ -46,5 +46,6 @@ class CoTraining(Method[CoTrainingSettings, Task]):
             [torch.ones_like(foreground)],
             labels=self.labels,
             batch_dice=self.batch_dice,
+            reduction=self.reduction,
         )
         return Losses({"co_training": loss}, {"pseudo_foreground_fraction": foreground.float().mean()})

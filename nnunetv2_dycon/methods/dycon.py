@@ -150,6 +150,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             labels=self.labels,
             mask=None if task.ignored is None else ~task.ignored,
             normalization=self.settings.uncl_normalization,
+            reduction=self.reduction,
         )
         probabilities = self.labels.probabilities(task.teacher.logits.float())
         terms = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
@@ -218,6 +219,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             hard_negatives=settings.fecl_hard_negatives,
             num_hard_negatives=settings.fecl_num_hard_negatives,
             hard_negative_threshold=sigmoid_rampup(progress, *_HARD_NEGATIVE_THRESHOLDS),
+            reduction=self.reduction,
         )
 
 

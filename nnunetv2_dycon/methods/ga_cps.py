@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
+from nnunetv2_dycon.losses.reduction import Reduction
 from nnunetv2_dycon.methods.method import Batch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.settings import MethodSettings, setting, with_default
 
@@ -41,17 +42,20 @@ class GradientAwareLoss(nn.Module):
         labels: what the channels mean.
         percent: of the voxels, the share with the largest cross-entropy that counts in GACE.
         gamma: see :func:`~nnunetv2_dycon.losses.galoss.gace_loss`.
+        reduction: see :func:`~nnunetv2_dycon.losses.galoss.gace_loss`.
     """
 
-    def __init__(self, labels: LabelSpace, percent: float, gamma: float) -> None:
+    def __init__(self, labels: LabelSpace, percent: float, gamma: float, reduction: Reduction) -> None:
         super().__init__()
-        self.labels, self.percent, self.gamma = labels, percent, gamma
+        self.labels, self.percent, self.gamma, self.reduction = labels, percent, gamma, reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of logits (B, C, *patch) and nnU-Net's target (B, 1, *patch)."""
         classes, ignored = self.labels.split_target(target)
-        hardest = gace_loss(logits, classes, percent=self.percent, gamma=self.gamma, ignored=ignored)
-        return gadice_loss(logits, classes, ignored=ignored) + hardest
+        hardest = gace_loss(
+            logits, classes, percent=self.percent, gamma=self.gamma, ignored=ignored, reduction=self.reduction
+        )
+        return gadice_loss(logits, classes, ignored=ignored, reduction=self.reduction) + hardest
 
 
 class GACPS(Method[GACPSSettings, Task]):
@@ -93,16 +97,20 @@ class GACPS(Method[GACPSSettings, Task]):
 
     def supervised_loss(self) -> nn.Module:
         """GADice + GACE. See Method."""
-        return GradientAwareLoss(self.labels, self.settings.supervised_percent, self.settings.gamma)
+        return GradientAwareLoss(self.labels, self.settings.supervised_percent, self.settings.gamma, self.reduction)
 
     def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
         """GACE over all voxels with the other student's pseudo-labels. See Method."""
         pseudo_labels = self.labels.harden(task.teacher.logits)
-        cross = gace_loss(student.logits, pseudo_labels, percent=100, gamma=self.settings.gamma)
+        cross = self._cross(student, pseudo_labels)
         # Half of a batch of labeled and unlabeled patches in the paper.
         return Losses({"cross": 0.5 * cross}, {"pseudo_foreground_fraction": (pseudo_labels != 0).float().mean()})
 
     def labeled_losses(self, student: Prediction, target: Tensor, progress: float) -> Losses:
         """The same on the labeled batch. See Method."""
         pseudo_labels = self.labels.harden(student.others[0].logits)
-        return Losses({"cross": 0.5 * gace_loss(student.logits, pseudo_labels, percent=100, gamma=self.settings.gamma)})
+        return Losses({"cross": 0.5 * self._cross(student, pseudo_labels)})
+
+    def _cross(self, student: Prediction, pseudo_labels: Tensor) -> Tensor:
+        gamma, reduction = self.settings.gamma, self.reduction
+        return gace_loss(student.logits, pseudo_labels, percent=100, gamma=gamma, reduction=reduction)

@@ -31,4 +31,5 @@ class MeanTeacher(Method[MeanTeacherSettings, Task]):
 
     def unlabeled_losses(self, student: Prediction, task: Task, progress: float) -> Losses:
         """The consistency loss. See Method."""
-        return Losses({"consistency": softmax_mse(student.logits, task.teacher.logits, labels=self.labels)})
+        consistency = softmax_mse(student.logits, task.teacher.logits, labels=self.labels, reduction=self.reduction)
+        return Losses({"consistency": consistency})

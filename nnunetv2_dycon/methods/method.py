@@ -14,6 +14,7 @@ from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from nnunetv2_dycon.losses.label_space import LabelSpace
+from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 from nnunetv2_dycon.methods.settings import MethodSettings
 
 SettingsType = TypeVar("SettingsType", bound=MethodSettings)
@@ -119,6 +120,8 @@ class Method(ABC, Generic[SettingsType, TaskType]):
         num_students: how many networks are trained, at most four. One learns from the moving average of its weights;
             several learn from each other. The moving average of the first is what is deployed.
         least_supervised_loss: the least value of the supervised loss; nnU-Net's Dice loss is -1 at best.
+        reduction: for the losses: completes sums over a batch. On several GPUs, the trainer sets one that adds up over
+            all of them.
 
     Args:
         settings: of the method.
@@ -132,6 +135,7 @@ class Method(ABC, Generic[SettingsType, TaskType]):
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     num_students: ClassVar[int] = 1
     least_supervised_loss: ClassVar[float] = -1.0
+    reduction: Reduction = WHOLE_BATCH
 
     def __init__(self, settings: SettingsType, labels: LabelSpace, *, batch_dice: bool = False) -> None:
         self.settings = settings

@@ -111,7 +111,10 @@ class MethodSettings:
     """
 
     unlabeled_batch_size: int | None = setting(
-        None, "patches in an unlabeled batch; null: the batch size of the plans", minimum=1, optional=True
+        None,
+        "patches in an unlabeled batch, over all GPUs; null: the batch size of the plans",
+        minimum=1,
+        optional=True,
     )
     ema_decay: float = setting(
         0.99,

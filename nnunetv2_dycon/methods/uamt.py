@@ -74,7 +74,9 @@ class UAMT(Method[UAMTSettings, Task]):
         threshold = self.uncertainty_threshold(student.logits.shape[1], progress)
         assert task.teacher.uncertainty is not None
         certain = task.teacher.uncertainty < threshold
-        consistency = softmax_mse(student.logits, task.teacher.logits, labels=self.labels, mask=certain)
+        consistency = softmax_mse(
+            student.logits, task.teacher.logits, labels=self.labels, mask=certain, reduction=self.reduction
+        )
         statistics: dict[str, Tensor | float] = {
             "uncertainty_threshold": threshold,
             "certain_fraction": certain.float().mean(),

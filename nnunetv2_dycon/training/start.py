@@ -16,11 +16,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from nnunetv2_dycon.datasets.splits import off_limits_cases
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.training import distributed
 from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
 from nnunetv2_dycon.training.previous_stage import previous_stage_of
 from nnunetv2_dycon.training.students import Students
@@ -45,15 +46,17 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
-    """Refuse several GPUs, and labeled cases that are not preprocessed.
+    """Refuse batches of fewer patches than processes, and labeled cases that are not preprocessed.
 
     Raises:
-        UnsupportedFeatureError: for several GPUs.
-        UserError: when the labeled cases are not preprocessed.
+        UserError: for either.
     """
-    name = type(trainer).__name__
-    if trainer.is_ddp:
-        raise UnsupportedFeatureError(f"{name} does not support -num_gpus above 1 yet: use one GPU.")
+    distributed.refuse_fewer_patches_than_processes(
+        {
+            "batch_size": trainer.configuration_manager.batch_size,
+            "unlabeled_batch_size": trainer.settings.unlabeled_batch_size,
+        }
+    )
     # The last validation of a cascade's first stage looks into the data of the second one.
     for stage in (trainer.configuration_name, *(trainer.configuration_manager.next_stage_names or ())):
         data_identifier = trainer.plans_manager.get_configuration(stage).data_identifier
@@ -114,7 +117,10 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
             total_stride=total_stride,
             device=trainer.device,
             wrap=wrap,
+            synchronise=lambda network: distributed.synchronised(network, trainer),
         )
+    distributed.broadcast_weights(students.auxiliary)
+    students.average.copy_student(students.averaged_modules)
     if len(students.auxiliary) > 0:
         trainer.optimizer.add_param_group({"params": list(students.auxiliary.parameters())})
     return students

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnunetv2_dycon.training.distributed import gathered
 from nnunetv2_dycon.training.step import StepResult
 
 
@@ -72,10 +73,13 @@ class PseudoDice:
         self._counts = counts if self._counts is None else self._counts + counts
 
     def pop_mean(self) -> float:
-        """The mean over classes or regions, those without any voxel left out; starts again. In [0, 1] or NaN."""
+        """The mean over classes or regions of all processes' patches, starting again; in [0, 1] or NaN.
+
+        Classes and regions without any voxel are left out.
+        """
         if self._counts is None:
             return math.nan
-        tp, fp, fn = self._counts
+        tp, fp, fn = np.sum(gathered(self._counts), axis=0)
         self._counts = None
         size = 2 * tp + fp + fn
         present = size > 0

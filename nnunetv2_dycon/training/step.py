@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
+from nnunetv2_dycon.training.distributed import average_gradients
 from nnunetv2_dycon.training.students import Student, Students
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
@@ -46,7 +47,8 @@ class StepResult(NamedTuple):
 class TwoStreamStep:
     """The step, in which both batches are passed forward and backward in turn.
 
-    That sums their gradients with the memory of one. Follows nnUNetTrainer.train_step of 2.8.1 in everything else.
+    That sums their gradients with the memory of one. Where several processes share the batches, gradients are averaged
+    over them once, in the second pass. Follows nnUNetTrainer.train_step of 2.8.1 in everything else.
 
     Args:
         trainer: whose supervised loss, optimizer, scaler of gradients and precision are used; a subclass may replace
@@ -111,7 +113,11 @@ class TwoStreamStep:
                 self._backward(loss, student)
             return _detach(losses)
 
-        first, *_ = [learn(student, guidance) for student, guidance in zip(self.students, guidances, strict=True)]
+        results = []
+        for student, guidance in zip(self.students, guidances, strict=True):
+            with student.without_synchronisation():
+                results.append(learn(student, guidance))
+        first, *_ = results
         return first
 
     def _pass_labeled(
@@ -144,6 +150,7 @@ class TwoStreamStep:
 
     def _update_weights(self) -> None:
         optimizer, scaler = self.trainer.optimizer, self.trainer.grad_scaler
+        average_gradients(self.students.heads)
         if scaler is not None:
             scaler.unscale_(optimizer)
         for module in self.students.modules:

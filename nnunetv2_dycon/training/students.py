@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_dycon.methods.method import Guidance, Method, Prediction, full_resolution
 from nnunetv2_dycon.networks.bottleneck import BottleneckReader, bottleneck_channels
@@ -38,6 +40,10 @@ class Student:
         output = self.running(patches)
         features = None if self._reader is None else self._reader.take()
         return Prediction(output, features, self._embed(features))
+
+    def without_synchronisation(self) -> AbstractContextManager[object]:
+        """In this block, gradients stay in this process, for a later pass to add to and to synchronise."""
+        return self.running.no_sync() if isinstance(self.running, DistributedDataParallel) else nullcontext()
 
     @torch.no_grad()
     def predict(self, patches: Tensor) -> Prediction:
@@ -78,6 +84,7 @@ class Students:
         total_stride: by how much the encoder pools each axis.
         device: of the training.
         wrap: what is done to a network before it is called, such as compilation.
+        synchronise: what is then done to a student beside nnU-Net's, where several processes train together.
 
     Raises:
         ValueError: for a method with no student or more than four.
@@ -98,6 +105,7 @@ class Students:
         total_stride: list[int],
         device: torch.device,
         wrap: Callable[[nn.Module], nn.Module],
+        synchronise: Callable[[nn.Module], nn.Module] = lambda network: network,
     ) -> None:
         if not 1 <= method.num_students <= len(_ORDINALS):
             raise ValueError(f"num_students must be from 1 to {len(_ORDINALS)}, not {method.num_students}")
@@ -119,7 +127,7 @@ class Students:
         self.average = MeanTeacher(self._averaged_modules(first), method.settings.ema_decay)
         reads = method.reads_features
         self._students = [
-            Student(network, head, running if network is first else wrap(network), reads_features=reads)
+            Student(network, head, running if network is first else synchronise(wrap(network)), reads_features=reads)
             for network, head in zip(networks, heads, strict=True)
         ]
         network, head, teaches = self.deployed_average, None, len(self) == 1
@@ -158,6 +166,11 @@ class Students:
     def modules(self) -> list[nn.Module]:
         """Everything that is trained; the gradients of each are clipped by themselves."""
         return [self._students[0].network, *self.auxiliary.values()]
+
+    @property
+    def heads(self) -> list[nn.Module]:
+        """What is trained beside the networks, without a wrapper that synchronises gradients."""
+        return [student.head for student in self if student.head is not None]
 
     def guide(self, weak: Tensor) -> list[Guidance]:
         """What each student has to learn from on an unlabeled batch, whose weak view is (B, C, *patch)."""

@@ -14,14 +14,13 @@ import torch
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 
 from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.training import previous_stage, start
+from nnunetv2_dycon.training import distributed, previous_stage, start
 from nnunetv2_dycon.training.checkpoints import (
     checkpoint_of,
     read_training_state,
@@ -71,6 +70,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.method = self.method_class(
             self.settings, start.label_space_of(self.label_manager), batch_dice=self.configuration_manager.batch_dice
         )
+        distributed.use_own_device(self, device)
+        self.method.reduction = distributed.reduction()
         self.students: Students  # -> initialize
         self.step: TwoStreamStep  # -> initialize
         self.unlabeled_data: UnlabeledData  # -> on_train_start
@@ -102,15 +103,16 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     @property
     def student_network(self) -> nn.Module:
-        """nnU-Net's network without the wrapper of torch.compile."""
-        return self.network._orig_mod if isinstance(self.network, OptimizedModule) else self.network
+        """nnU-Net's network without the wrappers of DistributedDataParallel and torch.compile."""
+        return distributed.unwrapped(self.network)
 
     # Start
 
     def initialize(self) -> None:
         """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize."""
         start.refuse_what_is_not_supported(self)
-        super().initialize()
+        with distributed.wrapping_for_own_device(self):
+            super().initialize()
         self.students = start.build_students(self, self.method)
         self.step = TwoStreamStep(self, self.students, self.method)
         self.print_to_log_file(f"Settings of {type(self).__name__}:\n{self.settings.describe()}", add_timestamp=False)
@@ -133,10 +135,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         start.refuse_results_of_other_settings(self, self.method)
         previous_stage.refuse_missing_model(self, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
-            self.unlabeled_data = start.prepare_unlabeled_cases(self)
+            self.unlabeled_data = distributed.on_first_process(lambda: start.prepare_unlabeled_cases(self))
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
+        distributed.separate_random_numbers()
         super().on_train_start()
 
     def get_dataloaders(self) -> tuple:
@@ -201,7 +204,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """See nnUNetTrainer.on_train_epoch_end."""
         super().on_train_epoch_end(train_outputs)
-        for name, mean in self.statistics.pop_means().items():
+        for name, mean in distributed.mean_over_processes(self.statistics.pop_means()).items():
             self.logger.log(name, mean, self.current_epoch)
 
     def on_epoch_end(self) -> None:
@@ -216,6 +219,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         super().on_train_end()
         if self.unlabeled_stream is not None:
             self.unlabeled_stream.close()
+        # --val_best reads a checkpoint that the first process may still be writing.
+        distributed.wait_for_all()
 
     # Checkpoints
 
@@ -224,6 +229,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
         Replaces nnUNetTrainer.save_checkpoint of 2.8.1, whose file would have to be read and written again.
         """
+        if self.local_rank != 0:
+            return
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return

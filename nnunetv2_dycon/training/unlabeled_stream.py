@@ -16,6 +16,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
+from nnunetv2_dycon.training.distributed import share_of_batch
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -157,6 +158,7 @@ def make_unlabeled_loader(
         The loader.
     """
     patch_size = trainer.configuration_manager.patch_size
+    batch_size = settings.unlabeled_batch_size
     use_mask_for_norm = trainer.configuration_manager.use_mask_for_norm
     rotation, dummy_2d, initial_patch_size, mirror_axes = (
         trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
@@ -173,7 +175,7 @@ def make_unlabeled_loader(
     )
     return loader_class(
         dataset,
-        settings.unlabeled_batch_size or trainer.batch_size,
+        trainer.batch_size if batch_size is None else share_of_batch(batch_size),
         initial_patch_size,
         patch_size,
         trainer.label_manager,

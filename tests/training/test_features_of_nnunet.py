@@ -12,7 +12,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.methods import dycon
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
@@ -161,13 +161,6 @@ def test_uncl_alone_needs_no_encoder(workspace: Workspace, make_trainer: Callabl
     trainer.run_training()
     assert len(trainer.students.auxiliary) == 0
     assert trainer.logger.get_checkpoint()["uncl_loss"][-1] > 0
-
-
-def test_several_gpus_are_refused(make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    trainer = make_trainer(nnUNetTrainerDyCON)
-    trainer.is_ddp = True
-    with pytest.raises(UnsupportedFeatureError, match="-num_gpus"):
-        trainer.initialize()
 
 
 def test_no_unlabeled_scans(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
