@@ -20,6 +20,7 @@ from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases, settings_in_force
 from nnunetv2_dycon.training.students import Students
 
 
@@ -38,7 +39,8 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """
     section, plans_name = method.settings_section, trainer.plans_manager.plans_name
     where = f"configurations/{trainer.configuration_name}/{section} of {plans_name}.json"
-    return method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    settings = method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    return settings_in_force(settings, trainer.label_manager)
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
@@ -74,6 +76,7 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
         configuration = json.loads(plans_file.read_text())["configurations"].get(trainer.configuration_name, {})
         section = configuration.get(method.settings_section)
         there = method.settings_class.from_configuration(section, str(plans_file))
+        there = settings_in_force(there, trainer.label_manager)
         method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
@@ -115,13 +118,20 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
     return students
 
 
-def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
-    """Preprocess the unlabeled cases of a trainer's fold where that has not been done.
+def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
+    """Preprocess the unlabeled cases of a trainer's fold where that has not been done, and find partly labeled ones.
 
     Raises:
         UserError: see prepare_unlabeled_data.
     """
     tr_keys, val_keys = trainer.do_split()
+    partly_labeled = []
+    if settings.ignored_voxels_as_unlabeled:
+        partly_labeled = find_partly_labeled_cases(trainer, tr_keys)
+        trainer.print_to_log_file(
+            f"{len(partly_labeled)} of {len(tr_keys)} labeled training cases have ignored voxels and join the "
+            "unlabeled ones, as images without labels."
+        )
     data = prepare_unlabeled_data(
         trainer.plans_manager,
         trainer.configuration_manager,
@@ -129,9 +139,10 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold),
         default_num_processes,
         trainer.print_to_log_file,
+        may_be_none=bool(partly_labeled),
     )
     trainer.print_to_log_file(
         f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
         "cases."
     )
-    return data
+    return dataclasses.replace(data, partly_labeled=partly_labeled)

@@ -28,6 +28,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -132,7 +133,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.initialize()
         start.refuse_results_of_other_settings(self, self.method)
         if self.needs_unlabeled_data:
-            self.unlabeled_data = start.prepare_unlabeled_cases(self)
+            self.unlabeled_data = start.prepare_unlabeled_cases(self, self.settings)
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
@@ -152,6 +153,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
         dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask)
+        if data.partly_labeled:
+            dataset = join_partly_labeled_cases(dataset, self, data.partly_labeled)
         return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training
