@@ -128,7 +128,10 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
     if not unlabeled:
         place = raw_dataset_folder / UNLABELED_FOLDER_NAME
-        yield Finding(f"there are no scans in {place}: put some there", is_problem=True)
+        if dataset.has_ignore_label:
+            yield Finding(f"there are no scans in {place}: ignored voxels of labeled cases are the unlabeled data")
+        else:
+            yield Finding(f"there are no scans in {place}: put some there", is_problem=True)
     if both:
         places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
         yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)

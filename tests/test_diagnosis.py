@@ -97,6 +97,15 @@ def test_no_unlabeled_scans_is_a_problem(workspace: Workspace) -> None:
     assert diagnose()[1] == [f"there are no scans in {workspace.raw}/imagesUnlabeled: put some there"]
 
 
+def test_with_an_ignore_label_it_is_none(workspace: Workspace) -> None:
+    workspace.write_labels(ignores=True)
+    shutil.rmtree(workspace.raw / "imagesUnlabeled")
+    fine, problems = diagnose()
+    place = workspace.raw / "imagesUnlabeled"
+    assert f"there are no scans in {place}: ignored voxels of labeled cases are the unlabeled data" in fine
+    assert problems == []
+
+
 @pytest.mark.parametrize("off_limits", [[], ["demo_003"]])
 def test_a_scan_in_both_folders_is_a_problem(workspace: Workspace, off_limits: list[str]) -> None:
     workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": off_limits})

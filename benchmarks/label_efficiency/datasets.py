@@ -31,6 +31,7 @@ class Source:
         name: in tables and folders.
         folder: where it is.
         has_dataset_json: whether it has nnU-Net's dataset.json.
+        has_ignore_label: whether training labels may leave voxels out, which are then unlabeled.
         protocol: ordered training cases, and test cases.
         protocol_file: the same in the workspace.
     """
@@ -38,6 +39,7 @@ class Source:
     name: str
     folder: Path
     has_dataset_json: bool
+    has_ignore_label: bool
     protocol: Protocol
     protocol_file: Path
 
@@ -93,7 +95,9 @@ def read_source(
         raise UserError(
             f"{kept} differs from the protocol of this run: use another --workspace, or another --name for the dataset"
         )
-    return Source(name, dataset.folder, dataset.dataset_json is not None, protocol, kept)
+    dataset_json = dataset.dataset_json
+    has_ignore_label = dataset_json is not None and "ignore" in dataset_json["labels"]
+    return Source(name, dataset.folder, dataset_json is not None, has_ignore_label, protocol, kept)
 
 
 def _protocol(dataset: LabeledDataset, file: Path | None) -> Protocol:

@@ -110,8 +110,8 @@ def _runs(
         for seed in seeds
         for budget in budgets
         for arm in arms
-        # Where all cases are labeled, only nnU-Net itself has something to do.
-        if source.unlabeled(budget) or not arm.needs_unlabeled
+        # Where all voxels are labeled, only nnU-Net itself has something to do.
+        if source.unlabeled(budget) or source.has_ignore_label or not arm.needs_unlabeled
     ]
 
 

@@ -37,6 +37,14 @@ def run(arguments: argparse.Namespace) -> None:
     for name in dict.fromkeys(stage for stage in stages if stage is not None):
         configuration = dataset.configuration(name)
         data = prepare_unlabeled_data(
-            dataset.plans_manager, configuration, dataset.dataset_json, off_limits, arguments.np
+            dataset.plans_manager,
+            configuration,
+            dataset.dataset_json,
+            off_limits,
+            arguments.np,
+            may_be_none=dataset.has_ignore_label,
         )
-        print(f"{name}: {len(data.identifiers)} unlabeled cases are ready in {data.folder}.")
+        if data.identifiers:
+            print(f"{name}: {len(data.identifiers)} unlabeled cases are ready in {data.folder}.")
+        else:
+            print(f"{name}: no unlabeled scans; ignored voxels of labeled cases, which nnU-Net preprocesses, are used.")

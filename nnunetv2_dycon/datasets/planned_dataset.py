@@ -38,6 +38,11 @@ class PlannedDataset:
         """nnU-Net's view of the plans."""
         return PlansManager(self.plans)
 
+    @property
+    def has_ignore_label(self) -> bool:
+        """Whether labeled cases may have voxels without annotation."""
+        return self.plans_manager.get_label_manager(self.dataset_json).has_ignore_label
+
     def configuration(self, name: str) -> ConfigurationManager:
         """nnU-Net's view of a configuration such as ``3d_fullres``; a UserError when the plans have no such one."""
         if name not in self.plans["configurations"]:

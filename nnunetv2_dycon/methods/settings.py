@@ -144,6 +144,13 @@ class MethodSettings:
         "whose weights checkpoints hold for prediction and whose pseudo-Dice chooses checkpoint_best",
         choices=("teacher", "student"),
     )
+    ignored_voxels_as_unlabeled: bool = setting(
+        True,
+        "where the dataset has nnU-Net's ignore label: whether training cases with ignored voxels join the unlabeled "
+        "ones, as images without labels, and boxes pasted from them have the teacher's prediction where they are "
+        "ignored",
+        before_it_existed=False,
+    )
 
     @classmethod
     def from_configuration(cls: type[SettingsType], section: object, where: str) -> SettingsType:

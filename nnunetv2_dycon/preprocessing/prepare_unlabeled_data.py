@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,14 @@ from nnunetv2_dycon.preprocessing.unlabeled_preprocessor import preprocess_unlab
 
 @dataclass(frozen=True)
 class UnlabeledData:
-    """A folder of preprocessed unlabeled cases, and those to use, sorted."""
+    """A folder of preprocessed unlabeled cases, and those to use, sorted.
+
+    Beside them, a training may use cases of nnU-Net's labeled folder that have ignored voxels, without their labels.
+    """
 
     folder: Path
     identifiers: list[str]
+    partly_labeled: list[str] = field(default_factory=list)
 
 
 def unlabeled_data_folder(dataset_name: str, configuration_manager: ConfigurationManager) -> Path:
@@ -44,8 +48,10 @@ def prepare_unlabeled_data(
     off_limits: Iterable[str],
     num_processes: int,
     report: Callable[[str], None] = print,
+    *,
+    may_be_none: bool = False,
 ) -> UnlabeledData:
-    """Preprocess what is not ready and say which unlabeled cases, at least one, a training uses.
+    """Preprocess what is not ready and say which unlabeled cases a training uses: at least one, unless it may be none.
 
     Where the raw dataset is there, it decides: all scans of ``imagesUnlabeled`` and the off-limits cases. Where it is
     not (a machine that holds preprocessed data only), everything that was preprocessed from these plans is used.
@@ -78,7 +84,7 @@ def prepare_unlabeled_data(
         identifiers = _identifiers_without_raw_data(folder, plans_hash, off_limits)
         _refuse_labeled(set(identifiers) - set(off_limits), *preprocessed_with_label)
         place = f"{folder} (there are no raw data of {dataset_name} here)"
-    if not identifiers:
+    if not identifiers and not may_be_none:
         raise UserError(
             f"{dataset_name} has no unlabeled scans: {place} is empty or not there. Put scans named like those of "
             f"{LABELED_FOLDER_NAME} (CASE_0000{dataset_json['file_ending']}) into nnUNet_raw/{dataset_name}/"

@@ -22,6 +22,7 @@ from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.training import distributed
+from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases, settings_in_force
 from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
 from nnunetv2_dycon.training.previous_stage import previous_stage_of
 from nnunetv2_dycon.training.students import Students
@@ -42,7 +43,8 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """
     section, plans_name = method.settings_section, trainer.plans_manager.plans_name
     where = f"configurations/{trainer.configuration_name}/{section} of {plans_name}.json"
-    return method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    settings = method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    return settings_in_force(settings, trainer.label_manager)
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
@@ -82,6 +84,7 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
             configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
             section = configuration.get(method.settings_section)
         there = method.settings_class.from_configuration(section, str(plans_file))
+        there = settings_in_force(there, trainer.label_manager)
         method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
@@ -126,8 +129,8 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
     return students
 
 
-def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
-    """Preprocess the unlabeled cases of a trainer's fold where that has not been done.
+def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
+    """Preprocess the unlabeled cases of a trainer's fold where that has not been done, and find partly labeled ones.
 
     In a cascade, they are then also predicted by the previous stage where that has not been done.
 
@@ -136,6 +139,13 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     """
     tr_keys, val_keys = trainer.do_split()
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
+    partly_labeled = []
+    if settings.ignored_voxels_as_unlabeled:
+        partly_labeled = find_partly_labeled_cases(trainer, tr_keys)
+        trainer.print_to_log_file(
+            f"{len(partly_labeled)} of {len(tr_keys)} labeled training cases have ignored voxels and join the "
+            "unlabeled ones, as images without labels."
+        )
     data = prepare_unlabeled_data(
         trainer.plans_manager,
         trainer.configuration_manager,
@@ -143,6 +153,7 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         off_limits,
         default_num_processes,
         trainer.print_to_log_file,
+        may_be_none=bool(partly_labeled),
     )
     if (stage := previous_stage_of(trainer)) is not None:
         predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)
@@ -150,4 +161,4 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
         "cases."
     )
-    return data
+    return dataclasses.replace(data, partly_labeled=partly_labeled)

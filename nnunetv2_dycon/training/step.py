@@ -103,10 +103,13 @@ class TwoStreamStep:
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
+            of_labeled = (
+                self.students.guide(labeled.data) if self.method.asks_about_labeled else [None] * len(guidances)
+            )
 
-        def learn(student: Student, guidance: Guidance) -> Losses:
+        def learn(student: Student, guidance: Guidance, of_labeled: Guidance | None) -> Losses:
             with self.trainer.autocast_context():
-                task = self.method.task(strong, guidance, labeled)
+                task = self.method.task(strong, guidance, labeled._replace(guidance=of_labeled))
                 losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
             if losses.terms:
@@ -114,9 +117,9 @@ class TwoStreamStep:
             return _detach(losses)
 
         results = []
-        for student, guidance in zip(self.students, guidances, strict=True):
+        for student, guidance, about_labeled in zip(self.students, guidances, of_labeled, strict=True):
             with student.without_synchronisation():
-                results.append(learn(student, guidance))
+                results.append(learn(student, guidance, about_labeled))
         first, *_ = results
         return first
 

@@ -27,6 +27,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -135,7 +136,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         start.refuse_results_of_other_settings(self, self.method)
         previous_stage.refuse_missing_model(self, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
-            self.unlabeled_data = distributed.on_first_process(lambda: start.prepare_unlabeled_cases(self))
+            self.unlabeled_data = distributed.on_first_process(
+                lambda: start.prepare_unlabeled_cases(self, self.settings)
+            )
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
@@ -157,6 +160,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
         predictions = previous_stage.folder_of_unlabeled_predictions(self)
         dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions)
+        if data.partly_labeled:
+            dataset = join_partly_labeled_cases(dataset, self, data.partly_labeled)
         return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,15 @@ def test_off_limits_cases_of_all_folds_are_preprocessed(workspace: Workspace) ->
     assert main(COMMAND) == 0
     done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
     assert done == {"demo_004", "demo_005", "demo_006", "demo_007", "demo_008", "demo_009"}
+
+
+def test_with_an_ignore_label_there_need_be_no_unlabeled_scans(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.write_labels(ignores=True)
+    shutil.rmtree(workspace.raw / "imagesUnlabeled")
+    assert main(COMMAND) == 0
+    assert "3d_fullres: no unlabeled scans; ignored voxels of labeled cases" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

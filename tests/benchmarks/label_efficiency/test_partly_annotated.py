@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from benchmarks.label_efficiency import __main__, partly_annotated
+
+SHAPE = (11, 4, 5)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Five training and two test cases in the layout without dataset.json; all voxels have the label 1."""
+    folder = tmp_path / "source"
+    for name, value in (("images", 100), ("labels", 1)):
+        (folder / name).mkdir(parents=True)
+        for case in "abcdefg":
+            image = sitk.GetImageFromArray(np.full(SHAPE, value, np.uint8))
+            image.SetSpacing((1, 2, 3))
+            sitk.WriteImage(image, str(folder / name / f"{case}.nii.gz"))
+    (folder / "protocol.json").write_text(json.dumps({"train": list("edcba"), "test": ["f", "g"]}))
+    return folder
+
+
+def make(source: Path, *options: str) -> Path:
+    output = source.with_name("partly")
+    arguments = ["--data", str(source), "--output", str(output), "--cases", "2", *options]
+    assert partly_annotated.main(arguments) == 0
+    return output
+
+
+def read(file: Path) -> sitk.Image:
+    return sitk.ReadImage(str(file))
+
+
+def test_every_fifth_slice_of_training_labels_is_kept(source: Path) -> None:
+    output = make(source)
+    assert sorted(file.name for file in (output / "labelsTr").iterdir()) == ["d.nii.gz", "e.nii.gz"]
+    label = read(output / "labelsTr" / "e.nii.gz")
+    expected = np.full(SHAPE, 3)
+    expected[[2, 7]] = 1
+    assert np.array_equal(sitk.GetArrayFromImage(label), expected)
+    assert label.GetSpacing() == (1, 2, 3)
+    dataset_json = json.loads((output / "dataset.json").read_text())
+    assert dataset_json["labels"] == {"background": 0, "anterior": 1, "posterior": 2, "ignore": 3}
+    assert (output / "imagesTr" / "e_0000.nii.gz").resolve() == source / "images" / "e.nii.gz"
+
+
+def test_test_labels_stay_whole(source: Path) -> None:
+    output = make(source)
+    assert sorted(file.name for file in (output / "labelsTs").iterdir()) == ["f.nii.gz", "g.nii.gz"]
+    assert (sitk.GetArrayFromImage(read(output / "labelsTs" / "f.nii.gz")) == 1).all()
+
+
+def test_choices_can_be_made_on_held_out_training_cases(source: Path) -> None:
+    output = make(source, "--held-out", "2", "--every", "3")
+    assert json.loads((output / "protocol.json").read_text()) == {"train": ["e", "d"], "test": ["b", "a"]}
+    label = sitk.GetArrayFromImage(read(output / "labelsTr" / "e.nii.gz"))
+    assert np.flatnonzero((label == 1).all((1, 2))).tolist() == [1, 4, 7, 10]
+
+
+def test_methods_that_need_unlabeled_data_are_run_on_it(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["run", "--data", str(make(source)), "--workspace", str(source.with_name("workspace")), "--list"]
+    options += ["--preset", "hippocampus", "--budgets", "all", "--arms", "nnUNet", "DyCON"]
+    assert __main__.main(options) == 0
+    output = capsys.readouterr().out
+    assert "nnUNet" in output
+    assert "DyCON" in output
+
+
+@pytest.mark.parametrize("cases", ["0", "5"])
+def test_a_number_of_cases_that_there_is_not_is_refused(
+    source: Path, cases: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(source), "--output", str(source / "out"), "--held-out", "1", "--cases", cases]
+    assert partly_annotated.main(arguments) == 1
+    assert f"--cases must be between 1 and 4, and is {cases}" in capsys.readouterr().err
