@@ -107,8 +107,8 @@ def read_checkpoint(
 @contextlib.contextmanager
 def as_file(checkpoint: dict[str, Any] | str) -> Iterator[str]:
     """A file with a checkpoint, in this block: nnUNetTrainer.load_checkpoint of 2.8.1 fails on dictionaries."""
-    if isinstance(checkpoint, str):
-        yield checkpoint
+    if not isinstance(checkpoint, dict):
+        yield os.fspath(checkpoint)
         return
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "checkpoint.pth")

@@ -23,7 +23,7 @@ from nnunetv2_dycon.processes import (
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.training.unlabeled_stream import DeadWorkerError
 
-LATEST_CHECKPOINT = "checkpoint_latest.pth"
+LATEST_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_latest.pth", "checkpoint_best.pth"
 _UNFINISHED = "unfinished_epoch"
 
 
@@ -45,6 +45,7 @@ class Interruption:
         self._statistics: dict[str, Any] = {}
         self._resumed_outputs: list[dict[str, Any]] = []
         self._is_saving = False
+        self._has_outdated_latest = False
 
     # What nnU-Net's loop calls
 
@@ -169,12 +170,27 @@ class Interruption:
             STATE_KEY: {**checkpoint[STATE_KEY], _UNFINISHED: unfinished},
         }
 
+    def saved(self, filename: str) -> None:
+        """Remove the checkpoint_latest.pth that this training went on from, once there is a newer checkpoint_best.pth.
+
+        nnU-Net's ``--c`` takes the former first, and writes it every 50 epochs.
+
+        Args:
+            filename: the checkpoint that was written.
+        """
+        file = Path(filename)
+        if self._has_outdated_latest and file.name in (LATEST_CHECKPOINT, BEST_CHECKPOINT):
+            self._has_outdated_latest = False
+            if file.name == BEST_CHECKPOINT:
+                file.with_name(LATEST_CHECKPOINT).unlink(missing_ok=True)
+
     def resume(self, state: dict[str, Any]) -> None:
         """Take up the epoch that a checkpoint left, if it left one.
 
         Args:
             state: see read_training_state.
         """
+        self._has_outdated_latest = _UNFINISHED in state
         unfinished = state.get(_UNFINISHED, {"losses": torch.zeros(0), "statistics": {}})
         self._statistics = unfinished["statistics"]
         self._resumed_outputs = [{"loss": loss.numpy()} for loss in unfinished["losses"].cpu()]

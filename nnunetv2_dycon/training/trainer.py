@@ -244,6 +244,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.divergence.check_weights(self.students)
         checkpoint = checkpoint_of(self, self.students, self.settings)
         write_checkpoint(self.interruption.complete(checkpoint), filename)
+        self.interruption.saved(filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Restore nnU-Net's state and ours. See nnUNetTrainer.load_checkpoint.
