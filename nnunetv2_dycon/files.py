@@ -116,6 +116,12 @@ def _removed_in_the_end(target: Path) -> Iterator[Path]:
         _being_written.discard(partial)
 
 
+def remove_what_is_being_written() -> None:
+    """Remove what the blocks of this process have written so far, for a process that is about to end within them."""
+    for partial in list(_being_written):
+        _remove(partial)
+
+
 @functools.cache
 def _host() -> str:
     """Within what a process number means one process: containers may share a machine's name, machines a number."""

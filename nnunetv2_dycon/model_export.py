@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, read_json, scratch_folder
-from nnunetv2_dycon.training.checkpoints import STATE_KEY, without_training_state
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint, without_training_state
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 STOCK_TRAINER = "nnUNetTrainer"
@@ -37,7 +37,8 @@ def export_model(
         checkpoint_name: such as ``checkpoint_best.pth``.
 
     Raises:
-        UserError: for a missing folder or fold, an output that is there, and a trainer with a network of its own.
+        UserError: for a missing folder or fold, an output that is there, a checkpoint that is not whole, and a trainer
+            with a network of its own.
     """
     if output.exists():
         raise UserError(f"{output} is there already: remove it or choose another name.")
@@ -83,7 +84,8 @@ def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name:
 
 
 def _export_fold(checkpoint_file: Path, folder: Path) -> None:
-    checkpoint = torch.load(checkpoint_file, map_location="cpu", weights_only=False)
+    remedy = "Name another checkpoint with -chk, or other folds with -f."
+    checkpoint = read_checkpoint(checkpoint_file, "cpu", weights_only=True, remedy=remedy)
     if STATE_KEY not in checkpoint:
         raise UserError(f"{checkpoint_file} was not written by a semi-supervised trainer; nnU-Net exports it itself.")
     folder.mkdir()

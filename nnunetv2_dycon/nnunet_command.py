@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.processes import Stopped
 
 
 def print_heading(text: str) -> None:
@@ -19,6 +20,8 @@ def print_heading(text: str) -> None:
 
 def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
     """Print a command line and run it in an environment, which is the whole one; its output goes to the terminal.
+
+    When a signal stops this process, the command gets SIGTERM and is waited for.
 
     Raises:
         UserError: if the command, such as ``nnUNetv2_train``, is not installed beside the running Python or fails.
@@ -32,8 +35,15 @@ def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[s
         )
     line = shlex.join([name, *map(str, arguments)])
     print(f"$ {line}", flush=True)
-    finished = subprocess.run([executable, *map(str, arguments)], env=dict(environment), check=False)
-    if finished.returncode != 0:
-        raise UserError(
-            f"this command ended with exit code {finished.returncode}, its output above says why:\n  {line}"
-        )
+    with subprocess.Popen([executable, *map(str, arguments)], env=dict(environment)) as process:
+        try:
+            exit_code = process.wait()
+        except Stopped:
+            # A training saves a checkpoint before it ends, which leaving this block waits for.
+            process.terminate()
+            raise
+        except BaseException:
+            process.kill()
+            raise
+    if exit_code != 0:
+        raise UserError(f"this command ended with exit code {exit_code}, its output above says why:\n  {line}")

@@ -20,6 +20,7 @@ from nnunetv2_dycon.commands import (
     train,
 )
 from nnunetv2_dycon.exceptions import FirstProcessError, UserError
+from nnunetv2_dycon.processes import EXIT_CODE, Stopped, StopSignals
 
 COMMANDS = (preprocess, train, simulate, plan, predict_next_stage, self_train, pseudo_label, export, doctor, demo)
 
@@ -44,18 +45,22 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
-    That is 0, or 1 after an error that the user can act on, whose message is printed. Wrong usage ends the process with
-    2, as argparse does.
+    That is 0, or 1 after an error that the user can act on, whose message is printed, or 75 after SIGTERM or SIGUSR1.
+    Wrong usage ends the process with 2, as argparse does.
     """
     parsed = build_parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        with StopSignals():
+            parsed.run(parsed)
     except FirstProcessError:
         # One sentence is enough, and that process prints it.
         return 1
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        print(f"Stopped by {stopped.received.name}. Run the same command again to go on.", file=sys.stderr)
+        return EXIT_CODE
     return 0
 
 

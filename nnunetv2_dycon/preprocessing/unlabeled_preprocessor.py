@@ -19,6 +19,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import scratch_folder
 from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current, make_stamp, stamp_file, write_stamp
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
+from nnunetv2_dycon.processes import end_with_parent, end_workers
 
 _MAX_LISTED_ERRORS = 10
 
@@ -54,7 +55,8 @@ def preprocess_unlabeled_cases(
                 progress.update()
         else:
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(num_processes, len(pending)), mp_context=context) as pool:
+            workers = min(num_processes, len(pending))
+            with ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),)) as pool:
                 futures = [pool.submit(_preprocess_case, case, *arguments) for case in pending]
                 try:
                     for future in as_completed(futures):
@@ -65,6 +67,9 @@ def preprocess_unlabeled_cases(
                         "A preprocessing process was killed, most likely because the memory was full. Run "
                         '"nnunetv2_dycon preprocess" with a smaller -np; the cases that are done are kept.'
                     ) from error
+                except BaseException:
+                    end_workers(pool)
+                    raise
     if problems := sorted(problem for problem in results if problem is not None):
         listed = "\n  ".join(problems[:_MAX_LISTED_ERRORS])
         more = f"\n  and {len(problems) - _MAX_LISTED_ERRORS} more" if len(problems) > _MAX_LISTED_ERRORS else ""

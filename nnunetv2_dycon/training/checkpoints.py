@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor, nn
 
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.exceptions import UserError
@@ -18,6 +23,18 @@ from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
 _DEPLOYED_PREFIX = "module.network."
+# nnunetv2.run.run_training.maybe_load_checkpoint
+_IN_ORDER_OF_NNUNET = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+_KEYS_OF_NNUNET = (
+    "network_weights",
+    "optimizer_state",
+    "grad_scaler_state",
+    "logging",
+    "_best_ema",
+    "current_epoch",
+    "init_args",
+    "trainer_name",
+)
 
 
 def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSettings) -> dict[str, Any]:
@@ -50,21 +67,96 @@ def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSe
     }
 
 
-def read_training_state(file: str | os.PathLike[str], device: torch.device, settings: MethodSettings) -> dict[str, Any]:
+def read_checkpoint(
+    file: str | os.PathLike[str],
+    device: torch.device | str,
+    *,
+    weights_only: bool = False,
+    remedy: str | None = None,
+) -> dict[str, Any]:
+    """Read a checkpoint of nnU-Net's.
+
+    Args:
+        file: the checkpoint.
+        device: where its tensors go.
+        weights_only: refuse files that hold anything but tensors, numbers and text, and so could run code. Needs
+            PyTorch 2.5; earlier ones read any file.
+        remedy: for error messages; by default what ``--c`` would do without the file.
+
+    Raises:
+        UserError: for a file that is not there, not whole, or no checkpoint of nnU-Net's.
+    """
+    weights_only = weights_only and hasattr(torch.serialization, "safe_globals")
+    try:
+        with _numpy_scalars_allowed() if weights_only else contextlib.nullcontext():
+            checkpoint = torch.load(file, map_location=device, weights_only=weights_only)
+    except (torch.cuda.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        # What a damaged file makes the unpickler raise can be anything.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if "Unsupported" in str(error):
+            reason = "it holds Python objects other than weights and numbers, which could run code"
+        raise UserError(f"{file} cannot be read as a checkpoint ({reason}). {remedy or _remedy(file)}") from error
+    missing = [key for key in _KEYS_OF_NNUNET if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise UserError(f"{file} is no checkpoint of nnU-Net: it lacks {', '.join(missing)}. {remedy or _remedy(file)}")
+    return checkpoint
+
+
+@contextlib.contextmanager
+def as_file(checkpoint: dict[str, Any] | str) -> Iterator[str]:
+    """A file with a checkpoint, in this block: nnUNetTrainer.load_checkpoint of 2.8.1 fails on dictionaries."""
+    if not isinstance(checkpoint, dict):
+        yield os.fspath(checkpoint)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "checkpoint.pth")
+        torch.save(checkpoint, file)
+        yield file
+
+
+def read_training_state(
+    file: str, device: torch.device, settings: MethodSettings, students: Students
+) -> dict[str, Any]:
     """Read what a checkpoint holds under :data:`STATE_KEY`.
 
     Raises:
-        UserError: for a checkpoint of another kind of trainer or of other settings.
+        UserError: for a file that is no whole checkpoint, and for a checkpoint of another kind of trainer, of other
+            settings or of another network.
     """
-    checkpoint = torch.load(file, map_location=device, weights_only=False)
+    checkpoint = read_checkpoint(file, device)
     if STATE_KEY not in checkpoint:
         raise UserError(
             f"{file} was written by {checkpoint['trainer_name']} and has no teacher to continue from. To start from "
             "its weights, pass it as -pretrained_weights to a new training."
         )
     state: dict[str, Any] = checkpoint[STATE_KEY]
-    settings.refuse_others(state["settings"], str(file), state["version"])
+    settings.refuse_others(state["settings"], file, state["version"])
+    _refuse_other_networks(checkpoint, file, students)
     return state
+
+
+def _refuse_other_networks(checkpoint: dict[str, Any], file: str, students: Students) -> None:
+    first, *_ = students
+    state, network = checkpoint[STATE_KEY], first.network
+    pairs: list[tuple[dict[str, Tensor], nn.Module]] = [
+        (checkpoint["network_weights"], network),
+        (state["student"], network),
+        (state["auxiliary"], students.auxiliary),
+        (state["teacher"], students.average),
+    ]
+    for there, module in pairs:
+        here = module.state_dict()
+        for name in sorted({*there, *here}):
+            shapes = [tuple(weights[name].shape) if name in weights else None for weights in (there, here)]
+            if shapes[0] != shapes[1]:
+                described = ["missing" if shape is None else f"of shape {shape}" for shape in shapes]
+                raise UserError(
+                    f"{file} is of another network: {name} is {described[0]} there and {described[1]} in the network "
+                    "of the present plans. Go on with the plans that it was trained with, or train the present ones "
+                    "into another folder, with plans of another name (-p)."
+                )
 
 
 def restore_training_state(state: dict[str, Any], students: Students) -> None:
@@ -79,6 +171,25 @@ def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -
     """Write a checkpoint so that a kill leaves the older one or the new one, and no broken file."""
     with written_aside(Path(file)) as partial:
         torch.save(checkpoint, partial)
+
+
+def _remedy(path: str | os.PathLike[str]) -> str:
+    """What to do about a checkpoint that cannot be used, which depends on what else nnU-Net's --c would take."""
+    file = Path(path)
+    if file.name not in _IN_ORDER_OF_NNUNET:
+        return "Name another checkpoint."
+    later = _IN_ORDER_OF_NNUNET[_IN_ORDER_OF_NNUNET.index(file.name) + 1 :]
+    others = [name for name in later if file.with_name(name).is_file()]
+    if not others:
+        return "Remove it and start the training again: there is no other one in its folder."
+    return f"Remove it, and --c goes on from {others[0]}, which is beside it."
+
+
+def _numpy_scalars_allowed() -> contextlib.AbstractContextManager[Any]:
+    """nnU-Net's checkpoints log NumPy's numbers, which are as harmless as Python's."""
+    scalar = np.float32(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in (np.float16, np.float32, np.float64, np.int64, np.bool_)]
+    return torch.serialization.safe_globals([scalar, np.dtype, *kinds])
 
 
 def without_training_state(checkpoint: dict[str, Any], trainer_name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ class SemiSupervisedLogger(LocalLogger):
         for keys in panels.values():
             for key in keys:
                 self.my_fantastic_logging[key] = []
+
+    def load_checkpoint(self, checkpoint: dict) -> None:
+        """Take up the log of a checkpoint. See LocalLogger.
+
+        Where another release wrote it, values that it did not log are NaN, and those that are no longer logged are left
+        out: nnU-Net draws the epochs that all values have.
+        """
+        epochs = max((len(values) for values in checkpoint.values()), default=0)
+        for key in self.my_fantastic_logging:
+            values = checkpoint.get(key, [])
+            self.my_fantastic_logging[key] = [math.nan] * (epochs - len(values)) + list(values)
 
     def plot_progress_png(self, output_folder: str) -> None:
         """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger."""

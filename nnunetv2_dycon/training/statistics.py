@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,15 @@ class EpochStatistics:
             self.add(f"{term}_share", weighted[term] / total)
         for name, statistic in step.statistics.items():
             self.add(name, statistic)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the start of the epoch, for :meth:`load_state_dict`."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was added elsewhere; names that are not declared here are left out."""
+        self._sums |= {name: total for name, total in state["sums"].items() if name in self._names}
+        self._counts |= {name: count for name, count in state["counts"].items() if name in self._names}
 
     def pop_means(self) -> dict[str, float]:
         """Read all means and start again. The mean of nothing is NaN, e.g. in an epoch of supervised warm-up."""

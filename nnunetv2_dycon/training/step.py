@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,12 @@ class StepResult(NamedTuple):
     supervised_loss: Tensor
     terms: dict[str, Tensor]
     statistics: dict[str, Tensor | float]
+
+    def read_losses(self) -> dict[str, np.ndarray]:
+        """All losses on the CPU, ``supervised`` first, then the terms. Waits for the GPU once."""
+        losses = torch.stack([self.supervised_loss.float(), *(value.float() for value in self.terms.values())]).cpu()
+        supervised = losses[0].to(self.supervised_loss.dtype).numpy()
+        return {"supervised": supervised, **dict(zip(self.terms, losses[1:].numpy(), strict=True))}
 
 
 class TwoStreamStep:

@@ -22,12 +22,15 @@ from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
 from nnunetv2_dycon.training import distributed, previous_stage, start
 from nnunetv2_dycon.training.checkpoints import (
+    as_file,
     checkpoint_of,
     read_training_state,
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases
+from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -78,6 +81,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.unlabeled_data: UnlabeledData  # -> on_train_start
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
         self.steps_in_epoch = 0
+        self.interruption = Interruption(self)
+        self.divergence = Divergence(self.output_folder, self.method.settings_section)
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
         panels = panels_of(self.method)
         self.statistics = EpochStatistics(name for names in panels.values() for name in names)
@@ -144,6 +149,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.students.average.copy_student(self.students.averaged_modules)
         distributed.separate_random_numbers()
         super().on_train_start()
+        self.interruption.defer_signals()
 
     def get_dataloaders(self) -> tuple:
         """nnU-Net's loaders; the unlabeled stream is started beside. See nnUNetTrainer.get_dataloaders."""
@@ -166,13 +172,21 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     # Training
 
+    def run_training(self) -> None:
+        """Train, stop at a signal, and leave no process behind. See nnUNetTrainer.run_training."""
+        with self.interruption.in_training():
+            super().run_training()
+
     def on_train_epoch_start(self) -> None:
         """See nnUNetTrainer.on_train_epoch_start."""
         super().on_train_epoch_start()
-        self.steps_in_epoch = 0
+        self.interruption.start_epoch()
+        if isinstance(self.unlabeled_stream, UnlabeledStream):
+            self.unlabeled_stream.check_workers()
 
     def train_step(self, batch: dict) -> dict:
         """One step on a labeled and an unlabeled batch; nnUNetTrainer's own while all unsupervised weights are 0."""
+        self.interruption.start_step()
         ramp = self.ramp
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
         result = None
@@ -189,7 +203,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         for term, weight in weights.items():
             self.statistics.add(f"{term}_weight", weight)
         # Read last, since it waits for the GPU.
-        return result or {"loss": step.supervised_loss.cpu().numpy()}
+        losses = step.read_losses() if result is None else {"supervised": result["loss"]}
+        self.divergence.check_losses(losses, weights)
+        return self.interruption.end_step(result or {"loss": losses["supervised"]})
 
     def next_views(self) -> Tensor:
         """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
@@ -208,7 +224,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """See nnUNetTrainer.on_train_epoch_end."""
-        super().on_train_epoch_end(train_outputs)
+        super().on_train_epoch_end(self.interruption.end_epoch(train_outputs))
         for name, mean in distributed.mean_over_processes(self.statistics.pop_means()).items():
             self.logger.log(name, mean, self.current_epoch)
 
@@ -239,22 +255,31 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
-        write_checkpoint(checkpoint_of(self, self.students, self.settings), filename)
+        self.divergence.check_weights(self.students)
+        checkpoint = checkpoint_of(self, self.students, self.settings)
+        write_checkpoint(self.interruption.complete(checkpoint), filename)
+        self.interruption.saved(filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Restore nnU-Net's state and ours. See nnUNetTrainer.load_checkpoint.
 
         Raises:
-            UserError: for a checkpoint of another kind of trainer or of other settings.
+            UserError: for a file that is no whole checkpoint, and for a checkpoint of another kind of trainer, of other
+                settings or of another network.
         """
-        state = read_training_state(str(filename_or_checkpoint), self.device, self.settings)
-        super().load_checkpoint(filename_or_checkpoint)
+        if not self.was_initialized:
+            self.initialize()
+        with as_file(filename_or_checkpoint) as file:
+            state = read_training_state(file, self.device, self.settings, self.students)
+            super().load_checkpoint(file)
         restore_training_state(state, self.students)
+        self.interruption.resume(state)
 
     # Validation
 
     def validation_step(self, batch: dict) -> dict:
         """Validate both student and teacher; returns the deployed one's result. See nnUNetTrainer.validation_step."""
+        self.interruption.leave_if_requested()
         results = {}
         for name, pseudo_dice in self.pseudo_dice.items():
             with self._weights_of(name):
@@ -273,7 +298,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
         if self.is_cascaded:
             previous_stage.refuse_missing_predictions(self, self.do_split()[1])
-        with self._weights_of(self.settings.deployed_network):
+        with self.interruption.in_validation(), self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 
     def _weights_of(self, network: str) -> AbstractContextManager[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import blosc2
@@ -14,6 +15,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
 from nnunetv2_dycon.training.distributed import share_of_batch
@@ -102,6 +104,10 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
         return batch
 
 
+class DeadWorkerError(UserError):
+    """A worker process of the unlabeled stream has ended."""
+
+
 class UnlabeledStream:
     """Unlabeled batches, made in worker processes as nnUNetTrainer.get_dataloaders makes the labeled ones.
 
@@ -113,6 +119,7 @@ class UnlabeledStream:
     """
 
     def __init__(self, loader: nnUNetTwoViewDataLoader, pin_memory: bool) -> None:
+        self._workers: list[BaseProcess] = []
         num_processes = get_allowed_n_proc_DA()
         if num_processes == 0:
             self._augmenter = SingleThreadedAugmenter(loader, None)
@@ -129,12 +136,38 @@ class UnlabeledStream:
             )
 
     def __next__(self) -> dict:
-        """The next batch. See nnUNetTwoViewDataLoader."""
-        return next(self._augmenter)
+        """The next batch. See nnUNetTwoViewDataLoader.
+
+        Raises:
+            DeadWorkerError: when a worker process has ended.
+        """
+        self.check_workers()
+        try:
+            batch: dict = next(self._augmenter)
+        except RuntimeError:
+            self.check_workers()
+            raise
+        # Its own list is empty once it has seen that one has died.
+        self._workers = self._workers or list(getattr(self._augmenter, "_processes", []))
+        return batch
+
+    def check_workers(self) -> None:
+        """Look whether all workers are alive, which otherwise only the next batch would show.
+
+        Raises:
+            DeadWorkerError: when a worker process has ended.
+        """
+        if not all(worker.is_alive() for worker in self._workers):
+            raise DeadWorkerError(
+                "A worker process of the unlabeled stream has ended: see the message above or, if there is none, it "
+                "was killed, most likely because the memory was full. Go on with --c, with fewer workers "
+                "(nnUNet_n_proc_DA) if it happens again."
+            )
 
     def close(self) -> None:
         """End the worker processes."""
         if isinstance(self._augmenter, NonDetMultiThreadedAugmenter):
+            self._workers = []
             self._augmenter._finish()
 
 

@@ -1,0 +1,164 @@
+"""Ending processes: signals that ask for it, and worker processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing.util
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from nnunetv2_dycon.files import remove_what_is_being_written
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command can be run again.
+EXIT_CODE = 75
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+# A cluster signals all processes of a job, and launchers pass on what they get.
+_SAME_REQUEST = 3.0  # seconds
+_POLL_INTERVAL = 1.0  # seconds
+
+
+class Stopped(SystemExit):
+    """A signal asked this process to stop. Where it is not caught, the process ends with :data:`EXIT_CODE`.
+
+    Args:
+        received: the signal.
+    """
+
+    def __init__(self, received: signal.Signals) -> None:
+        super().__init__(EXIT_CODE)
+        self.received = received
+
+
+class StopSignals:
+    """In this ``with`` block, SIGTERM and SIGUSR1 stop the process in an orderly way.
+
+    A signal raises :class:`Stopped` wherever the main thread is, so that ``finally`` and ``with`` clean up. Where
+    :attr:`deferred` is True it is noted alone, and raised by whoever reads :attr:`received`, or at the end of the
+    block. A second signal, three seconds after the first or later, ends the process at once, as without the block.
+
+    Signals for which a program has set handlers of its own are left to them, and threads other than the main one can
+    set none.
+
+    Attributes:
+        received: the signal that has come, None so far.
+        deferred: whether a signal is noted alone.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self.deferred = False
+        self._received_at = 0.0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                previous = signal.getsignal(number)
+                if previous == signal.SIG_DFL or isinstance(getattr(previous, "__self__", None), StopSignals):
+                    self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous.clear()
+        if error is None:
+            self.raise_if_received()
+
+    def raise_if_received(self) -> None:
+        """Raise :class:`Stopped` if a signal has come."""
+        if self.received is not None:
+            raise Stopped(self.received)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        # Nothing is printed here: the signal may have come in the middle of another print.
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._received_at = signal.Signals(number), now
+            if not self.deferred:
+                self.raise_if_received()
+        elif now - self._received_at >= _SAME_REQUEST:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def forked_workers_end_with_this_process() -> Iterator[None]:
+    """Worker processes that multiprocessing forks in this block end within a second when this process is killed.
+
+    Stop signals from elsewhere do nothing to them: a cluster signals all processes of a job, and this process needs its
+    workers until it has stopped. Those that it sends itself end them.
+    """
+    parent = _Parent()
+    multiprocessing.util.register_after_fork(parent, _guard_forked_worker)
+    yield
+
+
+class _Parent:
+    """This process, in processes that are forked from it; multiprocessing forgets it when it is collected."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+
+def _guard_forked_worker(parent: _Parent) -> None:
+    if not hasattr(signal, "sigtimedwait"):
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        threading.Thread(target=_exit_after, args=(parent.pid, _POLL_INTERVAL), daemon=True).start()
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+    def wait() -> None:
+        while os.getppid() == parent.pid:
+            received = signal.sigtimedwait(STOP_SIGNALS, _POLL_INTERVAL)
+            if received is not None and received.si_pid == parent.pid:
+                break
+        os._exit(EXIT_CODE)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def end_with_parent(parent: int) -> None:
+    """Initializer of spawned worker processes: end when the parent process does, or at a stop signal.
+
+    What is being written is removed before.
+
+    Args:
+        parent: its process ID.
+    """
+
+    def end(*_: object) -> None:
+        remove_what_is_being_written()
+        os._exit(EXIT_CODE)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, end)
+    threading.Thread(target=_exit_after, args=(parent, _POLL_INTERVAL), daemon=True).start()
+
+
+def _exit_after(parent: int, interval: float) -> None:
+    while os.getppid() == parent:
+        time.sleep(interval)
+    # The main thread cleans up, unless it is busy for too long.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(2 * interval)
+    os._exit(EXIT_CODE)
+
+
+def end_workers(pool: ProcessPoolExecutor) -> None:
+    """End the worker processes of a pool at once; what they have not finished is lost."""
+    workers = list(pool._processes.values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for worker in workers:
+        worker.terminate()
