@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import blosc2
+import numpy as np
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase
 from nnunetv2_dycon.preprocessing.case_stamp import (
+    Stamp,
+    describe_raw_files,
     hash_plans,
     is_current,
     make_stamp,
+    output_files,
     read_stamp,
     stamp_file,
     write_stamp,
@@ -95,8 +100,16 @@ def folder(tmp_path: Path, case: UnlabeledCase) -> Path:
     """A folder in which the case is done."""
     folder = tmp_path / "done"
     folder.mkdir()
-    write_stamp(folder, "a", make_stamp(case, "plans"))
+    image = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    for name, array in (("a", image), ("a_nonzero", np.zeros((1, 3, 4, 5), np.int8))):
+        blosc2.asarray(array, urlpath=str(folder / f"{name}.b2nd"))
+    (folder / "a.pkl").write_bytes(b"properties")
+    write_stamp(folder, "a", stamp_of(case, folder))
     return folder
+
+
+def stamp_of(case: UnlabeledCase, folder: Path) -> Stamp:
+    return make_stamp(case, "plans", describe_raw_files(case), folder)
 
 
 def test_a_case_without_a_stamp_is_not_done(folder: Path, case: UnlabeledCase) -> None:
@@ -107,8 +120,8 @@ def test_a_case_without_a_stamp_is_not_done(folder: Path, case: UnlabeledCase) -
 
 
 def test_a_stamp_is_written_whole_or_not_at_all(folder: Path, case: UnlabeledCase) -> None:
-    assert read_stamp(folder, "a") == make_stamp(case, "plans")
-    assert list(folder.iterdir()) == [stamp_file(folder, "a")]
+    assert read_stamp(folder, "a") == stamp_of(case, folder)
+    assert {*folder.iterdir()} == {stamp_file(folder, "a"), *output_files(folder, "a")}
 
 
 def test_other_plans_are_noticed(folder: Path, case: UnlabeledCase) -> None:
@@ -138,4 +151,4 @@ def test_another_time_alone_changes_nothing_and_is_noted_on_request(
     os.utime(case.images[0], ns=(1, 1))
     before = read_stamp(folder, "a")
     assert is_current(folder, case, "plans", note_times)
-    assert read_stamp(folder, "a") == (make_stamp(case, "plans") if note_times else before)
+    assert read_stamp(folder, "a") == (stamp_of(case, folder) if note_times else before)

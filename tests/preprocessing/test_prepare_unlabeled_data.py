@@ -38,7 +38,7 @@ def take_raw_data_away(
 
 def test_all_unlabeled_scans_are_used(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     data = prepare_unlabeled()
-    assert data.folder == workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
+    assert data.folder == workspace.unlabeled_folder()
     assert data.identifiers == CASES
 
 
@@ -90,7 +90,7 @@ def test_a_labeled_scan_among_the_unlabeled_is_refused(workspace: Workspace, pre
         prepare_unlabeled(off_limits=["demo_001"])
     assert "demo_001, demo_003: in imagesUnlabeled and, with a label, in" in str(error.value)
     assert str(workspace.raw / "imagesTr") in str(error.value)
-    assert not (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").exists()
+    assert not workspace.unlabeled_folder().exists()
 
 
 def test_a_scan_that_is_preprocessed_with_its_label_is_refused(
@@ -118,7 +118,7 @@ def test_labeled_cases_need_not_be_preprocessed(
 def test_no_label_is_opened(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     off_limits = ["demo_000", "demo_001"]
     expected = _contents(prepare_unlabeled(off_limits=off_limits).folder)
-    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled")
+    shutil.rmtree(workspace.unlabeled_folder())
     for case in [*off_limits, *CASES]:
         labels = [workspace.raw / "labelsTr" / f"{case}.nii.gz"]
         labels += [workspace.preprocessed / "gt_segmentations" / f"{case}.nii.gz"]
@@ -129,7 +129,7 @@ def test_no_label_is_opened(workspace: Workspace, prepare_unlabeled: Prepare) ->
             label.write_bytes(b"not a label")
     assert _contents(prepare_unlabeled(off_limits=off_limits).folder) == expected
     shutil.rmtree(workspace.raw / "labelsTr")
-    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled")
+    shutil.rmtree(workspace.unlabeled_folder())
     assert _contents(prepare_unlabeled(off_limits=off_limits).folder) == expected
 
 

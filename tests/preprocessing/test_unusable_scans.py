@@ -80,9 +80,9 @@ def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
     assert lines[1].startswith(f"  {scan} ")
     assert reason in lines[1]
     assert lines[2] == "Repair these files or remove them, then start again; the other cases are done."
-    done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
+    done = {file.stem for file in workspace.unlabeled_folder().glob("*.json")}
     assert done == set(CASES) - {"demo_007"}
-    assert not list((workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob(".partial*"))
+    assert not list(workspace.unlabeled_folder().glob(".partial*"))
 
 
 def test_many_bad_scans_are_counted_and_ten_are_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
