@@ -19,11 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
-from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.preprocessing.case_stamp import find_damage, output_files, read_stamp, stamp_file
-
+# nnU-Net reads its environment variables when it is imported, so that is done where they are set.
 DATASET = "Dataset501_Folds"
 TRAINER = "nnUNetTrainerDyCONOneEpoch"
 TRAINER_FILE = f'''
@@ -46,18 +45,37 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=10, help="how often the folds are started (default: 10)")
     parser.add_argument("--folds", type=int, default=4, help="how many folds at once, at most 5 (default: 4)")
     parser.add_argument("--unlabeled", type=int, default=40, help="number of unlabeled scans (default: 40)")
-    text = "processes that each fold preprocesses with, nnUNet_def_n_proc; several numbers take turns (default: 1 2)"
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help=text)
+    text = "processes that each fold preprocesses with, nnUNet_def_n_proc (default: 1)"
+    parser.add_argument("--processes", type=int, default=1, help=text)
+    text = (
+        "fork the folds from one process that has imported nnU-Net, instead of running nnUNetv2_train: they come to "
+        "the scans at the very same moment, and a run takes a fraction of the time"
+    )
+    parser.add_argument("--fork", action="store_true", help=text)
     return parser.parse_args()
 
 
-def make_dataset(root: Path, unlabeled: int, environment: dict[str, str]) -> None:
+def set_environment(root: Path, processes: int) -> None:
+    """Set nnU-Net's variables, here and so in what is started."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        os.environ[name] = str(root / name)
+    trainers = [str(root / "trainers"), os.environ.get("nnUNet_extTrainer")]
+    os.environ["nnUNet_extTrainer"] = os.pathsep.join(filter(None, trainers))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ.update(nnUNet_n_proc_DA="0", nnUNet_def_n_proc=str(processes), nnUNet_compile="f", OMP_NUM_THREADS="1")
+
+
+def make_dataset(root: Path, unlabeled: int) -> None:
     """A planned data set of tiny scans, with a network that fits them."""
+    from nnunetv2_dycon.demo.dataset import write_demo_dataset
+
     write_demo_dataset(root / "nnUNet_raw" / DATASET, labeled=5, unlabeled=unlabeled, test=1, shape=(20, 28, 24))
     for name in ("nnUNet_preprocessed", "nnUNet_results", "trainers"):
         (root / name).mkdir()
     (root / "trainers" / "one_epoch.py").write_text(TRAINER_FILE)
     command = ["nnUNetv2_plan_and_preprocess", "-d", "501", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
+    # The planner takes no 0.
+    environment = {**os.environ, "nnUNet_n_proc_DA": "1"}
     planned = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert planned.returncode == 0, planned.stdout.decode()
     file = root / "nnUNet_preprocessed" / DATASET / "nnUNetPlans.json"
@@ -83,21 +101,53 @@ def forget_what_was_done(root: Path) -> None:
         shutil.rmtree(folder)
 
 
-def train_folds(root: Path, folds: int, environment: dict[str, str]) -> list[str]:
+def train_folds(root: Path, folds: int, fork: bool) -> list[str]:
     """Train folds at once; returns the output of each, of which the first line is the exit code."""
-    command = ["nnUNetv2_train", "501", "3d_fullres"]
-    options = ["-tr", TRAINER, "-device", "cpu"]
     logs = [root / f"fold_{fold}.log" for fold in range(folds)]
-    processes = []
-    for fold, log in enumerate(logs):
-        with log.open("w") as stream:
-            line = [*command, str(fold), *options]
-            processes.append(subprocess.Popen(line, env=environment, stdout=stream, stderr=subprocess.STDOUT))
-    return [f"{process.wait()}\n{log.read_text()}" for process, log in zip(processes, logs, strict=True)]
+    codes = []
+    if fork:
+        pids = [fork_training(training_command(fold), log) for fold, log in enumerate(logs)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    else:
+        processes = []
+        for fold, log in enumerate(logs):
+            with log.open("w") as stream:
+                processes.append(subprocess.Popen(training_command(fold), stdout=stream, stderr=subprocess.STDOUT))
+        codes = [process.wait() for process in processes]
+    return [f"{code}\n{log.read_text()}" for code, log in zip(codes, logs, strict=True)]
+
+
+def training_command(fold: int) -> list[str]:
+    return ["nnUNetv2_train", "501", "3d_fullres", str(fold), "-tr", TRAINER, "-device", "cpu"]
+
+
+def fork_training(command: list[str], log: Path) -> int:
+    """Run nnUNetv2_train in a fork of this process; returns its number."""
+    from nnunetv2.run.run_training import run_training_entry
+
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(stream, 1)
+            os.dup2(stream, 2)
+            sys.argv = command
+            run_training_entry()
+            code = 0
+        except BaseException:  # noqa: BLE001 (it ends here, as the interpreter would)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return pid
 
 
 def find_faults(root: Path, outputs: list[str], unlabeled: int) -> list[str]:
     """What does not hold after a run."""
+    from nnunetv2_dycon.preprocessing.case_stamp import find_damage, output_files, read_stamp, stamp_file
+
     faults = []
     for fold, output in enumerate(outputs):
         folder = next((root / "nnUNet_results").glob(f"*/*/fold_{fold}"), None)
@@ -119,23 +169,18 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        folders = {key: str(root / key) for key in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-        trainers = os.pathsep.join(filter(None, [str(root / "trainers"), os.environ.get("nnUNet_extTrainer")]))
-        workers = {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_NUM_THREADS": "1"}
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = {**os.environ, **folders, **workers, "nnUNet_extTrainer": trainers, "PATH": path}
-        make_dataset(root, arguments.unlabeled, environment)
+        set_environment(root, arguments.processes)
+        make_dataset(root, arguments.unlabeled)
         for run in range(arguments.runs):
             forget_what_was_done(root)
-            processes = arguments.processes[run % len(arguments.processes)]
             start = time.monotonic()
-            outputs = train_folds(root, arguments.folds, {**environment, "nnUNet_def_n_proc": str(processes)})
+            outputs = train_folds(root, arguments.folds, arguments.fork)
             faults = find_faults(root, outputs, arguments.unlabeled)
             done = [int(n) for output in outputs for n in re.findall(r"Preprocessed (\d+) unlabeled", output)]
             trained = sum(output.startswith("0\n") for output in outputs)
             print(
-                f"run {run}: {trained} of {arguments.folds} folds trained, {processes} process(es) each; "
-                f"scans preprocessed: {' + '.join(map(str, done))}; {time.monotonic() - start:.0f} s",
+                f"run {run}: {trained} of {arguments.folds} folds trained; scans preprocessed by those that did any: "
+                f"{' + '.join(map(str, done))}; {time.monotonic() - start:.0f} s",
                 flush=True,
             )
             for fault in faults:
