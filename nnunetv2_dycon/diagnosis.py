@@ -6,12 +6,13 @@ import importlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder, results_folder
@@ -19,14 +20,21 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
+    UnlabeledCase,
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
 )
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, is_current
-from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import unlabeled_data_folder
+from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, is_current, read_stamp, stamped_cases
+from nnunetv2_dycon.preprocessing.copies import describe_copies
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
+    describe_missing_files,
+    find_copies_in_dataset,
+    identifiers_without_raw_data,
+    unlabeled_data_folder,
+)
 from nnunetv2_dycon.registration import ENVIRONMENT_VARIABLE, export_line, external_trainers_folder
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
@@ -116,10 +124,12 @@ def _gpu() -> Finding:
 def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
     configuration = dataset.configuration(configuration_name)
     raw_dataset_folder = find_raw_dataset_folder(dataset.name)
+    off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
     if raw_dataset_folder is None:
+        folder = unlabeled_data_folder(dataset.plans_manager, configuration)
+        identifiers_without_raw_data(folder, hash_plans(dataset.plans_manager, configuration), off_limits)
         yield Finding(f"the raw data of {dataset.name} are not here: only what is preprocessed can be used")
         return
-    off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
     with_label = set(labeled_images(raw_dataset_folder, dataset.dataset_json))
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.dataset_json["file_ending"])
     both = sorted(with_label & {case.identifier for case in unlabeled})
@@ -140,11 +150,25 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     if not (dataset.folder / configuration.data_identifier).is_dir():
         command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"
         yield Finding(f"labeled cases are not preprocessed: {command}", is_problem=True)
-    folder = unlabeled_data_folder(dataset.name, configuration)
+    yield from _preprocessed_cases(dataset, configuration, unlabeled)
+
+
+def _preprocessed_cases(
+    dataset: PlannedDataset, configuration: ConfigurationManager, unlabeled: Sequence[UnlabeledCase]
+) -> Iterator[Finding]:
+    folder = unlabeled_data_folder(dataset.plans_manager, configuration)
     plans_hash = hash_plans(dataset.plans_manager, configuration)
-    ready = sum(is_current(folder, case, plans_hash, note_times=False) for case in unlabeled)
-    later = "" if ready == len(unlabeled) else "; training will do the others at its start"
-    yield Finding(f"{ready} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
+    ready = {case.identifier for case in unlabeled if is_current(folder, case, plans_hash, note_times=False)}
+    later = "" if len(ready) == len(unlabeled) else "; training will do the others at its start"
+    yield Finding(f"{len(ready)} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
+    begun = {case.identifier for case in unlabeled}.intersection(stamped_cases(folder)) - ready
+    for identifier in sorted(begun):
+        if damage := find_damage(folder, identifier, read_stamp(folder, identifier)):
+            yield Finding(f"{identifier} is not ready: in {folder}, {damage}")
+    if missing := describe_missing_files(case for case in unlabeled if case.identifier in ready):
+        yield Finding(missing)
+    for line in describe_copies(find_copies_in_dataset(dataset.plans_manager, configuration, ready)):
+        yield Finding(line, is_problem=True)
 
 
 def _previous_stage(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:

@@ -54,6 +54,29 @@ def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> Non
 
 
 @contextlib.contextmanager
+def explained_write_errors(folder: Path) -> Iterator[None]:
+    """Say of whatever this block raises that ``folder`` cannot be written to, as its only work is writing there.
+
+    Libraries raise other errors than OSError where a disk is full.
+
+    Raises:
+        UserError: naming the folder, the reason and the free space.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        space = next((shutil.disk_usage(place).free for place in (folder, *folder.parents) if place.is_dir()), 0)
+        free = f"{space / 2**30:,.1f} GiB" if space >= 2**30 else f"{space / 2**20:,.1f} MiB"
+        raise UserError(
+            f"{folder} cannot be written to: {reason or error}; {free} are free there. Make room, or correct its "
+            "permissions, and start again: what is done is kept."
+        ) from error
+
+
+@contextlib.contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
     """Write a file or folder under another name, so that a kill leaves nothing half-written under its own.
 
@@ -103,8 +126,8 @@ def _removed_in_the_end(target: Path) -> Iterator[Path]:
         # Processes of other hosts cannot be asked whether they are alive.
         is_left = host is None or (host == _host() and not _is_alive(int(process)))
         if is_left and remains not in _being_written:
-            # Another process may be removing the same.
-            with contextlib.suppress(FileNotFoundError):
+            # Another process may be removing the same, or it is another user's.
+            with contextlib.suppress(OSError):
                 _remove(remains)
     # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
     partial = target.with_name(f".partial_{_host()}-{os.getpid()}-{secrets.token_hex(4)}_{target.name}")

@@ -31,7 +31,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
+    UnlabeledData,
+    prepare_unlabeled_data,
+    unlabeled_data_folder,
+)
 from tests.cascade import trained_low_resolution as trained_low_resolution
 from tests.scratch_environment import link_dependencies
 
@@ -120,6 +124,11 @@ class Workspace:
         plans = self.read_plans()
         plans["configurations"][configuration]["dycon"] = settings
         self.write_plans(plans, identifier)
+
+    def unlabeled_folder(self, configuration: str = "3d_fullres", plans: str = SMALL_PLANS) -> Path:
+        """Where preprocessed unlabeled cases lie."""
+        dataset = read_planned_dataset(self.raw.name, plans)
+        return unlabeled_data_folder(dataset.plans_manager, dataset.configuration(configuration))
 
     def read_dataset_json(self) -> dict:
         return json.loads((self.preprocessed / "dataset.json").read_text())

@@ -85,6 +85,38 @@ def test_a_dataset_that_is_ready(prepare_unlabeled: Prepare) -> None:
     assert problems == []
 
 
+def test_a_case_that_is_not_whole_is_not_ready(prepare_unlabeled: Prepare) -> None:
+    folder = prepare_unlabeled().folder
+    (folder / "demo_007.b2nd").write_bytes(b"short")
+    fine, problems = diagnose()
+    assert fine[-2] == "3 of 4 unlabeled cases are preprocessed; training will do the others at its start"
+    assert fine[-1].startswith(f"demo_007 is not ready: in {folder}, demo_007.b2nd has 5 bytes instead of ")
+    assert problems == []
+
+
+def test_without_raw_data_a_case_that_is_not_whole_is_a_problem(
+    workspace: Workspace, prepare_unlabeled: Prepare
+) -> None:
+    folder = prepare_unlabeled().folder
+    (folder / "demo_007.b2nd").unlink()
+    shutil.rmtree(workspace.raw)
+    assert "case demo_007 is not whole (demo_007.b2nd is not there)" in diagnose()[1][0]
+
+
+def test_scans_that_are_gone_and_copies_are_told(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    scans = workspace.raw / "imagesUnlabeled"
+    shutil.copy(workspace.raw / "imagesTr" / "demo_004_0000.nii.gz", scans / "x_0000.nii.gz")
+    prepare_unlabeled()
+    gone = scans / "demo_006_0000.nii.gz"
+    gone.unlink()
+    gone.symlink_to("nowhere")
+    fine, problems = diagnose()
+    assert fine[-2] == "5 of 5 unlabeled cases are preprocessed"
+    assert fine[-1] == f"{gone} is not there any more: what was preprocessed before is used."
+    assert len(problems) == 1
+    assert problems[0].startswith("1 unlabeled scan is a copy of labeled cases (x of demo_004)")
+
+
 def test_off_limits_cases_count_as_unlabeled(workspace: Workspace) -> None:
     workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": ["demo_004", "demo_005"]})
     fine, problems = diagnose()

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.configuration import default_num_processes
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
-from nnunetv2_dycon.datasets.splits import off_limits_cases
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import explained_write_errors, written_aside
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
@@ -48,11 +51,12 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
-    """Refuse batches of fewer patches than processes, and labeled cases that are not preprocessed.
+    """Refuse batches of fewer patches than processes, labeled cases not preprocessed, and no process to export.
 
     Raises:
-        UserError: for either.
+        UserError: for any of these.
     """
+    refuse_too_few_processes()
     distributed.refuse_fewer_patches_than_processes(
         {
             "batch_size": trainer.configuration_manager.batch_size,
@@ -129,6 +133,35 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
     return students
 
 
+def write_splits_at_once(trainer: nnUNetTrainer) -> None:
+    """Write the folds that nnU-Net would make where there are none yet, whole or not at all.
+
+    nnU-Net writes them under their name, and a fold that is started at the same time reads half a file.
+
+    Raises:
+        UserError: if they cannot be written.
+    """
+    folder = Path(trainer.preprocessed_dataset_folder_base)
+    splits_file = folder / SPLITS_FILE
+    if trainer.fold == "all" or splits_file.is_file():
+        return
+    labeled = infer_dataset_class(trainer.preprocessed_dataset_folder).get_identifiers(
+        trainer.preprocessed_dataset_folder
+    )
+    if splits := read_or_make_splits(splits_file, labeled):
+        with explained_write_errors(folder), written_aside(splits_file) as partial:
+            save_json(splits, str(partial))
+
+
+def refuse_too_few_processes() -> None:
+    """Refuse ``nnUNet_def_n_proc`` below 1, with which nnU-Net's validation would fail after the last epoch."""
+    if default_num_processes < 1:
+        raise UserError(
+            f"nnUNet_def_n_proc is {default_num_processes}: set it to the number of processes that preprocess and "
+            "export, at least 1."
+        )
+
+
 def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
     """Preprocess the unlabeled cases of a trainer's fold where that has not been done, and find partly labeled ones.
 
@@ -137,6 +170,7 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) ->
     Raises:
         UserError: see prepare_unlabeled_data and predict_next_stage.
     """
+    write_splits_at_once(trainer)
     tr_keys, val_keys = trainer.do_split()
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
     partly_labeled = []
@@ -153,6 +187,7 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) ->
         off_limits,
         default_num_processes,
         trainer.print_to_log_file,
+        set(val_keys) - set(tr_keys),
         may_be_none=bool(partly_labeled),
     )
     if (stage := previous_stage_of(trainer)) is not None:

@@ -28,7 +28,7 @@ def test_all_configurations_are_preprocessed(workspace: Workspace, capsys: pytes
     assert main([*COMMAND, "-c", "3d_fullres", "2d"]) == 0
     output = capsys.readouterr().out
     for name in ("3d_fullres", "2d"):
-        folder = workspace.preprocessed / f"nnUNetPlans_{name}_unlabeled"
+        folder = workspace.unlabeled_folder(name)
         assert f"{name}: 4 unlabeled cases are ready in {folder}." in output
         assert len(list(folder.glob("*.json"))) == 4
 
@@ -37,7 +37,7 @@ def test_off_limits_cases_of_all_folds_are_preprocessed(workspace: Workspace) ->
     split = {"train": ["demo_000", "demo_001"], "val": ["demo_002"]}
     workspace.write_splits(split | {"unlabeled": ["demo_004"]}, split | {"unlabeled": ["demo_005"]})
     assert main(COMMAND) == 0
-    done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
+    done = {file.stem for file in workspace.unlabeled_folder().glob("*.json")}
     assert done == {"demo_004", "demo_005", "demo_006", "demo_007", "demo_008", "demo_009"}
 
 
@@ -69,7 +69,7 @@ def test_processes_give_the_same_files_and_name_a_bad_scan(
     assert "Traceback" not in output
     assert "Error: 1 unlabeled cases cannot be used:" in output
     assert f"{bad_scan} cannot be read" in output
-    folder = workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
+    folder = workspace.unlabeled_folder()
     by_two = arrays(folder)
     bad_scan.unlink()
     for stamp in folder.glob("*.json"):

@@ -38,7 +38,7 @@ def take_raw_data_away(
 
 def test_all_unlabeled_scans_are_used(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     data = prepare_unlabeled()
-    assert data.folder == workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
+    assert data.folder == workspace.unlabeled_folder()
     assert data.identifiers == CASES
 
 
@@ -90,7 +90,7 @@ def test_a_labeled_scan_among_the_unlabeled_is_refused(workspace: Workspace, pre
         prepare_unlabeled(off_limits=["demo_001"])
     assert "demo_001, demo_003: in imagesUnlabeled and, with a label, in" in str(error.value)
     assert str(workspace.raw / "imagesTr") in str(error.value)
-    assert not (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").exists()
+    assert not workspace.unlabeled_folder().exists()
 
 
 def test_a_scan_that_is_preprocessed_with_its_label_is_refused(
@@ -118,7 +118,7 @@ def test_labeled_cases_need_not_be_preprocessed(
 def test_no_label_is_opened(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     off_limits = ["demo_000", "demo_001"]
     expected = _contents(prepare_unlabeled(off_limits=off_limits).folder)
-    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled")
+    shutil.rmtree(workspace.unlabeled_folder())
     for case in [*off_limits, *CASES]:
         labels = [workspace.raw / "labelsTr" / f"{case}.nii.gz"]
         labels += [workspace.preprocessed / "gt_segmentations" / f"{case}.nii.gz"]
@@ -129,7 +129,7 @@ def test_no_label_is_opened(workspace: Workspace, prepare_unlabeled: Prepare) ->
             label.write_bytes(b"not a label")
     assert _contents(prepare_unlabeled(off_limits=off_limits).folder) == expected
     shutil.rmtree(workspace.raw / "labelsTr")
-    shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled")
+    shutil.rmtree(workspace.unlabeled_folder())
     assert _contents(prepare_unlabeled(off_limits=off_limits).folder) == expected
 
 
@@ -160,6 +160,79 @@ def test_without_raw_data_nothing_can_be_preprocessed(
         prepare_unlabeled(off_limits=["demo_000"])
     with pytest.raises(UserError, match=r"0 unlabeled cases are not preprocessed and 4 were .* other plans"):
         prepare_unlabeled("nnUNetPlansOther")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "damage"),
+    [
+        ("demo_007.b2nd", "short", "demo_007.b2nd has 5 bytes instead of"),
+        ("demo_007.json", "{", "demo_007.json is not there or no stamp"),
+    ],
+)
+def test_without_raw_data_a_case_that_is_not_whole_is_named(
+    workspace: Workspace, prepare_unlabeled: Prepare, file: str, text: str, damage: str
+) -> None:
+    folder = prepare_unlabeled().folder
+    (folder / file).write_text(text)
+    shutil.rmtree(workspace.raw)
+    with pytest.raises(UserError) as error:
+        prepare_unlabeled()
+    assert f"{folder}: case demo_007 is not whole ({damage}" in str(error.value)
+    assert "Set nnUNet_raw to where they are" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "demo_007.b2nd").write_bytes(b"short"),
+        lambda folder: (folder / "demo_007_nonzero.b2nd").unlink(),
+        lambda folder: (folder / "demo_007.pkl").unlink(),
+        lambda folder: (folder / "demo_007.json").write_text("{"),
+    ],
+)
+def test_a_case_that_is_not_whole_is_done_again(
+    prepare_unlabeled: Prepare, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prepare_unlabeled().folder
+    before = _contents(folder)
+    damage(folder)
+    capsys.readouterr()
+    prepare_unlabeled()
+    assert capsys.readouterr().out.startswith("Preprocessed 1 unlabeled cases")
+    assert _contents(folder) == before
+
+
+def test_what_was_made_from_scans_that_are_gone_is_used_with_a_warning(
+    workspace: Workspace, prepare_unlabeled: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [workspace.raw / "imagesUnlabeled" / f"{case}_0000.nii.gz" for case in CASES[:2]]
+    for scan in scans:
+        scan.rename(workspace.root / scan.name)
+        scan.symlink_to(workspace.root / scan.name)
+    data = prepare_unlabeled()
+    capsys.readouterr()
+    for number, scan in enumerate(scans):
+        (workspace.root / scan.name).unlink()
+        assert prepare_unlabeled() == data
+        more = " and 1 more raw files are" if number else " is"
+        warning = f"WARNING: {scans[0]}{more} not there any more: what was preprocessed before is used.\n"
+        assert capsys.readouterr().out == warning
+
+
+def test_plans_of_one_data_identifier_leave_each_others_data_alone(
+    workspace: Workspace, prepare_unlabeled: Prepare
+) -> None:
+    first = prepare_unlabeled()
+    before = {file: file.stat().st_mtime_ns for file in first.folder.iterdir()}
+    plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"]["spacing"] = [2, 1, 1]
+    workspace.write_plans(plans, "nnUNetPlansOther")
+    second = prepare_unlabeled("nnUNetPlansOther")
+    assert second.folder.parent == first.folder.parent
+    assert prepare_unlabeled() == first
+    assert {file: file.stat().st_mtime_ns for file in first.folder.iterdir()} == before
+    image, other = (blosc2.open(str(data.folder / "demo_006.b2nd"), mode="r") for data in (first, second))
+    assert image.shape != other.shape
 
 
 def test_without_raw_and_preprocessed_data_there_are_no_unlabeled_scans(

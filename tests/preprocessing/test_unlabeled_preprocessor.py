@@ -106,7 +106,7 @@ def test_a_killed_run_is_continued(
         killed.setattr(unlabeled_preprocessor, "write_stamp", write_stamp_until_killed)
         with pytest.raises(KeyboardInterrupt):
             prepare_unlabeled()
-    folder = workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
+    folder = workspace.unlabeled_folder()
     before = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.b2nd")}
     assert {"demo_006.b2nd", "demo_007.b2nd", "demo_008.b2nd"} <= before.keys()
     after = times(prepare_unlabeled())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
@@ -36,6 +38,22 @@ def add_channel(path: Path) -> None:
     shutil.copy(path, path.with_name(path.name.replace("_0000", "_0001")))
 
 
+def set_spacing(path: Path, spacing: float) -> None:
+    image = sitk.ReadImage(str(path))
+    image.SetSpacing([spacing] * 3)
+    sitk.WriteImage(image, str(path))
+
+
+def link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.nii.gz")
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def shear(path: Path) -> None:
     """ITK refuses such a scan with a message of several lines."""
     sheared = np.eye(4)
@@ -55,6 +73,10 @@ def shear(path: Path) -> None:
         (add_channel, "has 2 channels where dataset.json declares 1"),
         (differ_in_size, "cannot be read: see the message of the reader above"),
         (shear, "cannot be read"),
+        (lambda path: set_spacing(path, 1000.0), "has the spacing 1000 x 1000 x 1000 mm: resampled to the plans'"),
+        (lambda path: set_spacing(path, 0.001), "which has no voxel. Correct the spacing in its header."),
+        (link_to_nothing, "is a link to nowhere.nii.gz, which is not there"),
+        (replace_by_folder, "is a folder, not a scan"),
     ],
     ids=[
         "truncated",
@@ -66,6 +88,10 @@ def shear(path: Path) -> None:
         "further channel",
         "sizes",
         "sheared",
+        "micrometres",
+        "metres",
+        "link to nothing",
+        "folder",
     ],
 )
 def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
@@ -80,9 +106,56 @@ def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
     assert lines[1].startswith(f"  {scan} ")
     assert reason in lines[1]
     assert lines[2] == "Repair these files or remove them, then start again; the other cases are done."
-    done = {file.stem for file in (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob("*.json")}
+    done = {file.stem for file in workspace.unlabeled_folder().glob("*.json")}
     assert done == set(CASES) - {"demo_007"}
-    assert not list((workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").glob(".partial*"))
+    assert not list(workspace.unlabeled_folder().glob(".partial*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "remedy"),
+    [
+        (KeyError("spacing"), "cannot be read: KeyError: 'spacing'", "Repair these files or remove them"),
+        (SystemError("of ITK"), "cannot be read: SystemError: of ITK", "Repair these files or remove them"),
+        (MemoryError(), "needs more memory than there is", "Where memory lacked, run"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_is_raised_for_one_scan_is_said_of_it_and_the_others_are_done(
+    workspace: Workspace,
+    prepare_unlabeled: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    reason: str,
+    remedy: str,
+) -> None:
+    scan, read_images = scan_of(workspace, "demo_007"), SimpleITKIO.read_images
+
+    def read_or_raise(self: SimpleITKIO, files: list[str]) -> tuple[np.ndarray, dict]:
+        if files == [str(scan)]:
+            raise error
+        return read_images(self, files)
+
+    monkeypatch.setattr(SimpleITKIO, "read_images", read_or_raise)
+    with pytest.raises(UserError) as raised:
+        prepare_unlabeled()
+    lines = str(raised.value).splitlines()
+    assert lines[:2] == ["1 unlabeled cases cannot be used:", f"  {scan} {reason}"]
+    assert lines[2].startswith(remedy)
+    assert {file.stem for file in workspace.unlabeled_folder().glob("*.json")} == set(CASES) - {"demo_007"}
+
+
+def test_a_scan_that_is_deleted_meanwhile_is_named(
+    workspace: Workspace, prepare_unlabeled: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, read_images = scan_of(workspace, "demo_008"), SimpleITKIO.read_images
+
+    def read_and_delete(self: SimpleITKIO, files: list[str]) -> tuple[np.ndarray, dict]:
+        scan.unlink(missing_ok=True)
+        return read_images(self, files)
+
+    monkeypatch.setattr(SimpleITKIO, "read_images", read_and_delete)
+    with pytest.raises(UserError, match=rf"{scan} was there before but is not there"):
+        prepare_unlabeled()
 
 
 def test_many_bad_scans_are_counted_and_ten_are_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
