@@ -102,7 +102,7 @@ class Cluster:
             self.job = str(probe.getsockname()[1])
         path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
         slurm = {"SLURM_JOB_ID": self.job, "SLURM_NNODES": "1", "SLURM_GPUS_ON_NODE": "2", "SLURM_JOB_NODELIST": "node"}
-        self.environment = {**workspace.environment, **slurm, "PATH": path}
+        self.environment = {**workspace.environment, **slurm, "PATH": path, "nnUNet_n_proc_DA": "0"}
         self.folder = folder
 
     @property
