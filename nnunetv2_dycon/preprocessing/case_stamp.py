@@ -151,9 +151,8 @@ def sample_image(image: blosc2.NDArray | np.ndarray) -> tuple[float, ...]:
         line: list[int | slice] = [*middle]
         line[axis] = slice(None)
         positions = np.linspace(0, size - 1, _VALUES_PER_LINE).round().astype(int)
-        for channel in range(image.shape[0]):
-            index = (channel, *line)
-            values += np.asarray(image[index])[positions].tolist()
+        index = (slice(None), *line)
+        values += np.asarray(image[index])[:, positions].ravel().tolist()
     return tuple(float(f"{value:.6g}") for value in values)
 
 

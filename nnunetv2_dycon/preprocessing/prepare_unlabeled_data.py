@@ -140,10 +140,13 @@ def describe_missing_files(cases: Iterable[UnlabeledCase]) -> str | None:
 
 
 def _take_over_flat_layout(folder: Path, plans_hash: str, report: Callable[[str], None]) -> None:
-    if taken := take_over_flat_layout(folder, plans_hash):
+    is_new = not folder.is_dir()
+    taken = take_over_flat_layout(folder, plans_hash)
+    others = len(stamped_cases(folder.parent)) - len(taken) if is_new else 0
+    if taken or others:
         report(
-            f"Took over {len(taken)} cases that an earlier version preprocessed into {folder.parent}. The files "
-            "there, outside its folders, are for that version only."
+            f"An earlier version preprocessed cases into {folder.parent}: {len(taken)} are taken over, {others} are of "
+            "other plans or damaged. The files there, outside its folders, are for that version only."
         )
 
 

@@ -34,6 +34,8 @@ class {TRAINER}(nnUNetTrainerDyCON):
     def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device=torch.device("cuda")):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 2, 1
+        # nnUNetv2_train takes all cores, for each of the folds.
+        torch.set_num_threads(1)
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Skip it: it comes long after what is tested."""

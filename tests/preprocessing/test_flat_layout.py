@@ -47,8 +47,8 @@ def test_it_is_linked_and_nothing_is_done_again(
     assert data.identifiers == CASES
     assert inodes(data.folder) == inodes(flat)
     assert capsys.readouterr().out == (
-        f"Took over 4 cases that an earlier version preprocessed into {flat}. The files there, outside its folders, "
-        "are for that version only.\n"
+        f"An earlier version preprocessed cases into {flat}: 4 are taken over, 0 are of other plans or damaged. The "
+        "files there, outside its folders, are for that version only.\n"
     )
     assert prepare_unlabeled() == data
     assert capsys.readouterr().out == ""
@@ -75,7 +75,7 @@ def test_it_is_used_without_the_raw_data(workspace: Workspace, flat: Path, prepa
 
 
 def test_what_is_damaged_changed_or_of_other_plans_is_done_again(
-    workspace: Workspace, flat: Path, prepare_unlabeled: Prepare
+    workspace: Workspace, flat: Path, prepare_unlabeled: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = inodes(flat)
     (flat / "demo_006.b2nd").write_bytes((flat / "demo_006.b2nd").read_bytes()[:1000])
@@ -85,3 +85,6 @@ def test_what_is_damaged_changed_or_of_other_plans_is_done_again(
     after = inodes(prepare_unlabeled().folder)
     assert [case for case in CASES if after[f"{case}.b2nd"] == before[f"{case}.b2nd"]] == ["demo_009"]
     assert inodes(flat) == before
+    assert "2 are taken over, 2 are of other plans or damaged" in capsys.readouterr().out
+    prepare_unlabeled()
+    assert capsys.readouterr().out == ""
