@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def test_a_training_stops_after_the_stated_number_of_steps(
 def _with_nan(losses: Callable) -> Callable:
     def replaced(*arguments: object) -> object:
         found = losses(*arguments)
-        return found._replace(terms={name: value * math.nan for name, value in found.terms.items()})
+        return replace(found, terms={name: value * math.nan for name, value in found.terms.items()})
 
     return replaced
 
