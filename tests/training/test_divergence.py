@@ -70,7 +70,7 @@ def test_a_training_stops_after_the_stated_number_of_steps(
     monkeypatch.setattr(trainer.step, "_update_weights", lambda: None)
     with pytest.raises(UserError, match=r"supervised [\d.]+, uncl nan \(weight 1\)"):
         trainer.run_training()
-    assert 3 * trainer.current_epoch + trainer.steps_in_epoch == MAX_STEPS - 1
+    assert 3 * trainer.current_epoch + trainer.steps_in_epoch == MAX_STEPS
     assert int(trainer.students.average.n_averaged) == MAX_STEPS
 
 
