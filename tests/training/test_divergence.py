@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,14 +70,14 @@ def test_a_training_stops_after_the_stated_number_of_steps(
     monkeypatch.setattr(trainer.step, "_update_weights", lambda: None)
     with pytest.raises(UserError, match=r"supervised [\d.]+, uncl nan \(weight 1\)"):
         trainer.run_training()
-    assert 3 * trainer.current_epoch + trainer.steps_in_epoch == MAX_STEPS - 1
+    assert 3 * trainer.current_epoch + trainer.steps_in_epoch == MAX_STEPS
     assert int(trainer.students.average.n_averaged) == MAX_STEPS
 
 
 def _with_nan(losses: Callable) -> Callable:
     def replaced(*arguments: object) -> object:
         found = losses(*arguments)
-        return found._replace(terms={name: value * math.nan for name, value in found.terms.items()})
+        return replace(found, terms={name: value * math.nan for name, value in found.terms.items()})
 
     return replaced
 
