@@ -113,6 +113,14 @@ class MethodSettings:
     unlabeled_batch_size: int | None = setting(
         None, "patches in an unlabeled batch; null: the batch size of the plans", minimum=1, optional=True
     )
+    unlabeled_foreground_fraction: float = setting(
+        0.33,
+        "share of the unlabeled patches that are drawn around voxels which the teacher took for foreground, as nnU-Net "
+        "draws labeled ones; 0: all are drawn uniformly",
+        minimum=0,
+        maximum=1,
+        before_it_existed=0.0,
+    )
     ema_decay: float = setting(
         0.99,
         "decay of the teacher's exponential moving average per step; in step t it is min(1 - 1/(t+1), ema_decay)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def panels_of(method: Method[Any, Any]) -> dict[str, tuple[str, ...]]:
         "unsupervised loss": tuple(f"{term}_loss" for term in method.terms),
         "weight": ("ramp", *(f"{term}_weight" for term in method.terms)),
         "share of the loss": tuple(f"{term}_share" for term in method.terms),
+        "unlabeled patches with foreground": ("patches_with_foreground",),
         **method.panels,
     }
 
@@ -39,6 +41,12 @@ class SemiSupervisedLogger(LocalLogger):
         for keys in panels.values():
             for key in keys:
                 self.my_fantastic_logging[key] = []
+
+    def load_checkpoint(self, checkpoint: dict) -> None:
+        """Restore all values; those that an earlier release did not log are NaN. See LocalLogger."""
+        missing = dict.fromkeys(self.my_fantastic_logging.keys() - checkpoint.keys())
+        epochs = len(checkpoint["train_losses"])
+        super().load_checkpoint({**checkpoint, **{key: [math.nan] * epochs for key in missing}})
 
     def plot_progress_png(self, output_folder: str) -> None:
         """Write ``progress.png``: nnU-Net's panels on the left, ours on the right. See LocalLogger."""

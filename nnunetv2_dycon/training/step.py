@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.students import Student, Students
+from nnunetv2_dycon.views.locations import blocks_with_foreground
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
@@ -36,11 +37,14 @@ class StepResult(NamedTuple):
         supervised_loss: a scalar.
         terms: the value of each unsupervised term, summed over both batches, not weighted.
         statistics: what the method's losses carry.
+        foreground: (B', F, *blocks) booleans, what the first student's teacher sees in the weak view of the unlabeled
+            batch; see blocks_with_foreground.
     """
 
     supervised_loss: Tensor
     terms: dict[str, Tensor]
     statistics: dict[str, Tensor | float]
+    foreground: Tensor
 
 
 class TwoStreamStep:
@@ -73,13 +77,13 @@ class TwoStreamStep:
             progress: share of the training that is done, in [0, 1].
         """
         self.trainer.optimizer.zero_grad(set_to_none=True)
-        unlabeled = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
+        unlabeled, foreground = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
         parts = (unlabeled.terms, labeled.terms)
         zero = torch.zeros_like(supervised_loss)
         terms = {name: sum((part[name] for part in parts if name in part), start=zero) for name in self.method.terms}
-        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics})
+        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics}, foreground)
 
     def supervise_further_students(self, data: Tensor, target: Target) -> None:
         """A step on the labeled batch of all students but the first, whose lack of gradients the optimizer skips."""
@@ -95,12 +99,17 @@ class TwoStreamStep:
 
     def _pass_unlabeled(
         self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
-    ) -> Losses:
-        """Forward and backward of all students on the unlabeled batch; returns the first one's losses."""
+    ) -> tuple[Losses, Tensor]:
+        """Forward and backward of all students on the unlabeled batch.
+
+        Returns:
+            The first one's losses, and where its teacher sees foreground.
+        """
         # torch.compile would keep graphs of their own for views into a larger tensor.
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
+        foreground = blocks_with_foreground(guidances[0].teacher.logits, self.method.labels)
 
         def learn(student: Student, guidance: Guidance) -> Losses:
             with self.trainer.autocast_context():
@@ -112,7 +121,7 @@ class TwoStreamStep:
             return _detach(losses)
 
         first, *_ = [learn(student, guidance) for student, guidance in zip(self.students, guidances, strict=True)]
-        return first
+        return first, foreground
 
     def _pass_labeled(
         self, data: Tensor, target: Target, weights: Mapping[str, float], progress: float

@@ -28,6 +28,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -75,11 +76,16 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.step: TwoStreamStep  # -> initialize
         self.unlabeled_data: UnlabeledData  # -> on_train_start
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
+        self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
         panels = panels_of(self.method)
         self.statistics = EpochStatistics(name for names in panels.values() for name in names)
-        panels = {"pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice), **panels}
+        panels = {
+            "pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice),
+            "unlabeled cases with foreground": ("cases_with_foreground",),
+            **panels,
+        }
         self.logger.local_logger = SemiSupervisedLogger(panels, self.logger.local_logger.verbose)
 
     # The state of the training
@@ -151,7 +157,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask)
+        locations = None
+        if self.settings.unlabeled_foreground_fraction > 0:
+            self.class_locations.start(data.identifiers)
+            locations = self.class_locations
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, locations)
         return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training
@@ -167,8 +177,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
         result = None
         if any(weight > 0 for weight in weights.values()):
-            step = self.step(*self._to_device(batch), self.next_views(), weights, self.progress)
+            unlabeled = self.next_unlabeled_batch()
+            step = self.step(*self._to_device(batch), unlabeled["data"], weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
+            if "locations" in unlabeled:
+                self.class_locations.see(unlabeled, step.foreground)
         else:
             result = super().train_step(batch)
             if len(self.students) > 1:
@@ -181,10 +194,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         # Read last, since it waits for the GPU.
         return result or {"loss": step.supervised_loss.cpu().numpy()}
 
-    def next_views(self) -> Tensor:
-        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
+    def next_unlabeled_batch(self) -> dict:
+        """The next batch of the unlabeled stream, its views on the device. See nnUNetTwoViewDataLoader."""
         assert self.unlabeled_stream is not None
-        return next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
+        batch = next(self.unlabeled_stream)
+        return {**batch, "data": batch["data"].to(self.device, non_blocking=True)}
 
     def _to_device(self, batch: dict) -> tuple[Tensor, Tensor | list[Tensor]]:
         data = batch["data"].to(self.device, non_blocking=True)
@@ -199,6 +213,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """See nnUNetTrainer.on_train_epoch_end."""
         super().on_train_epoch_end(train_outputs)
+        self.logger.log("cases_with_foreground", self.class_locations.known_case_fraction, self.current_epoch)
         for name, mean in self.statistics.pop_means().items():
             self.logger.log(name, mean, self.current_epoch)
 
@@ -225,7 +240,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
-        write_checkpoint(checkpoint_of(self, self.students, self.settings), filename)
+        write_checkpoint(checkpoint_of(self, self.students, self.settings, self.class_locations), filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Restore nnU-Net's state and ours. See nnUNetTrainer.load_checkpoint.
@@ -235,7 +250,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """
         state = read_training_state(str(filename_or_checkpoint), self.device, self.settings)
         super().load_checkpoint(filename_or_checkpoint)
-        restore_training_state(state, self.students)
+        restore_training_state(state, self.students, self.class_locations)
 
     # Validation
 

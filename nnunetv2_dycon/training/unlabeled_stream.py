@@ -7,6 +7,7 @@ from pathlib import Path
 
 import blosc2
 import numpy as np
+import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
@@ -16,6 +17,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -24,17 +26,25 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 
     nnU-Net's loader expects a segmentation and class locations. The segmentation it gets is 0 within the scan's
     nonzero mask and -1 outside, as nnU-Net's preprocessor derives it from the image; it is opened only where the plans
-    mask the image after augmentation. Class locations are None.
+    mask the image after augmentation. Class locations are the teacher's, or None.
 
     Args:
         folder: of the preprocessed unlabeled cases.
         identifiers: the cases to use; all of the folder where None.
         needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
+        class_locations: where the teacher saw foreground in them; None: nobody looks for it.
     """
 
-    def __init__(self, folder: str, identifiers: list[str] | None = None, needs_nonzero_mask: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str,
+        identifiers: list[str] | None = None,
+        needs_nonzero_mask: bool = False,
+        class_locations: ClassLocations | None = None,
+    ) -> None:
         super().__init__(folder, identifiers)
         self.needs_nonzero_mask = needs_nonzero_mask
+        self.class_locations = class_locations
 
     def load_case(self, identifier: str) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, None, dict]:
         """Open image (C, X, Y, Z) and mask (1, X, Y, Z) of a case; nothing but what is later cropped is read."""
@@ -43,7 +53,8 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
             mask = self._open(f"{identifier}_nonzero.b2nd")
         else:
             mask = np.broadcast_to(np.int8(0), (1, *image.shape[1:]))
-        return image, mask, None, {"class_locations": None}
+        class_locations = None if self.class_locations is None else self.class_locations.of_case(identifier)
+        return image, mask, None, {"class_locations": class_locations}
 
     def _open(self, name: str) -> blosc2.NDArray:
         file = os.path.join(self.source_folder, name)
@@ -58,14 +69,21 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 class nnUNetTwoViewDataLoader(nnUNetDataLoader):
     """nnU-Net's loader on unlabeled cases.
 
-    Patches are drawn uniformly, since there is no foreground to oversample. With :class:`TwoViewsTransform` as its
-    transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak view's channels, then the strong view's.
+    Where the cases have class locations, nnU-Net's loader draws the oversampled patches around them: it takes a case,
+    one of the classes that are known of it and one of its voxels, and draws uniformly where nothing is known. All other
+    patches are drawn uniformly.
+
+    With :class:`TwoViewsTransform` as its transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak
+    view's channels, then the strong view's. Where the cases have class locations, it also holds ``"locations"``:
+    (B, 3, *blocks) int16, the voxel of the case in the centre of each block of a patch; -1 outside of the case.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         # An ignore label makes nnU-Net look for annotated voxels; here there are none and none are wanted.
         self.has_ignore = False
+        # Lower corner of each patch of the batch that is being made, and the size of its case.
+        self._corners: list[tuple[list[int], tuple[int, ...]]] = []
 
     def get_bbox(
         self,
@@ -75,14 +93,32 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
         overwrite_class: int | tuple[int, ...] | None = None,
         verbose: bool = False,
     ) -> tuple[list[int], list[int]]:
-        """Draw a bounding box uniformly, whatever the sample's place in the batch. See nnUNetDataLoader.get_bbox."""
-        return super().get_bbox(data_shape, False, class_locations, overwrite_class, verbose)
+        """Draw a bounding box, uniformly without class locations. See nnUNetDataLoader.get_bbox."""
+        force_fg = force_fg and class_locations is not None
+        lower, upper = super().get_bbox(data_shape, force_fg, class_locations, overwrite_class, verbose)
+        self._corners.append((lower, tuple(data_shape)))
+        return lower, upper
 
     def generate_train_batch(self) -> dict:
         """Draw a batch. See nnUNetDataLoader.generate_train_batch."""
+        self._corners = []
         batch = super().generate_train_batch()
-        del batch["target"]
+        locations = batch.pop("target")
+        if locations.numel() > 0:
+            pairs = zip(locations, self._corners, strict=True)
+            batch["locations"] = torch.stack([_in_case(patch, *corner) for patch, corner in pairs])
         return batch
+
+
+def _in_case(locations: torch.Tensor, corner: list[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """Locations in a crop (D, *blocks) as (3, *blocks) voxels of the case; -1 outside of it."""
+    if len(locations) == 2:
+        locations = torch.cat([torch.zeros_like(locations[:1]), locations])
+    vector = (3, *[1] * (locations.ndim - 1))
+    voxels = (locations + torch.tensor(corner).view(vector)).round()
+    # False for NaN.
+    inside = ((voxels >= 0) & (voxels < torch.tensor(shape).view(vector))).all(0)
+    return torch.where(inside, voxels, -1).to(torch.int16)
 
 
 class UnlabeledStream:
@@ -133,7 +169,7 @@ def make_unlabeled_loader(
     Args:
         trainer: whose patch size, batch size and training transforms are used.
         dataset: the unlabeled cases.
-        settings: size of a batch, and how strong the strong view is.
+        settings: size of a batch, the share of patches around foreground, and how strong the strong view is.
         loader_class: crops the cases.
         views_class: makes two views of a crop.
 
@@ -148,11 +184,16 @@ def make_unlabeled_loader(
     training_transforms = trainer.get_training_transforms(
         patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
     )
+    fraction = settings.unlabeled_foreground_fraction
+    crop_size = None if dataset.class_locations is None else initial_patch_size
     return loader_class(
         dataset,
         settings.unlabeled_batch_size or trainer.batch_size,
         initial_patch_size,
         patch_size,
         trainer.label_manager,
-        transforms=views_class(training_transforms, settings.strong_view_probability),
+        oversample_foreground_percent=fraction,
+        # nnU-Net's other rule would draw none of a single patch, and half of two.
+        probabilistic_oversampling=fraction > 0,
+        transforms=views_class(training_transforms, settings.strong_view_probability, crop_size),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
@@ -14,6 +16,7 @@ from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, 
 from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.views.locations import block_locations, location_channels
 
 _SPATIAL_TRANSFORMS = (
     SpatialTransform,
@@ -34,19 +37,25 @@ class TwoViewsTransform(BasicTransform):
     differ by intensity only: every voxel of one shows the same place as that voxel of the other.
 
     Input: ``image`` (C, X, Y, Z) and ``segmentation`` (1, X, Y, Z), the latter -1 outside the nonzero mask. Output:
-    ``image`` (2C, ...), the weak view's channels first, and an empty ``segmentation``, since nnU-Net's loader collects
-    both.
+    ``image`` (2C, ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both: it
+    is empty, or where `crop_size` is given, what block_locations tells of the views.
 
     Args:
         training_transforms: what ``nnUNetTrainer.get_training_transforms`` returns.
         strong_view_probability: each intensity transform is applied to the strong view with at least this probability,
             in [0, 1].
+        crop_size: of the crops that are transformed, in voxels, to have the locations of blocks; None: not wanted.
 
     Raises:
         UserError: when it cannot be told of a transform whether it moves voxels or changes intensities.
     """
 
-    def __init__(self, training_transforms: ComposeTransforms, strong_view_probability: float) -> None:
+    def __init__(
+        self,
+        training_transforms: ComposeTransforms,
+        strong_view_probability: float,
+        crop_size: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         transforms = training_transforms.transforms
         for transform in transforms:
@@ -62,15 +71,23 @@ class TwoViewsTransform(BasicTransform):
             [_at_least(t, strong_view_probability) for t in transforms if _is_only(t, ImageOnlyTransform)]
         )
         self.masking = ComposeTransforms([t for t in transforms if _is_only(t, MaskImageTransform)])
+        # Made here, so that worker processes share it.
+        self.location_channels = None if crop_size is None else location_channels(crop_size)
 
     def apply(self, data_dict: dict, **params: object) -> dict:
         """Make the two views; see the class."""
         if not self.masking.transforms:
             data_dict = {"image": data_dict["image"]}
-        crop = self.spatial(**data_dict)
+        locations = torch.empty(0, dtype=torch.int16)
+        if self.location_channels is None:
+            crop = self.spatial(**data_dict)
+        else:
+            # nnU-Net's name for what is transformed as the image is.
+            crop = self.spatial(**data_dict, regression_target=self.location_channels)
+            locations = block_locations(crop.pop("regression_target"))
         views = [crop["image"], self.strong(image=crop["image"].clone())["image"]]
         views = [self.masking(**{**crop, "image": view})["image"] for view in views]
-        return {"image": torch.cat(views), "segmentation": torch.empty(0, dtype=torch.int16)}
+        return {"image": torch.cat(views), "segmentation": locations}
 
 
 def _is_only(transform: BasicTransform, *kinds: type[BasicTransform]) -> bool:
