@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ class ClassLocations:
     """For each class of each unlabeled case, voxels that the teacher took for it, as nnU-Net notes labeled voxels.
 
     It costs no prediction: every unlabeled patch that a step shows to the teacher anyway replaces what was known of the
-    place that it shows, also by nothing. At most 16 voxels of each class are kept of a case, two of each patch. They are
-    as old as the last patch there, and otherwise stay until voxels of other places take their place.
+    place that it shows, also by nothing. At most 16 voxels of each class are kept of a case, two of each patch. So what
+    is known of a place is as old as the last patch there, and is dropped earlier only where 16 others take its room.
 
     The voxels lie in shared memory, so that worker processes that were started after :meth:`start` see every change.
     They may read a voxel while it is written, and then mix the coordinates of two, which lie in the case all the same.
@@ -64,7 +65,7 @@ class ClassLocations:
         """The share of cases of which any voxel is known, in [0, 1]."""
         return float((self._voxels >= 0).all(-1).flatten(1).any(1).float().mean())
 
-    def see(self, batch: Mapping[str, object], foreground: Tensor) -> None:
+    def see(self, batch: Mapping[str, Any], foreground: Tensor) -> None:
         """Take in what the teacher sees in an unlabeled batch; it shows with the next call.
 
         That call must not come before something has waited for the device, as reading the loss of a step does. So
@@ -97,7 +98,7 @@ class ClassLocations:
             own[places[: len(chosen)]] = candidates[chosen]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What is known, for a checkpoint: (F, 16, 3) int16 voxels of each case that has any, -1 where there is none."""
+        """For a checkpoint: (F, 16, 3) int16 voxels of each case that has any, -1 where there are none."""
         if not self._rows:
             return dict(self._saved)
         known = (self._voxels >= 0).all(-1).flatten(1).any(1)

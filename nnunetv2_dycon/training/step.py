@@ -77,7 +77,9 @@ class TwoStreamStep:
             progress: share of the training that is done, in [0, 1].
         """
         self.trainer.optimizer.zero_grad(set_to_none=True)
-        unlabeled, foreground = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
+        unlabeled, foreground = self._pass_unlabeled(
+            LabeledBatch(data, full_resolution(target)), views, weights, progress
+        )
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
         parts = (unlabeled.terms, labeled.terms)

@@ -60,8 +60,8 @@ def blocks_with_foreground(logits: Tensor, labels: LabelSpace) -> Tensor:
         labels: what the channels mean.
 
     Returns:
-        (B, F, *blocks) booleans, true where any voxel of the block has that class or region in the hard prediction. F is
-        the number of regions, or of classes without background.
+        (B, F, *blocks) booleans, true where any voxel of the block has that class or region in the hard prediction. F
+        is the number of regions, or of classes without background.
     """
     predicted = labels.harden(logits)
     grid, maximum = block_grid(logits.shape[2:]), _MAXIMUM[logits.ndim - 2]

@@ -37,8 +37,8 @@ class TwoViewsTransform(BasicTransform):
     differ by intensity only: every voxel of one shows the same place as that voxel of the other.
 
     Input: ``image`` (C, X, Y, Z) and ``segmentation`` (1, X, Y, Z), the latter -1 outside the nonzero mask. Output:
-    ``image`` (2C, ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both: it
-    is empty, or where `crop_size` is given, what block_locations tells of the views.
+    ``image`` (2C, ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both.
+    It is empty, or where `crop_size` is given, what block_locations tells of the views.
 
     Args:
         training_transforms: what ``nnUNetTrainer.get_training_transforms`` returns.

@@ -40,7 +40,7 @@ NEXT_STEPS = {
 def results(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
     """The results folder of the earlier release, where nnU-Net looks for it.
 
-    The plans are the dataset's too, and say what that release did where there is a setting now that does something else.
+    The plans are the dataset's too, and say what that release did where a setting that is new would not by default.
     """
     folder = workspace.results / f"{request.param}__{CONFIGURATION}"
     shutil.copytree(FOLDER / folder.name, folder)
