@@ -223,12 +223,16 @@ class MethodSettings:
             UserError: naming each setting that differs.
         """
         differences = self.differences(there, release)
-        if differences:
-            raise UserError(
-                f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
-                'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
-                "with -p, or remove that folder."
-            )
+        if not differences:
+            return
+        new = {field.name: field.metadata["before_it_existed"] for field in dataclasses.fields(self)}
+        new = {name: value for name, value in new.items() if name not in there and value != getattr(self, name)}
+        go_on = f" To go on with it, set {json.dumps(new)[1:-1]} in its plans." if new else ""
+        raise UserError(
+            f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
+            'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
+            f"with -p, or remove that folder.{go_on}"
+        )
 
 
 def _version(release: str) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ class ClassLocations:
             For each class (n, 4) voxels, with 0 in the place of the channel; n may be 0.
         """
         voxels = self._voxels[self._rows[identifier]].numpy()
-        known = (voxels >= 0).all(-1)
+        known = voxels[..., 0] >= 0
         return {
             index + 1: np.pad(voxels[index, known[index]].astype(int), ((0, 0), (1, 0)))
             for index in range(self._num_classes)
@@ -63,7 +63,7 @@ class ClassLocations:
     @property
     def known_case_fraction(self) -> float:
         """The share of cases of which any voxel is known, in [0, 1]."""
-        return float((self._voxels >= 0).all(-1).flatten(1).any(1).float().mean())
+        return float((self._voxels[..., 0] >= 0).flatten(1).any(1).float().mean())
 
     def see(self, batch: Mapping[str, Any], foreground: Tensor) -> None:
         """Take in what the teacher sees in an unlabeled batch; it shows with the next call.
@@ -101,7 +101,7 @@ class ClassLocations:
         """For a checkpoint: (F, 16, 3) int16 voxels of each case that has any, -1 where there are none."""
         if not self._rows:
             return dict(self._saved)
-        known = (self._voxels >= 0).all(-1).flatten(1).any(1)
+        known = (self._voxels[..., 0] >= 0).flatten(1).any(1)
         return {identifier: self._voxels[row].clone() for identifier, row in self._rows.items() if known[row]}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -115,7 +115,7 @@ def _in_view(voxels: np.ndarray, blocks: Tensor, patch_size: Sequence[int], grid
     if len(block_size) == 2:
         # A slice shows nothing of the next one.
         block_size = torch.cat([torch.tensor([0.5]), block_size])
-    in_view = (voxels >= 0).all(-1)
+    in_view: np.ndarray = voxels[..., 0] >= 0
     known = torch.from_numpy(voxels[in_view]) / block_size
     centres = blocks / block_size
     # Most lie elsewhere, which is cheap to see.

@@ -15,7 +15,7 @@ from torch.nn import functional
 from nnunetv2_dycon.losses.label_space import LabelSpace
 
 _BLOCKS = 16
-_AVERAGE = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
+_AVERAGE: dict[int, Callable[..., Tensor]] = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 _MAXIMUM: dict[int, Callable[..., Tensor]] = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
 
 
