@@ -18,7 +18,7 @@ from nnunetv2_dycon.demo.dataset import write_demo_dataset
 
 DATASET_NAME = "Dataset999_Benchmark"
 CONFIGURATION = "3d_fullres"
-_PLANS_FILE = "nnUNetPlans.json"
+PLANS_FILE = "nnUNetPlans.json"
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Configuration:
         features: channels of each stage.
         batch_size: patches of a batch.
         channels: of the images.
+        spacing: of the preprocessed scans, in mm.
     """
 
     patch_size: tuple[int, int, int]
     features: tuple[int, ...]
     batch_size: int = 2
     channels: int = 1
+    spacing: tuple[float, float, float] = (1.2, 1.0, 1.0)
 
     def plans(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Plans for nnU-Net.
@@ -73,7 +75,7 @@ class Configuration:
             "preprocessor_name": "DefaultPreprocessor",
             "batch_size": self.batch_size,
             "patch_size": list(self.patch_size),
-            "spacing": [1.2, 1.0, 1.0],
+            "spacing": list(self.spacing),
             "normalization_schemes": ["ZScoreNormalization"] * self.channels,
             "use_mask_for_norm": [False] * self.channels,
             "resampling_fn_data": "resample_data_or_seg_to_shape",
@@ -123,8 +125,20 @@ def write_workspace(
         settings: the settings of DyCON that differ from the defaults.
     """
     use_workspace(folder)
-    raw, preprocessed = folder / "nnUNet_raw" / DATASET_NAME, folder / "nnUNet_preprocessed" / DATASET_NAME
+    raw = folder / "nnUNet_raw" / DATASET_NAME
     write_demo_dataset(raw, labeled=scans, unlabeled=scans, test=0, shape=shape, channels=configuration.channels)
+    preprocess_workspace(folder, configuration, settings)
+
+
+def preprocess_workspace(folder: Path, configuration: Configuration, settings: dict[str, Any]) -> None:
+    """Write the plans of a raw dataset and preprocess its labeled scans with nnU-Net.
+
+    Args:
+        folder: the workspace, with the raw dataset; nnU-Net's variables point to it.
+        configuration: what to plan for.
+        settings: the settings of DyCON that differ from the defaults.
+    """
+    raw, preprocessed = folder / "nnUNet_raw" / DATASET_NAME, folder / "nnUNet_preprocessed" / DATASET_NAME
     dataset_json = load_json(str(raw / "dataset.json"))
     plans = configuration.plans(settings)
     plans_manager = PlansManager(plans)
@@ -142,7 +156,7 @@ def write_workspace(
             configuration_manager,
             dataset_json,
         )
-    save_json(plans, str(preprocessed / _PLANS_FILE), sort_keys=False)
+    save_json(plans, str(preprocessed / PLANS_FILE), sort_keys=False)
     save_json(dataset_json, str(preprocessed / "dataset.json"), sort_keys=False)
     # nnU-Net copies it to the results; there is no planner here that would read it.
     save_json({}, str(preprocessed / "dataset_fingerprint.json"))
@@ -161,5 +175,5 @@ def make_trainer(trainer_class: type[nnUNetTrainer], folder: Path, device: torch
     """
     use_workspace(folder)
     preprocessed = folder / "nnUNet_preprocessed" / DATASET_NAME
-    plans = {**load_json(str(preprocessed / _PLANS_FILE)), "continue_training": False}
+    plans = {**load_json(str(preprocessed / PLANS_FILE)), "continue_training": False}
     return trainer_class(plans, CONFIGURATION, "all", load_json(str(preprocessed / "dataset.json")), device)

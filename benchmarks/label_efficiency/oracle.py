@@ -124,11 +124,11 @@ class nnUNetTrainerDyCONOracle(nnUNetTrainerSemiSupervised):
         dataset = OracleDataset(str(data.folder), data.identifiers, self.hidden_labels_folder)
         return make_unlabeled_loader(self, dataset, self.settings, OracleDataLoader, OracleViewsTransform)
 
-    def next_views(self) -> Tensor:
+    def next_unlabeled_batch(self) -> dict:
         """Give the method the target of the batch. See nnUNetTrainerSemiSupervised."""
-        batch = next(self.unlabeled_stream)
+        batch = super().next_unlabeled_batch()
         self.method.hidden_target = batch["target"].to(self.device, non_blocking=True)
-        return batch["data"].to(self.device, non_blocking=True)
+        return batch
 
 
 class OracleDataset(nnUNetUnlabeledDataset):

@@ -116,6 +116,14 @@ class MethodSettings:
         minimum=1,
         optional=True,
     )
+    unlabeled_foreground_fraction: float = setting(
+        0.33,
+        "share of the unlabeled patches that are drawn around voxels which the teacher took for foreground, as nnU-Net "
+        "draws labeled ones; 0: all are drawn uniformly",
+        minimum=0,
+        maximum=1,
+        before_it_existed=0.0,
+    )
     ema_decay: float = setting(
         0.99,
         "decay of the teacher's exponential moving average per step; in step t it is min(1 - 1/(t+1), ema_decay)",
@@ -225,12 +233,16 @@ class MethodSettings:
             UserError: naming each setting that differs.
         """
         differences = self.differences(there, release)
-        if differences:
-            raise UserError(
-                f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
-                'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
-                "with -p, or remove that folder."
-            )
+        if not differences:
+            return
+        new = {field.name: field.metadata["before_it_existed"] for field in dataclasses.fields(self)}
+        new = {name: value for name, value in new.items() if name not in there and value != getattr(self, name)}
+        go_on = f" To go on with it, set {json.dumps(new)[1:-1]} in its plans." if new else ""
+        raise UserError(
+            f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
+            'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
+            f"with -p, or remove that folder.{go_on}"
+        )
 
 
 def _version(release: str) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from nnunetv2_dycon import __version__
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import written_aside
 from nnunetv2_dycon.methods.settings import MethodSettings
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
@@ -37,7 +38,9 @@ _KEYS_OF_NNUNET = (
 )
 
 
-def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSettings) -> dict[str, Any]:
+def checkpoint_of(
+    trainer: nnUNetTrainer, students: Students, settings: MethodSettings, class_locations: ClassLocations
+) -> dict[str, Any]:
     """What nnUNetTrainer.save_checkpoint of 2.8.1 writes, with the weights to deploy, and our state beside.
 
     The tensors are those of the training, each of them once.
@@ -63,6 +66,7 @@ def checkpoint_of(trainer: nnUNetTrainer, students: Students, settings: MethodSe
             "student": student,
             "auxiliary": students.auxiliary.state_dict(),
             "teacher": average,
+            "class_locations": class_locations.state_dict(),
         },
     }
 
@@ -159,12 +163,14 @@ def _refuse_other_networks(checkpoint: dict[str, Any], file: str, students: Stud
                 )
 
 
-def restore_training_state(state: dict[str, Any], students: Students) -> None:
-    """Give the students the weights that :func:`read_training_state` read."""
+def restore_training_state(state: dict[str, Any], students: Students, class_locations: ClassLocations) -> None:
+    """Give back what :func:`read_training_state` read."""
     first, *_ = students
     first.network.load_state_dict(state["student"])
     students.auxiliary.load_state_dict(state["auxiliary"])
     students.average.load_state_dict(state["teacher"])
+    # 0.1.0 had none.
+    class_locations.load_state_dict(state.get("class_locations", {}))
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -> None:

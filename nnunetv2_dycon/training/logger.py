@@ -22,6 +22,7 @@ def panels_of(method: Method[Any, Any]) -> dict[str, tuple[str, ...]]:
         "unsupervised loss": tuple(f"{term}_loss" for term in method.terms),
         "weight": ("ramp", *(f"{term}_weight" for term in method.terms)),
         "share of the loss": tuple(f"{term}_share" for term in method.terms),
+        "unlabeled patches with foreground": ("patches_with_foreground",),
         **method.panels,
     }
 

@@ -38,6 +38,11 @@ def label_space_of(label_manager: LabelManager) -> LabelSpace:
     return Classes(label_manager.ignore_label)
 
 
+def count_foreground_classes(label_manager: LabelManager) -> int:
+    """How many regions, or classes without background, a network predicts."""
+    return len(label_manager.foreground_regions if label_manager.has_regions else label_manager.foreground_labels)
+
+
 def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> MethodSettings:
     """The settings of a method in a trainer's plans.
 
@@ -88,8 +93,10 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
             configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
             section = configuration.get(method.settings_section)
         there = method.settings_class.from_configuration(section, str(plans_file))
-        there = settings_in_force(there, trainer.label_manager)
-        method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
+        # Which release wrote it is not known: settings that it does not name may be what an earlier one did.
+        if method.settings.differences(section or {}):
+            there = settings_in_force(there, trainer.label_manager)
+            method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
 def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students:

@@ -14,6 +14,7 @@ from torch import Tensor
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.distributed import average_gradients
 from nnunetv2_dycon.training.students import Student, Students
+from nnunetv2_dycon.views.locations import blocks_with_foreground
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
@@ -38,11 +39,14 @@ class StepResult(NamedTuple):
         supervised_loss: a scalar.
         terms: the value of each unsupervised term, summed over both batches, not weighted.
         statistics: what the method's losses carry.
+        foreground: (B', F, *blocks) booleans, what the first student's teacher sees in the weak view of the unlabeled
+            batch; see blocks_with_foreground.
     """
 
     supervised_loss: Tensor
     terms: dict[str, Tensor]
     statistics: dict[str, Tensor | float]
+    foreground: Tensor
 
     def read_losses(self) -> dict[str, np.ndarray]:
         """All losses on the CPU, ``supervised`` first, then the terms. Waits for the GPU once."""
@@ -82,13 +86,15 @@ class TwoStreamStep:
             progress: share of the training that is done, in [0, 1].
         """
         self.trainer.optimizer.zero_grad(set_to_none=True)
-        unlabeled = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
+        unlabeled, foreground = self._pass_unlabeled(
+            LabeledBatch(data, full_resolution(target)), views, weights, progress
+        )
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
         parts = (unlabeled.terms, labeled.terms)
         zero = torch.zeros_like(supervised_loss)
         terms = {name: sum((part[name] for part in parts if name in part), start=zero) for name in self.method.terms}
-        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics})
+        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics}, foreground)
 
     def supervise_further_students(self, data: Tensor, target: Target) -> None:
         """A step on the labeled batch of all students but the first, whose lack of gradients the optimizer skips."""
@@ -104,8 +110,12 @@ class TwoStreamStep:
 
     def _pass_unlabeled(
         self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
-    ) -> Losses:
-        """Forward and backward of all students on the unlabeled batch; returns the first one's losses."""
+    ) -> tuple[Losses, Tensor]:
+        """Forward and backward of all students on the unlabeled batch.
+
+        Returns:
+            The first one's losses, and where its teacher sees foreground.
+        """
         # torch.compile would keep graphs of their own for views into a larger tensor.
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
@@ -113,6 +123,7 @@ class TwoStreamStep:
             of_labeled = (
                 self.students.guide(labeled.data) if self.method.asks_about_labeled else [None] * len(guidances)
             )
+        foreground = blocks_with_foreground(guidances[0].teacher.logits, self.method.labels)
 
         def learn(student: Student, guidance: Guidance, of_labeled: Guidance | None) -> Losses:
             with self.trainer.autocast_context():
@@ -128,7 +139,7 @@ class TwoStreamStep:
             with student.without_synchronisation():
                 results.append(learn(student, guidance, about_labeled))
         first, *_ = results
-        return first
+        return first, foreground
 
     def _pass_labeled(
         self, data: Tensor, target: Target, weights: Mapping[str, float], progress: float

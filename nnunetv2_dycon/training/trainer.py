@@ -28,6 +28,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases
 from nnunetv2_dycon.training.interruption import Interruption
@@ -80,13 +81,18 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.step: TwoStreamStep  # -> initialize
         self.unlabeled_data: UnlabeledData  # -> on_train_start
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
+        self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
         self.interruption = Interruption(self)
         self.divergence = Divergence(self.output_folder, self.method.settings_section)
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
         panels = panels_of(self.method)
         self.statistics = EpochStatistics(name for names in panels.values() for name in names)
-        panels = {"pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice), **panels}
+        panels = {
+            "pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice),
+            "unlabeled cases with foreground": ("cases_with_foreground",),
+            **panels,
+        }
         self.logger.local_logger = SemiSupervisedLogger(panels, self.logger.local_logger.verbose)
 
     # The state of the training
@@ -164,8 +170,12 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
+        locations = None
+        if self.settings.unlabeled_foreground_fraction > 0:
+            self.class_locations.start([*data.identifiers, *data.partly_labeled])
+            locations = self.class_locations
         predictions = previous_stage.folder_of_unlabeled_predictions(self)
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions)
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions, locations)
         if data.partly_labeled:
             dataset = join_partly_labeled_cases(dataset, self, data.partly_labeled)
         return make_unlabeled_loader(self, dataset, self.settings)
@@ -191,8 +201,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         weights = {term: ramp * weight for term, weight in self.method.term_weights().items()}
         result = None
         if any(weight > 0 for weight in weights.values()):
-            step = self.step(*self._to_device(batch), self.next_views(), weights, self.progress)
+            unlabeled = self.next_unlabeled_batch()
+            step = self.step(*self._to_device(batch), unlabeled["data"], weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
+            if "locations" in unlabeled:
+                self.class_locations.see(unlabeled, step.foreground)
         else:
             result = super().train_step(batch)
             if len(self.students) > 1:
@@ -207,10 +220,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.divergence.check_losses(losses, weights)
         return self.interruption.end_step(result or {"loss": losses["supervised"]})
 
-    def next_views(self) -> Tensor:
-        """The next unlabeled batch, (B, 2C, *patch): the weak view's channels, then the strong view's."""
+    def next_unlabeled_batch(self) -> dict:
+        """The next batch of the unlabeled stream, its views on the device. See nnUNetTwoViewDataLoader."""
         assert self.unlabeled_stream is not None
-        return next(self.unlabeled_stream)["data"].to(self.device, non_blocking=True)
+        batch = next(self.unlabeled_stream)
+        return {**batch, "data": batch["data"].to(self.device, non_blocking=True)}
 
     def _to_device(self, batch: dict) -> tuple[Tensor, Tensor | list[Tensor]]:
         data = batch["data"].to(self.device, non_blocking=True)
@@ -225,6 +239,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """See nnUNetTrainer.on_train_epoch_end."""
         super().on_train_epoch_end(self.interruption.end_epoch(train_outputs))
+        self.logger.log("cases_with_foreground", self.class_locations.known_case_fraction, self.current_epoch)
         for name, mean in distributed.mean_over_processes(self.statistics.pop_means()).items():
             self.logger.log(name, mean, self.current_epoch)
 
@@ -256,7 +271,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
         self.divergence.check_weights(self.students)
-        checkpoint = checkpoint_of(self, self.students, self.settings)
+        checkpoint = checkpoint_of(self, self.students, self.settings, self.class_locations)
         write_checkpoint(self.interruption.complete(checkpoint), filename)
         self.interruption.saved(filename)
 
@@ -272,7 +287,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         with as_file(filename_or_checkpoint) as file:
             state = read_training_state(file, self.device, self.settings, self.students)
             super().load_checkpoint(file)
-        restore_training_state(state, self.students)
+        restore_training_state(state, self.students, self.class_locations)
         self.interruption.resume(state)
 
     # Validation

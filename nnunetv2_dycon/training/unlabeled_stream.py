@@ -8,6 +8,7 @@ from pathlib import Path
 
 import blosc2
 import numpy as np
+import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
@@ -18,6 +19,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.distributed import share_of_batch
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -27,13 +29,14 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 
     nnU-Net's loader expects a segmentation and class locations. The segmentation it gets is 0 within the scan's
     nonzero mask and -1 outside, as nnU-Net's preprocessor derives it from the image; it is opened only where the plans
-    mask the image after augmentation. Class locations are None.
+    mask the image after augmentation. Class locations are the teacher's, or None.
 
     Args:
         folder: of the preprocessed unlabeled cases.
         identifiers: the cases to use; all of the folder where None.
         needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
         folder_with_segs_from_previous_stage: in a cascade, of the previous stage's segmentations of these cases.
+        class_locations: where the teacher saw foreground in them; None: nobody looks for it.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         identifiers: list[str] | None = None,
         needs_nonzero_mask: bool = False,
         folder_with_segs_from_previous_stage: str | None = None,
+        class_locations: ClassLocations | None = None,
     ) -> None:
         super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
         self.needs_nonzero_mask = needs_nonzero_mask
+        self.class_locations = class_locations
 
     def load_case(
         self, identifier: str
@@ -61,7 +66,11 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         previous_stage = None
         if self.folder_with_segs_from_previous_stage is not None:
             previous_stage = self._open(self.folder_with_segs_from_previous_stage, f"{identifier}.b2nd")
-        return image, mask, previous_stage, {"class_locations": None}
+        return image, mask, previous_stage, {"class_locations": self.locations_of(identifier)}
+
+    def locations_of(self, identifier: str) -> dict[int, np.ndarray] | None:
+        """What nnU-Net's loader wants to know of the foreground of a case. See ClassLocations.of_case."""
+        return None if self.class_locations is None else self.class_locations.of_case(identifier)
 
     def _open(self, folder: str, name: str) -> blosc2.NDArray:
         file = os.path.join(folder, name)
@@ -76,15 +85,22 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 class nnUNetTwoViewDataLoader(nnUNetDataLoader):
     """nnU-Net's loader on unlabeled cases.
 
-    Patches are drawn uniformly, since there is no foreground to oversample. With :class:`TwoViewsTransform` as its
-    transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak view's channels, then the strong view's.
-    In a cascade, the channels of each view are those of the image and then the previous stage's, as in nnU-Net.
+    Where the cases have class locations, nnU-Net's loader draws the oversampled patches around them: it takes a case,
+    one of the classes that are known of it and one of its voxels, and draws uniformly where nothing is known. All other
+    patches are drawn uniformly.
+
+    With :class:`TwoViewsTransform` as its transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak
+    view's channels, then the strong view's. In a cascade, the channels of each view are those of the image and then the
+    previous stage's, as in nnU-Net. Where the cases have class locations, a batch also holds ``"locations"``:
+    (B, 3, *blocks) int16, the voxel of the case in the centre of each block of a patch; -1 outside of the case.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         # An ignore label makes nnU-Net look for annotated voxels; here there are none and none are wanted.
         self.has_ignore = False
+        # Lower corner of each patch of the batch that is being made, and the size of its case.
+        self._corners: list[tuple[list[int], tuple[int, ...]]] = []
 
     def get_bbox(
         self,
@@ -94,14 +110,32 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
         overwrite_class: int | tuple[int, ...] | None = None,
         verbose: bool = False,
     ) -> tuple[list[int], list[int]]:
-        """Draw a bounding box uniformly, whatever the sample's place in the batch. See nnUNetDataLoader.get_bbox."""
-        return super().get_bbox(data_shape, False, class_locations, overwrite_class, verbose)
+        """Draw a bounding box, uniformly without class locations. See nnUNetDataLoader.get_bbox."""
+        force_fg = force_fg and class_locations is not None
+        lower, upper = super().get_bbox(data_shape, force_fg, class_locations, overwrite_class, verbose)
+        self._corners.append((lower, tuple(data_shape)))
+        return lower, upper
 
     def generate_train_batch(self) -> dict:
         """Draw a batch. See nnUNetDataLoader.generate_train_batch."""
+        self._corners = []
         batch = super().generate_train_batch()
-        del batch["target"]
+        locations = batch.pop("target")
+        if locations.numel() > 0:
+            pairs = zip(locations, self._corners, strict=True)
+            batch["locations"] = torch.stack([_in_case(patch, *corner) for patch, corner in pairs])
         return batch
+
+
+def _in_case(locations: torch.Tensor, corner: list[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """Locations in a crop (D, *blocks) as (3, *blocks) voxels of the case; -1 outside of it."""
+    if len(locations) == 2:
+        locations = torch.cat([torch.zeros_like(locations[:1]), locations])
+    vector = (3, *[1] * (locations.ndim - 1))
+    voxels = (locations + torch.tensor(corner).view(vector)).round()
+    # False for NaN.
+    inside = ((voxels >= 0) & (voxels < torch.tensor(shape).view(vector))).all(0)
+    return torch.where(inside, voxels, -1).to(torch.int16)
 
 
 class DeadWorkerError(UserError):
@@ -183,7 +217,7 @@ def make_unlabeled_loader(
     Args:
         trainer: whose patch size, batch size and training transforms are used.
         dataset: the unlabeled cases.
-        settings: size of a batch, and how strong the strong view is.
+        settings: size of a batch, the share of patches around foreground, and how strong the strong view is.
         loader_class: crops the cases.
         views_class: makes two views of a crop.
 
@@ -206,11 +240,16 @@ def make_unlabeled_loader(
         is_cascaded=trainer.is_cascaded,
         foreground_labels=trainer.label_manager.foreground_labels,
     )
+    fraction = settings.unlabeled_foreground_fraction
+    crop_size = None if dataset.class_locations is None else initial_patch_size
     return loader_class(
         dataset,
         trainer.batch_size if batch_size is None else share_of_batch(batch_size),
         initial_patch_size,
         patch_size,
         trainer.label_manager,
-        transforms=views_class(training_transforms, settings.strong_view_probability),
+        oversample_foreground_percent=fraction,
+        # nnU-Net's other rule would draw none of a single patch, and half of two.
+        probabilistic_oversampling=fraction > 0,
+        transforms=views_class(training_transforms, settings.strong_view_probability, crop_size),
     )

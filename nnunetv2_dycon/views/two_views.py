@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
 from batchgeneratorsv2.transforms.nnunet.random_binary_operator import ApplyRandomBinaryOperatorTransform
@@ -19,6 +21,7 @@ from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, 
 from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.views.locations import block_locations, location_channels
 
 _SPATIAL_TRANSFORMS = (
     SpatialTransform,
@@ -55,19 +58,25 @@ class TwoViewsTransform(BasicTransform):
 
     Input: ``image`` (C, X, Y, Z) and ``segmentation``, (1, X, Y, Z), -1 outside the nonzero mask; in a cascade
     (2, X, Y, Z), the second channel the previous stage's labels. Output: ``image`` (2C, ...), in a cascade
-    (2 (C + L), ...), the weak view's channels first, and an empty ``segmentation``, since nnU-Net's loader collects
-    both.
+    (2 (C + L), ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both. It is
+    empty, or where `crop_size` is given, what block_locations tells of the views.
 
     Args:
         training_transforms: what ``nnUNetTrainer.get_training_transforms`` returns.
         strong_view_probability: each intensity transform is applied to the strong view with at least this probability,
             in [0, 1].
+        crop_size: of the crops that are transformed, in voxels, to have the locations of blocks; None: not wanted.
 
     Raises:
         UserError: when it cannot be told of a transform whether it moves voxels or changes intensities.
     """
 
-    def __init__(self, training_transforms: ComposeTransforms, strong_view_probability: float) -> None:
+    def __init__(
+        self,
+        training_transforms: ComposeTransforms,
+        strong_view_probability: float,
+        crop_size: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         transforms = training_transforms.transforms
         for transform in transforms:
@@ -94,17 +103,25 @@ class TwoViewsTransform(BasicTransform):
                 kept.append(_at_least(transform, strong_view_probability))
         self.strong = ComposeTransforms(intensity)
         self.strong_previous_stage = ComposeTransforms(intensity_and_previous_stage)
+        # Made here, so that worker processes share it.
+        self.location_channels = None if crop_size is None else location_channels(crop_size)
 
     def apply(self, data_dict: dict, **params: object) -> dict:
         """Make the two views; see the class."""
         if not self.masking.transforms and not self.previous_stage.transforms:
             data_dict = {"image": data_dict["image"]}
-        crop = self.spatial(**data_dict)
+        locations = torch.empty(0, dtype=torch.int16)
+        if self.location_channels is None:
+            crop = self.spatial(**data_dict)
+        else:
+            # nnU-Net's name for what is transformed as the image is.
+            crop = self.spatial(**data_dict, regression_target=self.location_channels)
+            locations = block_locations(crop.pop("regression_target"))
         views = [crop["image"], self.strong(image=crop["image"].clone())["image"]]
         for transform in (self.masking, self.previous_stage):
             views = [transform(**{**crop, "image": view})["image"] for view in views]
         views[1] = self.strong_previous_stage(image=views[1])["image"]
-        return {"image": torch.cat(views), "segmentation": torch.empty(0, dtype=torch.int16)}
+        return {"image": torch.cat(views), "segmentation": locations}
 
 
 def _is_only(transform: BasicTransform, *kinds: type[BasicTransform]) -> bool:

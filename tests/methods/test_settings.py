@@ -157,6 +157,13 @@ def test_a_setting_that_did_not_exist_is_no_difference_where_it_does_what_was_do
     ]
 
 
+def test_who_wants_to_go_on_is_told_what_an_earlier_release_did() -> None:
+    there = dataclasses.asdict(LaterSettings())
+    del there["new"], there["new_habit"]
+    with pytest.raises(UserError, match=r'To go on with it, set "new_habit": false in its plans\.$'):
+        LaterSettings().refuse_others(there, "checkpoint.pth", "0.9.3")
+
+
 def test_a_setting_that_changed_its_meaning_says_so() -> None:
     there = dataclasses.asdict(LaterSettings())
     assert LaterSettings().differences(there, "0.10.0") == []

@@ -24,7 +24,11 @@ def test_losses_over_20_steps(workspace: Workspace, make_trainer: Callable[..., 
     trainer_class = getattr(trainers, f"nnUNetTrainer{name}")
     plans = workspace.read_plans()
     section = trainer_class.method_class.settings_section
-    plans["configurations"]["3d_fullres"][section] = {"warmup_fraction": 0.1, "rampup_fraction": 0.3}
+    plans["configurations"]["3d_fullres"][section] = {
+        "warmup_fraction": 0.1,
+        "rampup_fraction": 0.3,
+        "unlabeled_foreground_fraction": 0,
+    }
     workspace.write_plans(plans, "nnUNetPlansRecorded")
     trainer = make_trainer(trainer_class, "nnUNetPlansRecorded")
     trainer.num_iterations_per_epoch = 10

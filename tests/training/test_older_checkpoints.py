@@ -6,6 +6,7 @@ were on the batch below was noted with that release.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,17 @@ NEXT_STEPS = {
 
 @pytest.fixture(params=list(NEXT_STEPS))
 def results(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
-    """The results folder of the earlier release, where nnU-Net looks for it; the plans are the dataset's too."""
+    """The results folder of the earlier release, where nnU-Net looks for it.
+
+    The plans are the dataset's too, and say what that release did where a setting that is new would not by default.
+    """
     folder = workspace.results / f"{request.param}__{CONFIGURATION}"
     shutil.copytree(FOLDER / folder.name, folder)
-    shutil.copy(folder / "plans.json", workspace.preprocessed / "nnUNetPlansOld.json")
+    plans = json.loads((folder / "plans.json").read_text())
+    section = getattr(trainers, request.param).method_class.settings_section
+    settings = plans["configurations"]["3d_fullres"].setdefault(section, {})
+    settings["unlabeled_foreground_fraction"] = 0
+    workspace.write_plans(plans, "nnUNetPlansOld")
     return folder
 
 

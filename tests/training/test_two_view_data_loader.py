@@ -14,6 +14,7 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -46,18 +47,19 @@ def make_loader(folder: Path) -> Callable[..., nnUNetTwoViewDataLoader]:
         batch_size: int = 2,
         labels: dict[str, int] = LABELS,
         intensity: bool = True,
+        class_locations: ClassLocations | None = None,
         **arguments: float | bool,
     ) -> nnUNetTwoViewDataLoader:
         transforms = nnUNetTrainer.get_training_transforms(patch_size, (-0.5, 0.5), None, (0, 1), False)
         if not intensity:
             transforms.transforms = [t for t in transforms.transforms if not isinstance(t, RandomTransform)]
         return nnUNetTwoViewDataLoader(
-            nnUNetUnlabeledDataset(str(folder)),
+            nnUNetUnlabeledDataset(str(folder), class_locations=class_locations),
             batch_size,
             patch_size,
             patch_size,
             LabelManager(labels, None),
-            transforms=TwoViewsTransform(transforms, 0.5),
+            transforms=TwoViewsTransform(transforms, 0.5, None if class_locations is None else patch_size),
             **arguments,
         )
 
@@ -105,3 +107,62 @@ def test_crops_are_uniform_whatever_their_place_in_the_batch(
 def test_every_case_is_drawn(make_loader: Callable[..., nnUNetTwoViewDataLoader]) -> None:
     loader = make_loader((4, 4, 4))
     assert {key for _ in range(20) for key in next(loader)["keys"]} == {"a", "b"}
+
+
+@pytest.fixture
+def class_locations() -> ClassLocations:
+    """Class 2 is known at the voxel (7, 6, 5) of case "a"."""
+    locations = ClassLocations(2)
+    voxels = torch.full((2, 16, 3), -1, dtype=torch.int16)
+    voxels[1, 4] = torch.tensor([7, 6, 5])
+    locations.load_state_dict({"a": voxels})
+    locations.start(["a", "b"])
+    return locations
+
+
+@pytest.mark.parametrize("patch_size", [(4, 8, 6), (8, 6), (16, 16, 16)], ids=["3d", "2d", "larger than the scan"])
+def test_a_batch_tells_where_in_its_case_each_block_lies(
+    make_loader: Callable[..., nnUNetTwoViewDataLoader],
+    class_locations: ClassLocations,
+    patch_size: tuple[int, ...],
+) -> None:
+    loader = make_loader(patch_size, batch_size=3, intensity=False, class_locations=class_locations)
+    for transform in loader.transforms.spatial.transforms:
+        if isinstance(transform, SpatialTransform):
+            # Mirroring is left.
+            transform.p_rotation = transform.p_scaling = 0
+    seen = set()
+    for _ in range(8):
+        batch = next(loader)
+        assert batch.keys() == {"data", "keys", "locations"}
+        assert batch["locations"].dtype == torch.int16
+        # These patches have a block for each voxel, whose three channels are its place, counted from 1.
+        for image, locations in zip(batch["data"][:, :3], batch["locations"], strict=True):
+            assert locations.shape == (3, *patch_size)
+            inside = locations[0] >= 0
+            assert (locations[:, ~inside] == -1).all()
+            assert torch.equal(image, torch.where(inside, locations + 1, 0).float())
+            seen.add(tuple(locations[:, inside][:, 0].tolist()))
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("patch_size", [(4, 8, 6), (8, 6)], ids=["3d", "2d"])
+def test_oversampled_patches_have_a_known_voxel_in_their_middle(
+    make_loader: Callable[..., nnUNetTwoViewDataLoader],
+    class_locations: ClassLocations,
+    patch_size: tuple[int, ...],
+) -> None:
+    loader = make_loader(
+        patch_size, class_locations=class_locations, oversample_foreground_percent=0.33, probabilistic_oversampling=True
+    )
+    loader.transforms.spatial.transforms = []
+    middle = tuple(size // 2 for size in patch_size)
+    around, drawn = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+    for _ in range(150):
+        batch = next(loader)
+        for key, locations in zip(batch["keys"], batch["locations"], strict=True):
+            drawn[key] += 1
+            around[key] += locations[(slice(None), *middle)].tolist() == [7, 6, 5]
+    assert 0.22 < around["a"] / drawn["a"] < 0.45
+    # Of "b" nothing is known: its patches are drawn uniformly.
+    assert around["b"] / drawn["b"] < 0.08

@@ -10,9 +10,11 @@ import blosc2
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -54,3 +56,32 @@ def test_batches_come_from_as_many_workers_as_nnunet_is_told_to_use(
     assert len({draw for batch in batches for draw in batch["draws"]}) == 2 * len(batches)
     stream.close()
     assert multiprocessing.active_children() == others
+
+
+def test_workers_draw_around_what_the_teacher_saw_after_they_were_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blosc2.asarray(np.ones((1, 64, 64, 64), np.float32), urlpath=str(tmp_path / "a.b2nd"))
+    class_locations = ClassLocations(1)
+    class_locations.start(["a"])
+    loader = nnUNetTwoViewDataLoader(
+        nnUNetUnlabeledDataset(str(tmp_path), ["a"], class_locations=class_locations),
+        1,
+        (4, 4, 4),
+        (4, 4, 4),
+        LabelManager({"background": 0, "organ": 1}, None),
+        oversample_foreground_percent=1,
+        transforms=TwoViewsTransform(ComposeTransforms([]), 0.5, (4, 4, 4)),
+    )
+    monkeypatch.setenv("nnUNet_n_proc_DA", "2")
+    stream = UnlabeledStream(loader, pin_memory=False)
+    batch = next(stream)
+    foreground = torch.zeros(1, 1, 4, 4, 4, dtype=torch.bool)
+    foreground[..., 1, 2, 3] = True
+    seen = batch["locations"][0, :, 1, 2, 3].tolist()
+    for _ in range(2):
+        class_locations.see(batch, foreground)
+    middles = [next(stream)["locations"][0, :, 2, 2, 2].tolist() for _ in range(40)]
+    stream.close()
+    # The first ones were drawn before.
+    assert middles[-5:] == [seen] * 5

@@ -1,0 +1,125 @@
+"""Class locations of unlabeled cases: where the teacher saw foreground. No label enters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Of each class in each case.
+_KEPT = 16
+# Of each class in each patch, so that places that are seen often do not crowd out the others.
+_NOTED = 2
+# From a block's centre, in blocks: more than the half diagonal of a block that was scaled as nnU-Net scales.
+_VIEW = 1.25
+
+
+class ClassLocations:
+    """For each class of each unlabeled case, voxels that the teacher took for it, as nnU-Net notes labeled voxels.
+
+    It costs no prediction: every unlabeled patch that a step shows to the teacher anyway replaces what was known of the
+    place that it shows, also by nothing. At most 16 voxels of each class are kept of a case, two of each patch. So what
+    is known of a place is as old as the last patch there, and is dropped earlier only where 16 others take its room.
+
+    The voxels lie in shared memory, so that worker processes that were started after :meth:`start` see every change.
+    They may read a voxel while it is written, and then mix the coordinates of two, which lie in the case all the same.
+
+    Args:
+        num_classes: foreground classes or regions.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        self._rows: dict[str, int] = {}
+        self._voxels = torch.empty(0, num_classes, _KEPT, 3, dtype=torch.int16)
+        self._saved: Mapping[str, Tensor] = {}
+        self._pending: tuple[Sequence[str], Tensor, Tensor, Sequence[int]] | None = None
+        # Of its own, since the streams draw from numpy's.
+        self._generator = np.random.default_rng(0)
+
+    def start(self, identifiers: Sequence[str]) -> None:
+        """Make room for these cases, and fill in what :meth:`load_state_dict` was given of them."""
+        self._rows = {identifier: row for row, identifier in enumerate(identifiers)}
+        self._voxels = torch.full((len(self._rows), self._num_classes, _KEPT, 3), -1, dtype=torch.int16).share_memory_()
+        for identifier in self._saved.keys() & self._rows.keys():
+            self._voxels[self._rows[identifier]] = self._saved[identifier]
+
+    def of_case(self, identifier: str) -> dict[int, np.ndarray]:
+        """What nnU-Net's loader wants to know of a case.
+
+        Returns:
+            For each class (n, 4) voxels, with 0 in the place of the channel; n may be 0.
+        """
+        voxels = self._voxels[self._rows[identifier]].numpy()
+        known = voxels[..., 0] >= 0
+        return {
+            index + 1: np.pad(voxels[index, known[index]].astype(int), ((0, 0), (1, 0)))
+            for index in range(self._num_classes)
+        }
+
+    @property
+    def known_case_fraction(self) -> float:
+        """The share of cases of which any voxel is known, in [0, 1]."""
+        return float((self._voxels[..., 0] >= 0).flatten(1).any(1).float().mean())
+
+    def see(self, batch: Mapping[str, Any], foreground: Tensor) -> None:
+        """Take in what the teacher sees in an unlabeled batch; it shows with the next call.
+
+        That call must not come before something has waited for the device, as reading the loss of a step does. So
+        nothing waits here, and what is done here is done while the device computes the step.
+
+        Args:
+            batch: of nnUNetTwoViewDataLoader.
+            foreground: (B, F, *blocks) booleans on any device, of its weak view; see blocks_with_foreground.
+        """
+        if self._pending is not None:
+            for identifier, locations, mask in zip(*self._pending[:3], strict=True):
+                self._see_patch(identifier, locations, mask, self._pending[3])
+        data, keys, locations = batch["data"], batch["keys"], batch["locations"]
+        self._pending = keys, locations, foreground.to("cpu", non_blocking=True), data.shape[2:]
+
+    def _see_patch(self, identifier: str, locations: Tensor, foreground: Tensor, patch_size: Sequence[int]) -> None:
+        voxels = self._voxels[self._rows[identifier]].numpy()
+        blocks = locations.flatten(1).T
+        inside = (blocks >= 0).all(1)
+        blocks = blocks[inside]
+        if len(blocks) == 0:
+            return
+        voxels[_in_view(voxels, blocks, patch_size, foreground.shape[1:])] = -1
+        for own, mask in zip(voxels, foreground.flatten(1)[:, inside], strict=True):
+            candidates = blocks[mask].numpy()
+            chosen = self._generator.permutation(len(candidates))[:_NOTED]
+            # Free places first.
+            places = self._generator.permutation(_KEPT)
+            places = places[np.argsort(own[places, 0] >= 0, kind="stable")]
+            own[places[: len(chosen)]] = candidates[chosen]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """For a checkpoint: (F, 16, 3) int16 voxels of each case that has any, -1 where there are none."""
+        if not self._rows:
+            return dict(self._saved)
+        known = (self._voxels[..., 0] >= 0).flatten(1).any(1)
+        return {identifier: self._voxels[row].clone() for identifier, row in self._rows.items() if known[row]}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Give back at :meth:`start` what :meth:`state_dict` told, of the cases that are still there."""
+        self._saved = {identifier: voxels.cpu() for identifier, voxels in state.items()}
+
+
+def _in_view(voxels: np.ndarray, blocks: Tensor, patch_size: Sequence[int], grid: Sequence[int]) -> np.ndarray:
+    """Which voxels (F, 16, 3) lie in a patch whose blocks have their centres at (n, 3): (F, 16) booleans."""
+    block_size = torch.tensor([size / count for size, count in zip(patch_size, grid, strict=True)])
+    if len(block_size) == 2:
+        # A slice shows nothing of the next one.
+        block_size = torch.cat([torch.tensor([0.5]), block_size])
+    in_view: np.ndarray = voxels[..., 0] >= 0
+    known = torch.from_numpy(voxels[in_view]) / block_size
+    centres = blocks / block_size
+    # Most lie elsewhere, which is cheap to see.
+    near = ((known > centres.amin(0) - _VIEW) & (known < centres.amax(0) + _VIEW)).all(1)
+    near[near.clone()] = torch.cdist(known[near], centres).amin(1) < _VIEW
+    in_view[in_view.copy()] = near.numpy()
+    return in_view

@@ -1,0 +1,73 @@
+"""Where in a case the parts of a patch lie, whatever spatial transforms it went through, and which show foreground.
+
+A patch is divided into blocks, at most 16 along each axis. That is fine enough to centre another patch on one of them,
+and small enough to be sent with each batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nnunetv2_dycon.losses.label_space import LabelSpace
+
+_BLOCKS = 16
+_AVERAGE: dict[int, Callable[..., Tensor]] = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
+_MAXIMUM: dict[int, Callable[..., Tensor]] = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
+
+
+def block_grid(patch_size: Sequence[int]) -> tuple[int, ...]:
+    """How many blocks a patch has along each axis."""
+    return tuple(min(size, _BLOCKS) for size in patch_size)
+
+
+def location_channels(crop_size: Sequence[int]) -> Tensor:
+    """Channels that tell where a voxel came from after a crop has been transformed with them in its image's place.
+
+    Args:
+        crop_size: of the untransformed crop, in voxels, D axes.
+
+    Returns:
+        (D + 1, *crop_size) float32: the index of each voxel along each axis, and 1, which is less where a transform
+        interpolates between the crop and the padding around it.
+    """
+    indices = torch.meshgrid(*[torch.arange(size, dtype=torch.float32) for size in crop_size], indexing="ij")
+    return torch.stack([*indices, torch.ones(tuple(crop_size))])
+
+
+def block_locations(channels: Tensor) -> Tensor:
+    """The centre of each block of a patch in the crop that it came from.
+
+    Args:
+        channels: (D + 1, *patch), transformed :func:`location_channels`.
+
+    Returns:
+        (D, *blocks) float32 voxel indices; NaN for blocks that lie outside of the crop for the most part.
+    """
+    pooled = _AVERAGE[channels.ndim - 1](channels[None], block_grid(channels.shape[1:]))[0]
+    *indices, weight = pooled
+    return torch.where(weight < 0.5, torch.nan, torch.stack(indices) / weight)
+
+
+def blocks_with_foreground(logits: Tensor, labels: LabelSpace) -> Tensor:
+    """In which blocks a network sees which class.
+
+    Args:
+        logits: (B, C, *patch).
+        labels: what the channels mean.
+
+    Returns:
+        (B, F, *blocks) booleans, true where any voxel of the block has that class or region in the hard prediction. F
+        is the number of regions, or of classes without background.
+    """
+    predicted = labels.harden(logits)
+    grid, maximum = block_grid(logits.shape[2:]), _MAXIMUM[logits.ndim - 2]
+    # In turn, so that memory is that of one class.
+    if labels.overlapping:
+        masks = iter(predicted.split(1, dim=1))
+    else:
+        masks = (predicted == index for index in range(1, logits.shape[1]))
+    return torch.cat([maximum(mask.float(), grid) > 0 for mask in masks], dim=1)
