@@ -19,15 +19,16 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
 def print_user_errors_without_traceback() -> None:
     """Make the interpreter end with the message alone when an error that a user can act on is not caught.
 
-    Beside :class:`UserError` this is a missing plans file, which nnU-Net looks for before it makes a trainer. All other
-    exceptions go to the hook that was installed before; the exit code stays 1. Calling it again changes nothing.
+    Beside :class:`UserError` this is what nnU-Net raises when it reads the arguments and files that nnUNetv2_train was
+    given, before it makes a trainer. All other exceptions go to the hook that was installed before; the exit code stays
+    1. Calling it again changes nothing.
     """
     previous = sys.excepthook
     if getattr(previous, "prints_user_errors", False):
         return
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        message = _message_for_user(error)
+        message = _message_for_user(error, traceback)
         if message is None:
             previous(kind, error, traceback)
         else:
@@ -37,7 +38,12 @@ def print_user_errors_without_traceback() -> None:
     sys.excepthook = hook
 
 
-def _message_for_user(error: BaseException) -> str | None:
+def _message_for_user(error: BaseException, traceback: TracebackType | None) -> str | None:
+    if traceback is not None and isinstance(error, Exception):
+        from nnunetv2_dycon.training.command_errors import explain
+
+        if (sentence := explain(error, traceback)) is not None:
+            return sentence
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):

@@ -32,14 +32,20 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
-    That is 0, or 1 after an error that the user can act on, whose message is printed. Wrong usage ends the process with
-    2, as argparse does.
+    That is 0, or 1 after an error that the user can act on, whose message is printed; so are errors of the file system
+    that name a file. Wrong usage ends the process with 2, as argparse does.
     """
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place = f"{error.filename}: {error.strerror}"
+        print(f"Error: {place}. Check this path, its permissions and the free space.", file=sys.stderr)
         return 1
     return 0
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, preprocessed_folder
+from nnunetv2_dycon.datasets.preprocessed_cases import preprocessed_cases
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -92,9 +92,7 @@ def _preprocessed_labeled_cases(
 ) -> tuple[list[str], Path]:
     """The cases that nnU-Net has preprocessed with their labels, and where they lie."""
     folder = preprocessed_folder() / dataset_name / configuration_manager.data_identifier
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return [], folder
-    return infer_dataset_class(str(folder)).get_identifiers(str(folder)), folder
+    return preprocessed_cases(folder), folder
 
 
 def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import os
 import warnings
@@ -25,8 +26,12 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return recursive_find_trainer_class_by_name(name)
+    except UserError:
+        raise
     except RuntimeError as error:
-        raise UserError(str(error)) from error
+        close = difflib.get_close_matches(name, _names_of_trainers(), n=1)
+        hint = f"Did you mean {close[0]}?" if close else "Correct the name after -tr."
+        raise UserError(f"{error} {hint}") from error
     except (AssertionError, TypeError) as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")
@@ -37,6 +42,12 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
         raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
 
 
+def _names_of_trainers() -> list[str]:
+    from nnunetv2_dycon import trainers  # which imports this package's trainer, as nnU-Net's lookup does
+
+    return [*trainers.__all__, nnUNetTrainer.__name__]
+
+
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:
     """Look up a semi-supervised trainer by name. See :func:`find_trainer`.
 
@@ -45,5 +56,8 @@ def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]
     """
     trainer_class = find_trainer(name)
     if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
-        raise UserError(f"{name} is not a semi-supervised trainer: it has neither teacher nor settings.")
+        raise UserError(
+            f"{name} is not a semi-supervised trainer: it has neither teacher nor settings. Choose another with -tr, "
+            "such as nnUNetTrainerDyCON."
+        )
     return trainer_class

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,16 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 
+from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder
 from nnunetv2_dycon.datasets.splits import off_limits_cases
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.methods import settings_section
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.training.inputs import preprocessing_command
 from nnunetv2_dycon.training.students import Students
 
 
@@ -34,11 +37,11 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """The settings of a method in a trainer's plans.
 
     Raises:
-        UserError: for unknown settings and values out of range, each by name.
+        UserError: for unknown settings, values out of range and settings in a wrong place, each by name.
     """
-    section, plans_name = method.settings_section, trainer.plans_manager.plans_name
-    where = f"configurations/{trainer.configuration_name}/{section} of {plans_name}.json"
-    return method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    plans, name = trainer.plans_manager.plans, trainer.configuration_name
+    configuration, plans_file = trainer.configuration_manager.configuration, f"{trainer.plans_manager.plans_name}.json"
+    return settings_section.read_settings(plans, name, configuration, method, plans_file)
 
 
 def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
@@ -61,20 +64,32 @@ def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
             f"{trainer.preprocessed_dataset_folder} is not there: the labeled cases are not preprocessed. Run "
             f"nnUNetv2_preprocess with -c {trainer.configuration_name} -plans_name {trainer.plans_manager.plans_name}."
         )
+    # nnU-Net fails on other files without naming them.
+    check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command(trainer))
 
 
 def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:
     """Refuse to train into a folder whose plans have other settings.
 
+    The plans of a folder that cannot be read, since a kill or a full disk cut them short, are written anew by a
+    training that goes on from a checkpoint, whose settings were compared, and where the folder has no checkpoints.
+
     Raises:
-        UserError: naming each setting that differs.
+        UserError: naming each setting that differs, and for plans that cannot be read in a folder of results.
     """
     plans_file = Path(trainer.output_folder_base) / "plans.json"
-    if plans_file.is_file():
-        configuration = json.loads(plans_file.read_text())["configurations"].get(trainer.configuration_name, {})
-        section = configuration.get(method.settings_section)
-        there = method.settings_class.from_configuration(section, str(plans_file))
-        method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
+    if not plans_file.is_file():
+        return
+    try:
+        plans = read_json_file(plans_file, record({"configurations": mapping_of(mapping_of())}))
+    except UserError as error:
+        if trainer.current_epoch == 0 and any(plans_file.parent.glob("fold_*/checkpoint_*.pth")):
+            raise UserError(f"{error} Or remove it: training writes it anew.") from error
+        trainer.print_to_log_file(f"{error} It is written anew.")
+        return
+    section = plans["configurations"].get(trainer.configuration_name, {}).get(method.settings_section)
+    there = method.settings_class.from_configuration(section, str(plans_file))
+    method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
 def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students:

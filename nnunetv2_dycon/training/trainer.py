@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
 from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
+from nnunetv2_dycon.methods.check_method import check_weights
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
@@ -28,6 +29,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
+from nnunetv2_dycon.training.inputs import check_cases, check_inputs
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -64,6 +66,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
     ) -> None:
         print_user_errors_without_traceback()
+        check_inputs(type(self).__name__, plans, configuration, fold, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.training_length is not None:
             self.num_epochs = self.training_length
@@ -71,6 +74,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.method = self.method_class(
             self.settings, start.label_space_of(self.label_manager), batch_dice=self.configuration_manager.batch_dice
         )
+        check_weights(self.method)
         self.students: Students  # -> initialize
         self.step: TwoStreamStep  # -> initialize
         self.unlabeled_data: UnlabeledData  # -> on_train_start
@@ -130,6 +134,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """Check and prepare everything that could stop a training later. See nnUNetTrainer.on_train_start."""
         if not self.was_initialized:
             self.initialize()
+        check_cases(self)
         start.refuse_results_of_other_settings(self, self.method)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)
@@ -257,6 +262,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
+        check_cases(self)
         with self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 
