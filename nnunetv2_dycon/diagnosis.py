@@ -18,7 +18,7 @@ from nnunetv2_dycon import __version__
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
-from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold
+from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -134,6 +134,7 @@ def _inputs(dataset: PlannedDataset, configuration_name: str) -> Iterator[Findin
     if raw_dataset_folder is not None:
         checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json"))
         checks.append(partial(refuse_hidden_files, raw_dataset_folder / LABELED_FOLDER_NAME, file_ending))
+    checks.append(partial(check_fingerprint, dataset.folder))
     folder = dataset.folder / configuration.data_identifier
     if folder.is_dir():
         command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"

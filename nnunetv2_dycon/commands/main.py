@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_variables() -> None:
+    """Refuse numbers of processes that are none, which nnU-Net reads when it is imported."""
+    for name in ("nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
+        value = os.environ.get(name, "0")
+        if not value.strip().isdecimal():
+            raise UserError(f"the environment variable {name} must be a whole number, not {value!r}: correct it.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
@@ -37,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = build_parser().parse_args(arguments)
     try:
+        _check_variables()
         parsed.run(parsed)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -50,7 +50,7 @@ class PlannedDataset:
                 f"{self.plans_file} has no configuration {name}. It has {', '.join(self.plans['configurations'])}."
             )
         resolved = self.plans_manager._internal_resolve_configuration_inheritance(name)
-        check_configuration(resolved, name, str(self.plans_file))
+        check_configuration(resolved, name, str(self.plans_file), self.dataset_json)
         return self.plans_manager.get_configuration(name)
 
 

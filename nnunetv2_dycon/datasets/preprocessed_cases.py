@@ -53,8 +53,8 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
 
     Raises:
         UserError: for folds that cannot be read or that nnU-Net cannot make, labels that are off limits and would be
-            used, cases without preprocessed data or without the label file that the final validation reads, files that
-            nnU-Net would take for cases, and a missing fingerprint.
+            used, cases without preprocessed data or without the label file that the final validation reads, and files
+            that nnU-Net would take for cases.
     """
     splits_file = base / SPLITS_FILE
     splits = read_splits(splits_file)
@@ -83,6 +83,10 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
         (base / "gt_segmentations" / f"{case}{file_ending}" for case in validated),
         f"the validation at the end compares with it. Copy the label file there, or run {preprocess}",
     )
+
+
+def check_fingerprint(base: Path) -> None:
+    """Refuse a dataset of which the fingerprint is missing: nnU-Net copies it at the start of a training."""
     _check_files([base / "dataset_fingerprint.json"], "nnU-Net copies it. Run nnUNetv2_extract_fingerprint")
 
 

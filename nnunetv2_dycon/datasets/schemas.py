@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.exceptions import UserError
@@ -63,11 +64,11 @@ PLANS = record(
         "dataset_name": FILE_NAME,
         "plans_name": FILE_NAME,
         "configurations": mapping_of(mapping_of(), "an object of configurations"),
-    },
-    {
         "image_reader_writer": TEXT,
         "transpose_forward": _AXES,
         "transpose_backward": _AXES,
+    },
+    {
         "label_manager": TEXT,
         "experiment_planner_used": TEXT,
         "foreground_intensity_properties_per_channel": mapping_of(mapping_of()),
@@ -87,12 +88,12 @@ _CONFIGURATION = record(
         "spacing": list_of(_LENGTH, "a list of two or three numbers", lengths=[2, 3]),
         "normalization_schemes": list_of(TEXT, "a list of names"),
         "use_mask_for_norm": list_of(BOOLEAN, "a list of true and false"),
-    },
-    {
         "resampling_fn_data": TEXT,
         "resampling_fn_data_kwargs": mapping_of(),
         "resampling_fn_seg": TEXT,
         "resampling_fn_seg_kwargs": mapping_of(),
+    },
+    {
         "resampling_fn_probabilities": TEXT,
         "resampling_fn_probabilities_kwargs": mapping_of(),
         "median_image_size_in_voxels": list_of(_LENGTH, "a list of numbers"),
@@ -178,13 +179,14 @@ def check_plans(content: object, where: str) -> None:
             parent = configurations[parent].get("inherits_from")
 
 
-def check_configuration(content: Mapping[str, Any], name: str, where: str) -> None:
+def check_configuration(content: Mapping[str, Any], name: str, where: str, dataset_json: Mapping[str, Any]) -> None:
     """Check a configuration of plans, with what it inherits.
 
     Args:
         content: the configuration.
         name: such as ``3d_fullres``.
         where: the file, for the message.
+        dataset_json: of the dataset, which has been checked.
 
     Raises:
         UserError: for a missing key, values that nnU-Net cannot use, and a patch that the network cannot halve as often
@@ -196,6 +198,17 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str) -> No
     problem = _CONFIGURATION.problem(content, where)
     if problem is not None:
         raise UserError(f"{problem}. Correct the file.")
+    channels = dataset_json["channel_names" if "channel_names" in dataset_json else "modality"]
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        if len(content[key]) != len(channels):
+            raise UserError(
+                f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct one "
+                "of the two, or plan again."
+            )
+    if ConfigurationManager(dict(content)).preprocessor_class is None:
+        raise UserError(
+            f'{where}.preprocessor_name: nnU-Net has no "{content["preprocessor_name"]}". Correct the file.'
+        )
     patch_size, architecture = content["patch_size"], content.get("architecture", {})
     strides = architecture.get("arch_kwargs", {}).get("strides")
     if _STRIDES.problem(strides, "") is None:

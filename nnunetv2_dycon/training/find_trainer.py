@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import os
+import traceback
 import warnings
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -32,14 +33,24 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
         close = difflib.get_close_matches(name, _names_of_trainers(), n=1)
         hint = f"Did you mean {close[0]}?" if close else "Correct the name after -tr."
         raise UserError(f"{error} {hint}") from error
-    except (AssertionError, TypeError) as error:
+    except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")
             raise UserError(
-                f"A Python file in one of the folders of nnUNet_extTrainer ({folders}) cannot be imported: {error}"
+                f"A Python file in one of the folders of nnUNet_extTrainer ({folders}) cannot be imported: {error} "
+                f"({_place(error)}). Correct it, or take the folder out of the variable."
             ) from error
         # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
         raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+
+
+def _place(error: Exception) -> str:
+    """The kind of an error, and the file and line that it comes from."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    file, line = frame.filename, frame.lineno
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        file, line = error.filename, error.lineno
+    return f"{type(error).__name__}, {file}, line {line}"
 
 
 def _names_of_trainers() -> list[str]:

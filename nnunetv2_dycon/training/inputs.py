@@ -10,13 +10,13 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, preprocessed_folder, results_folder
-from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold
+from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
 from nnunetv2_dycon.datasets.schemas import check_configuration, check_dataset_json, check_plans
 from nnunetv2_dycon.exceptions import UserError
 
 
 def check_inputs(
-    trainer_name: str, plans: dict[str, Any], configuration: str, fold: int | str, dataset_json: object
+    trainer_name: str, plans: dict[str, Any], configuration: str, fold: int | str, dataset_json: dict[str, Any]
 ) -> None:
     """Check the arguments of a trainer before nnUNetTrainer's constructor reads them.
 
@@ -41,8 +41,8 @@ def check_inputs(
             f"{plans_file} has no configuration {configuration}. It has {', '.join(plans['configurations'])}."
         )
     resolved = PlansManager(plans)._internal_resolve_configuration_inheritance(configuration)
-    check_configuration(resolved, configuration, str(plans_file))
     check_dataset_json(dataset_json, str(folder / "dataset.json"))
+    check_configuration(resolved, configuration, str(plans_file), dataset_json)
     if isinstance(fold, int) and fold < 0:
         raise UserError(f"There is no fold {fold}: train one from 0 on, or all.")
     model = f"{trainer_name}__{plans['plans_name']}__{configuration}"
@@ -64,6 +64,12 @@ def check_cases(trainer: nnUNetTrainer) -> None:
     """Check the cases that a trainer's fold will read; for errors see :func:`check_cases_of_fold`."""
     base, folder = Path(trainer.preprocessed_dataset_folder_base), Path(trainer.preprocessed_dataset_folder)
     check_cases_of_fold(base, folder, trainer.fold, trainer.dataset_json["file_ending"], preprocessing_command(trainer))
+
+
+def check_start(trainer: nnUNetTrainer) -> None:
+    """Check what the start and the end of a training read: see :func:`check_cases`, and the fingerprint."""
+    check_cases(trainer)
+    check_fingerprint(Path(trainer.preprocessed_dataset_folder_base))
 
 
 def preprocessing_command(trainer: nnUNetTrainer) -> str:

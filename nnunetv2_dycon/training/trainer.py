@@ -29,7 +29,7 @@ from nnunetv2_dycon.training.checkpoints import (
     restore_training_state,
     write_checkpoint,
 )
-from nnunetv2_dycon.training.inputs import check_cases, check_inputs
+from nnunetv2_dycon.training.inputs import check_cases, check_inputs, check_start
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -134,7 +134,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """Check and prepare everything that could stop a training later. See nnUNetTrainer.on_train_start."""
         if not self.was_initialized:
             self.initialize()
-        check_cases(self)
+        check_start(self)
         start.refuse_results_of_other_settings(self, self.method)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)

@@ -105,6 +105,12 @@ ROWS = [
         variable("nnUNet_results", None),
     ),
     Row(
+        "a number of processes that is none",
+        (DOCTOR, PREPROCESS),
+        "the environment variable nnUNet_n_proc_DA must be a whole number, not 'two': correct it",
+        variable("nnUNet_n_proc_DA", "two"),
+    ),
+    Row(
         "nnUNet_results that is empty",
         (TRAIN, EXPORT_IT, SELF_TRAIN),
         "the environment variable nnUNet_results is empty: export nnUNet_results=FOLDER",

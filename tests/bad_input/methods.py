@@ -44,6 +44,18 @@ def method(old: str, new: str) -> Prepare:
 
 ROWS = [
     Row(
+        "a file that Python cannot read",
+        LOOKED_UP[1:],
+        "cannot be imported: ... (SyntaxError, ... own.py, line 8). Correct it, or take the folder out of the variable",
+        method("\n\n\n@dataclass", "\ndef\n\n@dataclass"),
+    ),
+    Row(
+        "a file that fails when it is imported",
+        LOOKED_UP,
+        "cannot be imported: name 'undefined' is not defined (NameError, ... own.py, line 27)",
+        method("globals()", "undefined\nglobals()"),
+    ),
+    Row(
         "a method without settings_section",
         LOOKED_UP,
         "The method Own has no settings_section: set it",

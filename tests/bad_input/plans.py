@@ -158,6 +158,20 @@ ROWS = [
         "has strides of another dimension than patch_size",
         configuration(patch_size=[16, 16]),
     ),
+    Row(
+        "normalization_schemes of another number of channels",
+        ALL,
+        "normalization_schemes has 0 entries, and dataset.json 1 channels. Correct one of the two",
+        configuration(normalization_schemes=[]),
+    ),
+    Row(
+        "a preprocessor that nnU-Net does not have",
+        ALL,
+        'preprocessor_name: nnU-Net has no "MyPreprocessor". Correct the file',
+        configuration(preprocessor_name="MyPreprocessor"),
+    ),
+    Row("plans without a reader", ALL, "lacks the key image_reader_writer", without("image_reader_writer")),
+    Row("plans without resampling", ALL, "lacks the key resampling_fn_data", without(*IN_3D, "resampling_fn_data")),
     Row("a batch_size of 0", ALL, "batch_size must be an integer of at least 1, not 0", configuration(batch_size=0)),
     Row(
         "a batch_size of true",

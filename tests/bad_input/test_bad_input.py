@@ -20,7 +20,7 @@ def test_it_is_refused_in_a_sentence_before_the_first_epoch(row: Row, place: Pla
     for command in row.commands:
         code, out, err = run(command, place)
         assert code == row.exit_code, f"{command}\n{out}\n{err}"
-        found = out if command.split()[0] == "doctor" else err
+        found = out + err if command.split()[0] == "doctor" else err
         assert row.matches(found), f"{command}\n{out[-2000:]}\n{err}"
         assert "Traceback" not in out, command
         assert is_one_message(err, code), f"{command}\n{err}"
