@@ -205,10 +205,9 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str, datas
                 f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct one "
                 "of the two, or plan again."
             )
-    if ConfigurationManager(dict(content)).preprocessor_class is None:
-        raise UserError(
-            f'{where}.preprocessor_name: nnU-Net has no "{content["preprocessor_name"]}". Correct the file.'
-        )
+    preprocessor = content["preprocessor_name"]
+    if "architecture" in content and ConfigurationManager(dict(content)).preprocessor_class is None:
+        raise UserError(f'{where}.preprocessor_name: nnU-Net has no "{preprocessor}". Correct the file.')
     patch_size, architecture = content["patch_size"], content.get("architecture", {})
     strides = architecture.get("arch_kwargs", {}).get("strides")
     if _STRIDES.problem(strides, "") is None:

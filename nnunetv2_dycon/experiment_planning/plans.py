@@ -80,12 +80,11 @@ def write_plans(
     plans = copy.deepcopy(dataset.plans)
     plans["plans_name"] = plans_identifier
     for name in configurations:
-        resolved = dataset.configuration(name).configuration
-        plans_file = str(dataset.plans_file)
-        refuse_misplaced_settings(plans, name, resolved, plans_file, settings_section, settings_class)
         changed: dict[str, Any] = {}
         if network is not None:
             changed["architecture"] = change_network(dataset, name, network)
+        resolved, plans_file = dataset.configuration(name).configuration, str(dataset.plans_file)
+        refuse_misplaced_settings(plans, name, resolved, plans_file, settings_section, settings_class)
         if changes:
             # The section may be inherited from another configuration.
             section = resolved.get(settings_section) or {}

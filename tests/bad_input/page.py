@@ -35,8 +35,9 @@ In messages, `...` stands for what is left out, mostly the folder of a file.
 `nnunetv2_dycon doctor -d 501` finds what is wrong with a data set without training.
 
 nnU-Net itself reads the fold (a number or `all`) and `-device` before it looks a trainer up. Its message on these comes
-with a traceback, as does Python's on a file of trainers that it cannot read. nnU-Net counts hidden files (`._CASE_0000.nii.gz`, as macOS leaves them) as scans: remove them before
-`nnUNetv2_plan_and_preprocess` and `nnUNetv2_predict`. This package skips them.
+with a traceback, as does Python's on a file of trainers that it cannot read. nnU-Net counts hidden files
+(`._CASE_0000.nii.gz`, as macOS leaves them) as scans: remove them before `nnUNetv2_plan_and_preprocess` and
+`nnUNetv2_predict`. This package skips them.
 
 <!-- The tables are made by: python -m tests.bad_input.page -->
 """
