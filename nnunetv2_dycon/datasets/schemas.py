@@ -202,8 +202,8 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str, datas
     for key in ("normalization_schemes", "use_mask_for_norm"):
         if len(content[key]) != len(channels):
             raise UserError(
-                f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct one "
-                "of the two, or plan again."
+                f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct "
+                "one of the two, or plan again."
             )
     preprocessor = content["preprocessor_name"]
     if "architecture" in content and ConfigurationManager(dict(content)).preprocessor_class is None:
