@@ -6,8 +6,9 @@ import importlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,8 +16,10 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_dycon import __version__
+from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -25,8 +28,12 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_unlabeled_cases,
     labeled_images,
 )
-from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds
+from nnunetv2_dycon.datasets.schemas import check_dataset_json
+from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.json_files import read_json_file
+from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.settings_section import read_settings
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, is_current, read_stamp, stamped_cases
 from nnunetv2_dycon.preprocessing.copies import describe_copies
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
@@ -64,6 +71,7 @@ def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str)
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
+        yield from _inputs(dataset, configuration)
         yield from _cases(dataset, configuration)
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
@@ -119,6 +127,40 @@ def _gpu() -> Finding:
         return Finding("no CUDA GPU: train with -device cpu (slow) or -device mps")
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return Finding("GPU: " + ", ".join(f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus))
+
+
+def _inputs(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
+    """What a training would refuse at its start, and what nnU-Net would fail on when it plans."""
+    configuration, plans, plans_file = dataset.configuration(configuration_name), dataset.plans, dataset.plans_file
+    checks: list[Callable[[], object]] = [
+        partial(read_settings, plans, configuration_name, configuration.configuration, method, plans_file.name)
+        for method in all_methods()
+    ]
+    if plans["plans_name"] != plans_file.stem:
+        remedy = f'results would lie in the folder of other plans. Write "{plans_file.stem}" there'
+        yield Finding(f'{plans_file} has the plans_name "{plans["plans_name"]}": {remedy}', is_problem=True)
+    raw_dataset_folder, file_ending = find_raw_dataset_folder(dataset.name), dataset.dataset_json["file_ending"]
+    if raw_dataset_folder is not None:
+        checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json"))
+        checks.append(partial(refuse_hidden_files, raw_dataset_folder / LABELED_FOLDER_NAME, file_ending))
+    checks.append(partial(check_fingerprint, dataset.folder))
+    folder = dataset.folder / configuration.data_identifier
+    if folder.is_dir():
+        command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"
+        for fold in range(len(read_splits(dataset.splits_file))) or ("all",):
+            checks.append(partial(check_cases_of_fold, dataset.folder, folder, fold, file_ending, command))
+    seen = set()
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            if str(error) not in seen:
+                yield Finding(str(error), is_problem=True)
+            seen.add(str(error))
+
+
+def _check_raw_dataset_json(file: Path) -> None:
+    check_dataset_json(read_json_file(file), str(file))
 
 
 def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:

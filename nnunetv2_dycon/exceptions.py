@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from pathlib import Path
 from types import TracebackType
-
-_LONGEST_REASON = 300  # characters
 
 
 class UserError(RuntimeError):
@@ -26,18 +23,18 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
 def print_user_errors_without_traceback() -> None:
     """Make the interpreter end with the message alone when an error that a user can act on is not caught.
 
-    Beside :class:`UserError` this is a missing plans file, which nnU-Net looks for before it makes a trainer, and a
-    file for ``-pretrained_weights`` that does not fit, which nnU-Net reads without the trainer. All other exceptions go
-    to the hook that was installed before; the exit code stays 1. Calling it again changes nothing.
+    Beside :class:`UserError` this is what nnU-Net raises when it reads the arguments and files that nnUNetv2_train was
+    given, before it makes a trainer. All other exceptions go to the hook that was installed before; the exit code stays
+    1. Calling it again changes nothing.
     """
     previous = sys.excepthook
     if getattr(previous, "prints_user_errors", False):
         return
 
-    def hook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-        message = _message_for_user(error)
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        message = _message_for_user(error, traceback)
         if message is None:
-            previous(kind, error, where)
+            previous(kind, error, traceback)
         else:
             print(f"\nError: {message}", file=sys.stderr)
 
@@ -45,7 +42,12 @@ def print_user_errors_without_traceback() -> None:
     sys.excepthook = hook
 
 
-def _message_for_user(error: BaseException) -> str | None:
+def _message_for_user(error: BaseException, traceback: TracebackType | None) -> str | None:
+    if traceback is not None and isinstance(error, Exception):
+        from nnunetv2_dycon.training.command_errors import explain
+
+        if (sentence := explain(error, traceback)) is not None:
+            return sentence
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
@@ -55,18 +57,4 @@ def _message_for_user(error: BaseException) -> str | None:
                 f"{file} is not there. Plan and preprocess the dataset first (nnUNetv2_plan_and_preprocess), or name "
                 "plans that are there with -p."
             )
-    if (pretrained_weights := _pretrained_weights_that_failed(error)) is not None:
-        reason = str(error).partition("\n")[0][:_LONGEST_REASON] or type(error).__name__
-        return (
-            f"{pretrained_weights} cannot be used as -pretrained_weights ({reason}). Name a whole checkpoint of a "
-            "network of the same architecture."
-        )
-    return None
-
-
-def _pretrained_weights_that_failed(error: BaseException) -> str | None:
-    """The file that nnU-Net was reading for -pretrained_weights, which it does without telling the trainer."""
-    for frame, _ in traceback.walk_tb(error.__traceback__ if isinstance(error, Exception) else None):
-        if frame.f_code.co_name == "load_pretrained_weights" and "fname" in frame.f_locals:
-            return str(frame.f_locals["fname"])
     return None

@@ -1,11 +1,10 @@
-"""Reading files with errors that help, and writing files that are whole or not there."""
+"""Writing files that are whole or not there."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -13,25 +12,8 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_dycon.exceptions import UserError
-
-
-def read_json(file: Path, required_keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a JSON object; a UserError if the file is missing, is no JSON object or lacks one of the required keys."""
-    if not file.is_file():
-        raise UserError(f"there is no file {file}: check the path")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not readable as JSON ({error}): correct the file") from error
-    if not isinstance(content, dict):
-        keys = f" with the keys {', '.join(required_keys)}" if required_keys else ""
-        raise UserError(f"{file} must hold a JSON object{keys}: correct the file")
-    if missing := [key for key in required_keys if key not in content]:
-        raise UserError(f"{file} lacks the key {' and '.join(missing)}: add it")
-    return content
 
 
 def hash_file(file: Path) -> str:

@@ -13,8 +13,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tqdm import tqdm
 
+from nnunetv2_dycon.datasets.names import is_file_name
+from nnunetv2_dycon.datasets.schemas import check_dataset_json, check_plans
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import copy_files, read_json, scratch_folder
+from nnunetv2_dycon.files import copy_files, scratch_folder
+from nnunetv2_dycon.json_files import read_json_file
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint, without_training_state
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
@@ -42,8 +45,14 @@ def export_model(
     """
     if output.exists():
         raise UserError(f"{output} is there already: remove it or choose another name.")
-    if not (model_folder / "plans.json").is_file():
+    if not (model_folder / "plans.json").exists():
         raise UserError(f"{model_folder} is not a trained model: there is no plans.json. Check -d, -c, -p and -tr.")
+    if unsafe := [name for name in (*folds, checkpoint_name) if not is_file_name(name)]:
+        raise UserError(f"{unsafe[0]!r} names neither a fold nor a checkpoint of a fold: correct -f or -chk.")
+    # What a stock nnU-Net reads first.
+    plans_file, dataset_file = model_folder / "plans.json", model_folder / "dataset.json"
+    check_plans(read_json_file(plans_file), str(plans_file))
+    check_dataset_json(read_json_file(dataset_file), str(dataset_file))
     trainer, plans, configuration = model_folder.name.split("__")
     trainer_class = find_semi_supervised_trainer(trainer)
     if trainer_class.build_network_architecture is not nnUNetTrainer.build_network_architecture:
@@ -67,7 +76,7 @@ def export_model(
 
 def previous_stage_name(model_folder: Path) -> str | None:
     """The configuration whose predictions a model needs, such as ``3d_lowres``; None outside of cascades."""
-    plans_manager = PlansManager(read_json(model_folder / "plans.json"))
+    plans_manager = PlansManager(read_json_file(model_folder / "plans.json"))
     return plans_manager.get_configuration(model_folder.name.split("__")[-1]).previous_stage_name
 
 

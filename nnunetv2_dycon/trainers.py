@@ -11,6 +11,7 @@ from typing import Any
 
 from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
 from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.check_method import check_method_class
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
@@ -30,7 +31,11 @@ def trainer_of(method: type[Method[Any, Any]], num_epochs: int | None = None, mo
 
     Returns:
         ``nnUNetTrainerMETHOD``, or ``nnUNetTrainerMETHOD_NUMBERepochs``.
+
+    Raises:
+        UserError: for a method that lacks something or contradicts itself, see check_method_class.
     """
+    check_method_class(method)
     name, length = f"nnUNetTrainer{method.__name__}", ""
     if num_epochs is not None:
         name += f"_{num_epochs}epoch{'s' if num_epochs > 1 else ''}"

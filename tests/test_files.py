@@ -15,7 +15,8 @@ import pytest
 
 from nnunetv2_dycon import files
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import copy_files, hash_file, read_json, scratch_folder, written_aside
+from nnunetv2_dycon.files import copy_files, hash_file, scratch_folder, written_aside
+from nnunetv2_dycon.json_files import read_json
 
 IN_THE_BLOCK = """
 import sys

@@ -15,6 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tqdm import tqdm
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from nnunetv2_dycon.files import copy_files
 
 DATASET_NAME = "Dataset999_Benchmark"
 CONFIGURATION = "3d_fullres"
@@ -156,6 +157,7 @@ def preprocess_workspace(folder: Path, configuration: Configuration, settings: d
             configuration_manager,
             dataset_json,
         )
+        copy_files([(segmentation, preprocessed / "gt_segmentations" / segmentation.name)])
     save_json(plans, str(preprocessed / PLANS_FILE), sort_keys=False)
     save_json(dataset_json, str(preprocessed / "dataset.json"), sort_keys=False)
     # nnU-Net copies it to the results; there is no planner here that would read it.

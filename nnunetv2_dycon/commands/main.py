@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -42,14 +43,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_variables() -> None:
+    """Refuse numbers of processes that are none, which nnU-Net reads when it is imported."""
+    for name in ("nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
+        value = os.environ.get(name, "0")
+        if not value.strip().isdecimal():
+            raise UserError(f"the environment variable {name} must be a whole number, not {value!r}: correct it.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
-    That is 0, or 1 after an error that the user can act on, whose message is printed, or 75 after SIGTERM or SIGUSR1.
-    Wrong usage ends the process with 2, as argparse does.
+    That is 0, or 1 after an error that the user can act on, whose message is printed; so are errors of the file system
+    that name a file. It is 75 after SIGTERM or SIGUSR1. Wrong usage ends the process with 2, as argparse does.
     """
     parsed = build_parser().parse_args(arguments)
     try:
+        _check_variables()
         with StopSignals():
             parsed.run(parsed)
     except FirstProcessError:
@@ -57,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place = f"{error.filename}: {error.strerror}"
+        print(f"Error: {place}. Check this path, its permissions and the free space.", file=sys.stderr)
         return 1
     except Stopped as stopped:
         print(f"Stopped by {stopped.received.name}. Run the same command again to go on.", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 NAME = "plan"
 HELP = (
@@ -40,10 +41,18 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps
     from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
     from nnunetv2_dycon.methods.settings import settings_table
-    from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
+    from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer, find_trainer
 
-    method = find_semi_supervised_trainer(arguments.tr).method_class
+    options: dict[str, Any] = {}
+    if arguments.settings or arguments.network is None:
+        method = find_semi_supervised_trainer(arguments.tr).method_class
+        options = {"settings_section": method.settings_section, "settings_class": method.settings_class}
+    else:
+        # Every trainer takes another network.
+        find_trainer(arguments.tr)
     if not arguments.settings and arguments.network is None:
+        if arguments.o is not None:
+            raise UserError(f"There is nothing to change in {arguments.o}: give settings as NAME=VALUE, or --network.")
         print(settings_table(method.settings_class))
         return
     if arguments.d is None or arguments.o is None:
@@ -53,8 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         dataset,
         arguments.c,
         arguments.o,
-        settings_section=method.settings_section,
-        settings_class=method.settings_class,
+        **options,
         changes=parse_assignments(arguments.settings),
         network=arguments.network,
         overwrite=arguments.overwrite,

@@ -14,6 +14,16 @@ from nnunetv2_dycon.exceptions import UserError
 
 # nnU-Net pads IDs to three digits and takes longer ones as they are.
 _NAME = re.compile(r"Dataset(\d{3,})_(.+)")
+_NO_FILE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|^[-.]|^$")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether what the data call a case can name a file that stays in its folder and is seen there.
+
+    Names with separators or control characters cannot, nor can those that begin with a dot, as ``..`` does, or with a
+    dash, which commands take for an option.
+    """
+    return _NO_FILE_NAME.search(name) is None
 
 
 def dataset_id(name: str) -> int:
@@ -53,7 +63,7 @@ def existing_dataset_folder(name_or_id: str) -> Path:
 
 def find_raw_dataset_folder(name: str) -> Path | None:
     """``nnUNet_raw/DatasetXXX_NAME`` of a full name, or None where the raw data are not on this machine."""
-    folder = raw_folder() / name if nnUNet_raw.is_set() else None
+    folder = raw_folder() / name if nnUNet_raw.get() else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -83,7 +93,7 @@ def new_dataset_name(name_or_id: str, description: str) -> str:
 
 
 def raw_folder() -> Path:
-    """The folder ``nnUNet_raw``; a UserError if the environment variable is not set."""
+    """The folder ``nnUNet_raw``; a UserError if the environment variable is not set or empty."""
     return _folder(nnUNet_raw)
 
 
@@ -98,9 +108,9 @@ def results_folder() -> Path:
 
 
 def _folder(path: Any) -> Path:
-    if not path.is_set():
-        name = path.env_var_name
-        raise UserError(f"the environment variable {name} is not set: export {name}=FOLDER, as for nnU-Net")
+    if not path.get():
+        name, state = path.env_var_name, "is empty" if path.is_set() else "is not set"
+        raise UserError(f"the environment variable {name} {state}: export {name}=FOLDER, as for nnU-Net")
     return Path(path.require())
 
 
@@ -112,6 +122,7 @@ def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> st
         found = [name for name in names if name == name_or_id]
     if len(found) != 1:
         number = f"{len(found)} datasets" if found else "no dataset"
-        more = f" ({', '.join(found)}): remove or rename all but one" if found else ""
-        raise UserError(f"{where} {number} with the {key} {name_or_id}{more}")
+        listed = f" ({', '.join(found)}): remove or rename all but one"
+        remedy = listed if found else ": correct it, or the environment variable that names the folder"
+        raise UserError(f"{where} {number} with the {key} {name_or_id}{remedy}")
     return str(found[0])

@@ -9,9 +9,10 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, dataset_name_of, preprocessed_folder
+from nnunetv2_dycon.datasets.schemas import check_configuration, check_dataset_json, check_plans
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import read_json
+from nnunetv2_dycon.json_files import read_json_file
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,41 @@ class PlannedDataset:
         return self.plans_manager.get_label_manager(self.dataset_json).has_ignore_label
 
     def configuration(self, name: str) -> ConfigurationManager:
-        """nnU-Net's view of a configuration such as ``3d_fullres``; a UserError when the plans have no such one."""
+        """nnU-Net's view of a configuration such as ``3d_fullres``.
+
+        Raises:
+            UserError: when the plans have no such one, or it holds what nnU-Net cannot use.
+        """
         if name not in self.plans["configurations"]:
             raise UserError(
                 f"{self.plans_file} has no configuration {name}. It has {', '.join(self.plans['configurations'])}."
             )
+        resolved = self.plans_manager._internal_resolve_configuration_inheritance(name)
+        check_configuration(resolved, name, str(self.plans_file), self.dataset_json)
         return self.plans_manager.get_configuration(name)
 
 
 def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
-    """Read the plans (such as ``nnUNetPlans``) of a dataset; a UserError when it is not known or not planned."""
+    """Read the plans (such as ``nnUNetPlans``) of a dataset.
+
+    Raises:
+        UserError: when it is not known or not planned, and for plans and a dataset.json that nnU-Net cannot use.
+    """
     preprocessed = preprocessed_folder()
     name = dataset_name_of(name_or_id)
     folder = preprocessed / name
     plans_file = folder / f"{plans_identifier}.json"
-    if not plans_file.is_file():
+    if not plans_file.exists():
         raise UserError(
             f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)}, "
             "or name other plans with -p."
         )
-    plans = read_json(plans_file, ("plans_name", "configurations"))
-    return PlannedDataset(folder, plans, plans_file, read_json(folder / "dataset.json"))
+    plans, dataset_json = read_json_file(plans_file), read_json_file(folder / "dataset.json")
+    check_plans(plans, str(plans_file))
+    if plans["dataset_name"] != name:
+        raise UserError(
+            f"{plans_file} has the dataset_name {plans['dataset_name']}, whose data nnU-Net would use: copy plans with "
+            "nnUNetv2_move_plans_between_datasets, or correct the name."
+        )
+    check_dataset_json(dataset_json, str(folder / "dataset.json"))
+    return PlannedDataset(folder, plans, plans_file, dataset_json)

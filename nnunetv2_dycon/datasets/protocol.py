@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import read_json
+from nnunetv2_dycon.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
     content = read_json(file, ("train", "test"))
     for key in ("train", "test"):
         if not isinstance(content[key], list) or not all(isinstance(name, str) for name in content[key]):
-            raise UserError(f"'{key}' in {file} must be a list of case names")
+            raise UserError(f"'{key}' in {file} must be a list of case names: correct it")
     train, test = tuple(content["train"]), tuple(content["test"])
     if both := sorted(set(train) & set(test)):
         raise UserError(f"{file} names {_list(both)} both in 'train' and in 'test': a test case must not be trained on")
@@ -40,7 +40,7 @@ def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
         if twice := sorted(name for name in set(cases) if cases.count(name) > 1):
             raise UserError(f"'{key}' in {file} names {_list(twice)} more than once: remove the repetition")
     if missing := sorted({*train, *test} - set(names)):
-        raise UserError(f"{file} names {_list(missing)}, but the dataset has no image of that name")
+        raise UserError(f"{file} names {_list(missing)}, but the dataset has no image of that name: correct it")
     return Protocol(train, test)
 
 

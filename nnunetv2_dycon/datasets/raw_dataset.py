@@ -11,8 +11,10 @@ from typing import Any
 
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnunetv2_dycon.datasets.names import is_file_name
+from nnunetv2_dycon.datasets.schemas import FILE_NAME, check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import read_json
+from nnunetv2_dycon.json_files import read_json_file
 
 LABELED_FOLDER_NAME = "imagesTr"
 UNLABELED_FOLDER_NAME = "imagesUnlabeled"
@@ -72,13 +74,14 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
     one with ``images/NAME.nii.gz`` and ``labels/NAME.nii.gz``. Label files are not looked for.
 
     Raises:
-        UserError: if the folder has neither layout, has no images, or channels of a case are missing.
+        UserError: if the folder has neither layout, has no images, channels of a case are missing, dataset.json is not
+            as nnU-Net reads it, or a case has a name that is not safe as that of a file.
     """
     images, labels, ending = folder / "images", folder / "labels", PLAIN_LAYOUT_ENDING
     if (folder / "dataset.json").is_file():
         dataset = _read_raw_layout(folder)
     elif images.is_dir() and labels.is_dir():
-        names = sorted(file.name.removesuffix(ending) for file in images.glob(f"*{ending}"))
+        names = sorted(file.name.removesuffix(ending) for file in images.glob(f"[!.]*{ending}"))
         training = {name: LabeledCase((images / (name + ending),), labels / (name + ending)) for name in names}
         dataset = LabeledDataset(folder, training, {}, None, ending)
     else:
@@ -86,6 +89,7 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
             f"{folder} is no labeled dataset: it needs dataset.json, imagesTr and labelsTr (nnU-Net's raw layout), "
             f"or images/NAME{ending} and labels/NAME{ending}"
         )
+    _refuse_unsafe_names(dataset.cases, folder)
     if not dataset.training:
         raise UserError(f"{folder} has no training images with the file ending {dataset.file_ending}")
     if twice := sorted(dataset.training.keys() & dataset.test.keys()):
@@ -109,7 +113,8 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     Hidden files, and a file ``CASE.json`` with the spacing of a TIFF, are not scans.
 
     Raises:
-        UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, and for a gap in a case's channels.
+        UserError: for a file that is not named ``CASE_XXXX`` plus the file ending, a name that is not safe as that of a
+            file, and a gap in a case's channels.
     """
     folder = raw_dataset_folder / UNLABELED_FOLDER_NAME
     images, others = _images_by_case(folder, file_ending)
@@ -119,6 +124,7 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
             f"{others[0]} is not named like a scan of this dataset. Name it CASE_0000{file_ending} (one file a "
             f"channel, as in {LABELED_FOLDER_NAME}), or move it out of {UNLABELED_FOLDER_NAME}."
         )
+    _refuse_unsafe_names(images, folder)
     for identifier, files in images.items():
         if list(files) != list(range(len(files))):
             present = ", ".join(f"{channel:04d}" for channel in files)
@@ -175,7 +181,8 @@ def _place_spacing(file: Path, ending: str, place: Path) -> Iterator[tuple[Path,
 
 def _read_raw_layout(folder: Path) -> LabeledDataset:
     file = folder / "dataset.json"
-    dataset_json = read_json(file, ("channel_names", "labels", "file_ending"))
+    dataset_json = read_json_file(file)
+    check_dataset_json(dataset_json, str(file))
     training = dict(sorted(_training_cases(folder, dataset_json).items()))
     ending, channels = dataset_json["file_ending"], number_of_channels(dataset_json)
     test = _cases_of_folder(folder, "imagesTs", "labelsTs", ending) if (folder / "labelsTs").is_dir() else {}
@@ -204,6 +211,11 @@ def _cases_of_folder(folder: Path, images: str, labels: str, ending: str) -> dic
     return {
         case: LabeledCase(tuple(files.values()), folder / labels / (case + ending)) for case, files in cases.items()
     }
+
+
+def _refuse_unsafe_names(cases: Iterable[str], folder: Path) -> None:
+    if unsafe := [case for case in cases if not is_file_name(case)]:
+        raise UserError(f"{folder} has the case {unsafe[0]!r}: rename it to {FILE_NAME.description}.")
 
 
 def _images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:

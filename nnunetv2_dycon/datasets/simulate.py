@@ -106,6 +106,8 @@ def _protocol(
     """The protocol to follow, and where it comes from."""
     if file is not None and test_fraction is not None:
         raise UserError("--protocol and --test-fraction exclude each other: the protocol says which cases test")
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
     if file is None and test_fraction is None and (source.folder / "protocol.json").is_file():
         file = source.folder / "protocol.json"
     if file is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
+from nnunetv2_dycon.datasets.schemas import SPLITS
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.json_files import read_json_file
 
 SPLITS_FILE = "splits_final.json"
 UNLABELED_KEY = "unlabeled"
@@ -19,16 +20,15 @@ Split: TypeAlias = dict[str, list[str]]
 
 
 def read_splits(splits_file: Path) -> list[Split]:
-    """The folds of a ``splits_final.json``, none where it is not there; a UserError if it is no list of folds."""
-    if not splits_file.is_file():
+    """The folds of a ``splits_final.json``, none where it is not there.
+
+    Raises:
+        UserError: for what is no list of folds, keys other than ``train``, ``val`` and ``unlabeled``, of which a
+            misspelled one would have labels used that are off limits, and names that no case can have.
+    """
+    if not splits_file.exists():
         return []
-    try:
-        splits = json.loads(splits_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{splits_file} is not readable as JSON ({error}): correct the file") from error
-    keys = {"train", "val"}
-    if not (isinstance(splits, list) and all(isinstance(split, dict) and split.keys() >= keys for split in splits)):
-        raise UserError(f"{splits_file} must hold a list of folds, each with the lists 'train' and 'val': correct it")
+    splits: list[Split] = read_json_file(splits_file, SPLITS)
     return splits
 
 

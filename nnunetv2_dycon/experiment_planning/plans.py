@@ -13,7 +13,9 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.networks import change_network
 from nnunetv2_dycon.files import written_aside
+from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.methods.settings import MethodSettings, Value
+from nnunetv2_dycon.methods.settings_section import refuse_misplaced_settings, refuse_settings_of_other_methods
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Value]:
@@ -47,8 +49,8 @@ def write_plans(
     configurations: Sequence[str],
     plans_identifier: str,
     *,
-    settings_section: str,
-    settings_class: type[MethodSettings],
+    settings_section: str = "",
+    settings_class: type[MethodSettings] = MethodSettings,
     changes: dict[str, Value],
     network: str | None = None,
     overwrite: bool = False,
@@ -61,7 +63,7 @@ def write_plans(
         dataset: with the plans to start from.
         configurations: whose settings and network change.
         plans_identifier: the name of the new plans.
-        settings_section: the method's key in a configuration.
+        settings_section: the method's key in a configuration; needed where settings change.
         settings_class: checks the settings.
         changes: the settings to change; the others stay as they are in the plans.
         network: see :func:`nnunetv2_dycon.experiment_planning.networks.change_network`; None: it stays.
@@ -81,10 +83,16 @@ def write_plans(
         changed: dict[str, Any] = {}
         if network is not None:
             changed["architecture"] = change_network(dataset, name, network)
+        resolved, plans_file = dataset.configuration(name).configuration, str(dataset.plans_file)
+        refuse_misplaced_settings(plans, name, resolved, plans_file, settings_section, settings_class)
         if changes:
             # The section may be inherited from another configuration.
-            section = dict(dataset.configuration(name).configuration.get(settings_section) or {}) | changes
-            settings_class.from_configuration(section, f"configurations/{name}/{settings_section} of {target}")
+            section = resolved.get(settings_section) or {}
+            if isinstance(section, dict):
+                section = section | changes
+            where = f"configurations/{name}/{settings_section} of {target}"
+            refuse_settings_of_other_methods(section, settings_class, where)
+            settings_class.from_configuration(section, where, f"Give another value here, or correct {plans_file}.")
             changed[settings_section] = section
         plans["configurations"][name] |= changed
     with written_aside(target) as partial:
@@ -94,16 +102,24 @@ def write_plans(
 
 def _plans_file(dataset: PlannedDataset, plans_identifier: str, overwrite: bool) -> Path:
     """The file of new plans, which may be written."""
-    if re.fullmatch(r"[\w.-]+", plans_identifier) is None or "__" in plans_identifier:
+    if re.fullmatch(r"\w[\w.-]*", plans_identifier) is None or "__" in plans_identifier:
         raise UserError(
-            f'"{plans_identifier}" cannot be the name of plans: use letters, digits, "-", "." and "_", but no "__", '
-            "which nnU-Net puts between trainer, plans and configuration in the names of results folders."
+            f'"{plans_identifier}" cannot be the name of plans: use letters, digits, "-", "." and "_", but neither "-" '
+            'nor "." in front, and no "__", which nnU-Net puts between trainer, plans and configuration in the names '
+            "of results folders."
         )
     target = dataset.folder / f"{plans_identifier}.json"
     if target == dataset.plans_file:
         raise UserError(f"{target} holds the plans to start from: choose another name for the new ones with -o.")
     if target.exists() and not overwrite:
         raise UserError(f"{target} is there already: choose another name with -o, or replace it with --overwrite.")
-    if target.exists() and "plans_name" not in json.loads(target.read_text()):
+    if target.exists() and "plans_name" not in _read_if_possible(target):
         raise UserError(f"{target} holds no plans, so it is not replaced: choose another name with -o.")
     return target
+
+
+def _read_if_possible(file: Path) -> dict[str, Any]:
+    try:
+        return read_json(file)
+    except UserError:
+        return {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dycon.losses.label_space import LabelSpace, Regions
+from nnunetv2_dycon.losses.label_space import LabelSpace, Regions, check_labels
 
 # A voxel is in a region above this probability, as in nnU-Net; it is also the least confidence in that decision.
 DECISION_THRESHOLD = 0.5
@@ -47,8 +47,10 @@ def cell_labels_from_target(target: Tensor, cells: Sequence[int], labels: LabelS
         num_classes: number of classes with background and without the ignore label; without meaning for regions.
 
     Raises:
+        TypeError: if `labels` are of another kind.
         ValueError: if the shapes do not match.
     """
+    check_labels(labels)
     target, ignored = labels.split_target(target)
     grid = _Grid.of(target.shape[2:], cells, target.device)
     if isinstance(labels, Regions):
@@ -79,8 +81,10 @@ def cell_labels_from_probabilities(
         ignored: (B, 1, *spatial) booleans, true where voxels do not count. None ignores nothing.
 
     Raises:
+        TypeError: if `labels` are of another kind.
         ValueError: if the shapes do not match.
     """
+    check_labels(labels)
     grid = _Grid.of(probabilities.shape[2:], cells, probabilities.device)
     flat = probabilities.flatten(2)
     if isinstance(labels, Regions):

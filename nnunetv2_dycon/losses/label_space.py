@@ -164,6 +164,13 @@ class Regions(LabelSpace):
         return (target[:, :-1], target[:, -1:] > 0) if self.has_ignore_label else (target, None)
 
 
+def check_labels(labels: object) -> None:
+    """Raise a TypeError for what says nothing of channels, such as a class in place of what it makes."""
+    if not isinstance(labels, LabelSpace):
+        kind = f"the class {labels.__name__}" if isinstance(labels, type) else repr(labels)
+        raise TypeError(f"labels must be Classes() or Regions(), not {kind}")
+
+
 def bernoulli_entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of a Bernoulli distribution for each logit; nothing cancels for large logits."""
     size = logits.abs()

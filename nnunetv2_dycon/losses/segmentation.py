@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, check_labels
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, without_autocast
 from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
@@ -44,8 +44,10 @@ def dice_and_cross_entropy(
         A scalar for each mask, at least 0. For a mask that is false everywhere, it and its gradient are exactly zero.
 
     Raises:
+        TypeError: if `labels` are of another kind.
         ValueError: if shapes do not match.
     """
+    check_labels(labels)
     _, channels, *spatial = logits.shape
     regions = isinstance(labels, Regions)
     check_voxel_map("target", target, logits, (channels if regions else 1,))
@@ -99,8 +101,10 @@ def softmax_mse(
         The loss, a scalar in [0, 1].
 
     Raises:
+        TypeError: if `labels` are of another kind.
         ValueError: if shapes do not match.
     """
+    check_labels(labels)
     if student_logits.shape != teacher_logits.shape:
         raise ValueError(
             f"logits must be of one shape, not {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"

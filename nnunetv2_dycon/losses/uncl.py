@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy, check_labels
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, default_byte_budget, tile_length
 from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
@@ -34,6 +34,7 @@ class UnCL(nn.Module):
 
     def __post_init__(self) -> None:
         super().__init__()
+        check_labels(self.labels)
 
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor, beta: float, *, mask: Tensor | None = None
@@ -128,8 +129,10 @@ def uncl_terms(
         The terms; gradients flow to `student_logits` from `distance` and `entropy`.
 
     Raises:
+        TypeError: if `labels` are of another kind.
         ValueError: if shapes do not match or `beta` is negative.
     """
+    check_labels(labels)
     if student_logits.shape != teacher_logits.shape or student_logits.ndim < 3:
         raise ValueError(
             f"logits must both be (B, C, *spatial), not {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"

@@ -12,7 +12,7 @@ from torch.nn import functional
 from nnunetv2_dycon.losses.pseudo_labels import largest_components
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 from nnunetv2_dycon.views.copy_paste import exchange_boxes
 
 
@@ -20,9 +20,14 @@ from nnunetv2_dycon.views.copy_paste import exchange_boxes
 class BCPSettings(MethodSettings):
     """Weights, box and pseudo-labels of bidirectional copy-paste (arXiv:2305.00673, with departures as documented)."""
 
-    bcp_weight: float = setting(1.0, "weight of the loss on mixed patches after the ramp-up", minimum=0)
+    bcp_weight: float = setting(
+        1.0, "weight of the loss on mixed patches after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT
+    )
     unlabeled_region_weight: float = setting(
-        0.5, "factor on that loss where a mixed patch shows the unlabeled scan; alpha in the paper", minimum=0
+        0.5,
+        "factor on that loss where a mixed patch shows the unlabeled scan; alpha in the paper",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     box_fraction: float = setting(
         0.667,

@@ -12,7 +12,7 @@ from torch.nn import functional
 from nnunetv2_dycon.losses.pseudo_labels import largest_components
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 from nnunetv2_dycon.networks.interpolating_decoder import interpolate_in_decoder
 from nnunetv2_dycon.views.copy_paste import paste_boxes_of_next
 
@@ -25,12 +25,14 @@ class CMLSettings(MethodSettings):
         1.0,
         "weight of the loss on mixed unlabeled patches after the ramp-up; 1 in the released code, on ACDC 0.5",
         minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     disagreement_weight: float = setting(
         0.4,
         "weight of the cosine of the two students' bottleneck features after the ramp-up; 0.2 in the released code "
         "for LA, whose supervised loss is half of nnU-Net's",
         minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     box_fraction: float = setting(
         0.667,

@@ -9,7 +9,7 @@ import torch
 
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class CoTrainingSettings(MethodSettings):
         1.0,
         "weight of each student's loss with the other's pseudo-labels after the ramp-up; lambda in the paper, 1.5 or 6",
         minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
 
 

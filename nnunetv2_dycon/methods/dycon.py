@@ -20,7 +20,7 @@ from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.losses.uncl import uncl_terms
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.schedules import adaptive_beta, sigmoid_rampup
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 from nnunetv2_dycon.networks.projection_head import ProjectionHead
 from nnunetv2_dycon.views.copy_paste import paste_boxes
 
@@ -39,7 +39,7 @@ class DyCONSettings(MethodSettings):
         minimum=0,
         maximum=1,
     )
-    uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0)
+    uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_normalization: Literal["voxels", "classes"] = setting(
         "classes",
         "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
@@ -47,11 +47,14 @@ class DyCONSettings(MethodSettings):
         choices=("voxels", "classes"),
     )
     uncl_entropy_weight: float = setting(
-        0.02, "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper", minimum=0
+        0.02,
+        "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
     beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
-    fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0)
+    fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     fecl_variant: Literal["paper", "official"] = setting(
         "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
     )
@@ -65,8 +68,10 @@ class DyCONSettings(MethodSettings):
         True, "whether FeCL weights each anchor by exp(entropy); in the paper variant"
     )
     fecl_hard_negatives: bool = setting(True, "whether FeCL adds the teacher's hardest negatives")
-    fecl_num_hard_negatives: int = setting(16, "how many of the teacher's hardest negatives FeCL averages", minimum=1)
-    fecl_embedding_channels: int = setting(64, "channels of FeCL's embeddings", minimum=2)
+    fecl_num_hard_negatives: int = setting(
+        16, "how many of the teacher's hardest negatives FeCL averages", minimum=1, maximum=100_000
+    )
+    fecl_embedding_channels: int = setting(64, "channels of FeCL's embeddings", minimum=2, maximum=4096)
 
     def __post_init__(self) -> None:
         """Check what no single range can.

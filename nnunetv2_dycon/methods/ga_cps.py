@@ -12,7 +12,7 @@ from nnunetv2_dycon.losses.galoss import gace_loss, gadice_loss
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
 from nnunetv2_dycon.losses.reduction import Reduction
 from nnunetv2_dycon.methods.method import Batch, Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting, with_default
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting, with_default
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,10 @@ class GACPSSettings(MethodSettings):
     warmup_fraction: float = with_default(MethodSettings, "warmup_fraction", 0.0)
     rampup_fraction: float = with_default(MethodSettings, "rampup_fraction", 1.0)
     cross_weight: float = setting(
-        0.1, "weight of each student's loss with the other's pseudo-labels after the ramp-up", minimum=0
+        0.1,
+        "weight of each student's loss with the other's pseudo-labels after the ramp-up",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     supervised_percent: float = setting(
         10.0,

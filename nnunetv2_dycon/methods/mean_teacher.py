@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nnunetv2_dycon.losses.segmentation import softmax_mse
 from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,10 @@ class MeanTeacherSettings(MethodSettings):
     """The weight of the consistency loss (arXiv:1703.01780, with departures as documented)."""
 
     consistency_weight: float = setting(
-        10.0, "weight of the mean squared error between student and teacher after the ramp-up", minimum=0
+        10.0,
+        "weight of the mean squared error between student and teacher after the ramp-up",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
 
 

@@ -21,6 +21,9 @@ from nnunetv2_dycon.exceptions import UserError
 Value = bool | int | float | str | None
 SettingsType = TypeVar("SettingsType", bound="MethodSettings")
 _AS_BY_DEFAULT: Any = object()
+# Of a term of the loss: far beyond any that is of use, so that a slip of the pen is noticed.
+LARGEST_WEIGHT = 10_000
+_REMEDY = 'Change it with "nnunetv2_dycon plan".'
 
 
 def setting(
@@ -114,6 +117,7 @@ class MethodSettings:
         None,
         "patches in an unlabeled batch, over all GPUs; null: the batch size of the plans",
         minimum=1,
+        maximum=1024,
         optional=True,
     )
     unlabeled_foreground_fraction: float = setting(
@@ -161,12 +165,13 @@ class MethodSettings:
     )
 
     @classmethod
-    def from_configuration(cls: type[SettingsType], section: object, where: str) -> SettingsType:
+    def from_configuration(cls: type[SettingsType], section: object, where: str, remedy: str = _REMEDY) -> SettingsType:
         """Read and check the section of a configuration.
 
         Args:
             section: what the plans hold under the method's key; None where the key is absent.
             where: the section's place, for error messages, e.g. ``configurations/3d_fullres/dycon of plans ...``.
+            remedy: the last sentence of error messages.
 
         Returns:
             The settings, defaults filled in.
@@ -177,7 +182,7 @@ class MethodSettings:
         if section is None:
             return cls()
         if not isinstance(section, dict):
-            raise UserError(f"{where} must be a dictionary of settings, not {section!r}.")
+            raise UserError(f"{where} must be a dictionary of settings, not {section!r}. {remedy}")
         fields = {field.name: field for field in dataclasses.fields(cls)}
         problems = []
         for name, value in section.items():
@@ -188,11 +193,11 @@ class MethodSettings:
             elif not _is_valid(fields[name], value):
                 problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')
         if problems:
-            raise UserError(f"{where}: " + " ".join(problems) + ' Change it with "nnunetv2_dycon plan".')
+            raise UserError(f"{where}: {' '.join(problems)} {remedy}")
         try:
             return cls(**section)
         except UserError as error:
-            raise UserError(f'{where}: {error} Change it with "nnunetv2_dycon plan".') from error
+            raise UserError(f"{where}: {error} {remedy}") from error
 
     def describe(self) -> str:
         """All settings in force, one a line."""

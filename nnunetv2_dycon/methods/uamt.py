@@ -12,7 +12,7 @@ from torch import Tensor
 from nnunetv2_dycon.losses.segmentation import softmax_mse
 from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.schedules import sigmoid_rampup
-from nnunetv2_dycon.methods.settings import MethodSettings, setting
+from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 
 # Of the paper and its released code.
 _NOISE, _LARGEST_NOISE = 0.1, 0.2
@@ -24,10 +24,16 @@ class UAMTSettings(MethodSettings):
     """The weight of the consistency loss and the teacher's stochastic passes (arXiv:1907.07034, as documented)."""
 
     consistency_weight: float = setting(
-        10.0, "weight of the mean squared error on certain voxels after the ramp-up; 0.1 in the paper", minimum=0
+        10.0,
+        "weight of the mean squared error on certain voxels after the ramp-up; 0.1 in the paper",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
     )
     stochastic_passes: int = setting(
-        4, "how many passes of the teacher on noisy input the uncertainty is estimated from; 8 in the paper", minimum=1
+        4,
+        "how many passes of the teacher on noisy input the uncertainty is estimated from; 8 in the paper",
+        minimum=1,
+        maximum=1000,
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, preprocessed_folder
+from nnunetv2_dycon.datasets.preprocessed_cases import preprocessed_cases
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -76,6 +76,7 @@ def prepare_unlabeled_data(
         num_processes: how many cases are preprocessed at once.
         report: takes a line for the user.
         validation: the labeled cases that the fold validates on; None where no fold is meant.
+        may_be_none: whether a training can do without unlabeled cases.
 
     Raises:
         UserError: when there are no unlabeled cases, when a case is both labeled and unlabeled, when a scan cannot be
@@ -155,13 +156,7 @@ def _preprocessed_labeled_cases(
 ) -> tuple[list[str], Path]:
     """The cases that nnU-Net has preprocessed with their labels, and where they lie."""
     folder = preprocessed_folder() / dataset_name / configuration_manager.data_identifier
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return [], folder
-    try:
-        dataset_class = infer_dataset_class(str(folder))
-    except (AssertionError, KeyError) as error:
-        raise UserError(f"{folder} holds files that nnU-Net did not put there: move them elsewhere.") from error
-    return dataset_class.get_identifiers(str(folder)), folder
+    return preprocessed_cases(folder), folder
 
 
 def _refuse_labeled(unlabeled: Iterable[str], labeled: Iterable[str], folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,8 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 )
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import copy_files, hash_file, read_json, written_aside
+from nnunetv2_dycon.files import copy_files, hash_file, written_aside
+from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 
 RECORD = "self_training.json"
@@ -196,7 +196,7 @@ def write_pseudo_labeled_splits(
     splits = [{"train": [*split["train"], *dataset.pseudo_labeled], "val": split["val"]} for split in splits]
     file = target_preprocessed / SPLITS_FILE
     if file.is_file():
-        if json.loads(file.read_text(encoding="utf-8")) != splits:
+        if read_json_file(file) != splits:
             raise UserError(f"{file} has other folds than {source_preprocessed / SPLITS_FILE}: remove it to go on")
     elif splits:
         target_preprocessed.mkdir(parents=True, exist_ok=True)

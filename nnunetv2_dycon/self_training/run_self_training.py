@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
+from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
-from nnunetv2_dycon.files import hash_file, read_json, written_aside
+from nnunetv2_dycon.files import hash_file, written_aside
+from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     PseudoLabeledDataset,
@@ -110,6 +112,7 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
     if configuration.previous_stage_name is not None:
         raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
     cases = read_source_cases(source_raw)
+    refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
     _check_fold(options.fold, source.splits_file, sorted(cases.labeled.training))
     find_trainer(options.trainer)
     if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import os
+import traceback
 import warnings
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -25,16 +27,36 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return recursive_find_trainer_class_by_name(name)
+    except UserError:
+        raise
     except RuntimeError as error:
-        raise UserError(str(error)) from error
-    except (AssertionError, TypeError) as error:
+        close = difflib.get_close_matches(name, _names_of_trainers(), n=1)
+        hint = f"Did you mean {close[0]}?" if close else "Correct the name after -tr."
+        raise UserError(f"{error} {hint}") from error
+    except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")
             raise UserError(
-                f"A Python file in one of the folders of nnUNet_extTrainer ({folders}) cannot be imported: {error}"
+                f"A Python file in one of the folders of nnUNet_extTrainer ({folders}) cannot be imported: {error} "
+                f"({_place(error)}). Correct it, or take the folder out of the variable."
             ) from error
         # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
         raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+
+
+def _place(error: Exception) -> str:
+    """The kind of an error, and the file and line that it comes from."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    file, line = frame.filename, frame.lineno
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        file, line = error.filename, error.lineno
+    return f"{type(error).__name__}, {file}, line {line}"
+
+
+def _names_of_trainers() -> list[str]:
+    from nnunetv2_dycon import trainers  # which imports this package's trainer, as nnU-Net's lookup does
+
+    return [*trainers.__all__, nnUNetTrainer.__name__]
 
 
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:
@@ -45,5 +67,8 @@ def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]
     """
     trainer_class = find_trainer(name)
     if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
-        raise UserError(f"{name} is not a semi-supervised trainer: it has neither teacher nor settings.")
+        raise UserError(
+            f"{name} is not a semi-supervised trainer: it has neither teacher nor settings. Choose another with -tr, "
+            "such as nnUNetTrainerDyCON."
+        )
     return trainer_class

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,33 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
+from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, written_aside
+from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.methods import settings_section
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
-from nnunetv2_dycon.training import distributed
-from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases, settings_in_force
+from nnunetv2_dycon.training import distributed, previous_stage
+from nnunetv2_dycon.training.class_locations import ClassLocations
+from nnunetv2_dycon.training.ignored_voxels import (
+    find_partly_labeled_cases,
+    join_partly_labeled_cases,
+    settings_in_force,
+)
+from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command
 from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
-from nnunetv2_dycon.training.previous_stage import previous_stage_of
 from nnunetv2_dycon.training.students import Students
+from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
 
 
 def label_space_of(label_manager: LabelManager) -> LabelSpace:
@@ -47,11 +56,11 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """The settings of a method in a trainer's plans.
 
     Raises:
-        UserError: for unknown settings and values out of range, each by name.
+        UserError: for unknown settings, values out of range and settings in a wrong place, each by name.
     """
-    section, plans_name = method.settings_section, trainer.plans_manager.plans_name
-    where = f"configurations/{trainer.configuration_name}/{section} of {plans_name}.json"
-    settings = method.settings_class.from_configuration(trainer.configuration_manager.configuration.get(section), where)
+    plans, name = trainer.plans_manager.plans, trainer.configuration_name
+    configuration, plans_file = trainer.configuration_manager.configuration, f"{trainer.plans_manager.plans_name}.json"
+    settings = settings_section.read_settings(plans, name, configuration, method, plans_file)
     return settings_in_force(settings, trainer.label_manager)
 
 
@@ -77,26 +86,71 @@ def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
                 f"{folder} is not there: the labeled cases are not preprocessed. Run nnUNetv2_preprocess with "
                 f"-c {stage} -plans_name {trainer.plans_manager.plans_name}."
             )
+    # nnU-Net fails on other files without naming them.
+    check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command(trainer))
+
+
+def check_before_training(trainer: nnUNetTrainer, method: Method[Any, Any], *, needs_unlabeled_data: bool) -> None:
+    """Check what could stop a training later: cases, results that are there, and in a cascade the previous stage.
+
+    Raises:
+        UserError: see check_start, refuse_results_of_other_settings and refuse_missing_model.
+    """
+    check_start(trainer)
+    refuse_results_of_other_settings(trainer, method)
+    previous_stage.refuse_missing_model(trainer, needs_unlabeled_data=needs_unlabeled_data)
+
+
+def check_before_validation(trainer: nnUNetTrainer) -> None:
+    """Check what the validation after training reads.
+
+    Raises:
+        UserError: see check_cases and refuse_missing_predictions.
+    """
+    check_cases(trainer)
+    if trainer.is_cascaded:
+        previous_stage.refuse_missing_predictions(trainer, trainer.do_split()[1])
+
+
+def with_own_loss(loss: nn.Module, own: nn.Module | None) -> nn.Module:
+    """nnU-Net's supervised loss, or where a method has its own, that one at each scale of nnU-Net's."""
+    if own is None:
+        return loss
+    if not isinstance(loss, DeepSupervisionWrapper):
+        return own
+    loss.loss = own
+    return loss
 
 
 def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:
     """Refuse to train into a folder whose plans have other settings.
 
+    The plans of a folder that cannot be read, since a kill or a full disk cut them short, are written anew by a
+    training that goes on from a checkpoint, whose settings were compared, and where the folder has no checkpoints.
+
     Raises:
-        UserError: naming each setting that differs.
+        UserError: naming each setting that differs, and for plans that cannot be read in a folder of results.
     """
     plans_file = Path(trainer.output_folder_base) / "plans.json"
-    if plans_file.is_file():
-        plans, section = json.loads(plans_file.read_text()), None
-        if trainer.configuration_name in plans["configurations"]:
-            # It may inherit the section.
-            configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
-            section = configuration.get(method.settings_section)
-        there = method.settings_class.from_configuration(section, str(plans_file))
-        # Which release wrote it is not known: settings that it does not name may be what an earlier one did.
-        if method.settings.differences(section or {}):
-            there = settings_in_force(there, trainer.label_manager)
-            method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
+    if not plans_file.is_file():
+        return
+    try:
+        plans = read_json_file(plans_file, record({"configurations": mapping_of(mapping_of())}))
+    except UserError as error:
+        if trainer.current_epoch == 0 and any(plans_file.parent.glob("fold_*/checkpoint_*.pth")):
+            raise UserError(f"{error} Or remove it: training writes it anew.") from error
+        trainer.print_to_log_file(f"{error} It is written anew.")
+        return
+    section = None
+    if trainer.configuration_name in plans["configurations"]:
+        # It may inherit the section.
+        configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
+        section = configuration.get(method.settings_section)
+    there = method.settings_class.from_configuration(section, str(plans_file))
+    # Which release wrote it is not known: settings that it does not name may be what an earlier one did.
+    if method.settings.differences(section or {}):
+        there = settings_in_force(there, trainer.label_manager)
+        method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
 def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students:
@@ -172,11 +226,17 @@ def refuse_too_few_processes() -> None:
 def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
     """Preprocess the unlabeled cases of a trainer's fold where that has not been done, and find partly labeled ones.
 
+    Of several processes that share a training, the first does it while the others wait.
+
     In a cascade, they are then also predicted by the previous stage where that has not been done.
 
     Raises:
         UserError: see prepare_unlabeled_data and predict_next_stage.
     """
+    return distributed.on_first_process(lambda: _prepare_unlabeled_cases(trainer, settings))
+
+
+def _prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
     write_splits_at_once(trainer)
     tr_keys, val_keys = trainer.do_split()
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
@@ -197,10 +257,30 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) ->
         set(val_keys) - set(tr_keys),
         may_be_none=bool(partly_labeled),
     )
-    if (stage := previous_stage_of(trainer)) is not None:
+    if (stage := previous_stage.previous_stage_of(trainer)) is not None:
         predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)
     trainer.print_to_log_file(
         f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
         "cases."
     )
     return dataclasses.replace(data, partly_labeled=partly_labeled)
+
+
+def make_unlabeled_dataset(
+    trainer: nnUNetTrainer, data: UnlabeledData, settings: MethodSettings, class_locations: ClassLocations
+) -> nnUNetUnlabeledDataset:
+    """The dataset of a trainer's unlabeled stream, with the partly labeled cases that join it.
+
+    Args:
+        trainer: whose previous stage and masks are used.
+        data: what :func:`prepare_unlabeled_cases` has found.
+        settings: whether patches are drawn around foreground.
+        class_locations: started, where they are.
+    """
+    needs_nonzero_mask, locations = any(trainer.configuration_manager.use_mask_for_norm), None
+    if settings.unlabeled_foreground_fraction > 0:
+        class_locations.start([*data.identifiers, *data.partly_labeled])
+        locations = class_locations
+    predictions = previous_stage.folder_of_unlabeled_predictions(trainer)
+    dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions, locations)
+    return join_partly_labeled_cases(dataset, trainer, data.partly_labeled) if data.partly_labeled else dataset

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnunetv2_dycon.methods.check_method import check_losses
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.distributed import average_gradients
 from nnunetv2_dycon.training.students import Student, Students
@@ -129,6 +130,7 @@ class TwoStreamStep:
             with self.trainer.autocast_context():
                 task = self.method.task(strong, guidance, labeled._replace(guidance=of_labeled))
                 losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
+                check_losses(losses, self.method, "unlabeled_losses")
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
             if losses.terms:
                 self._backward(loss, student)
@@ -151,6 +153,7 @@ class TwoStreamStep:
                 prediction = self._predict(student, data, "labeled")
                 supervised_loss = self.trainer.loss(prediction.output, target)
                 losses = self.method.labeled_losses(prediction, full_resolution(target), progress)
+                check_losses(losses, self.method, "labeled_losses")
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=supervised_loss)
             self._backward(loss, student)
             return supervised_loss.detach(), _detach(losses)

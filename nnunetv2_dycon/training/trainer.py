@@ -11,16 +11,17 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import Tensor, nn
+from torch import nn
 
 from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
+from nnunetv2_dycon.methods.check_method import check_weights
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.training import distributed, previous_stage, start
+from nnunetv2_dycon.training import distributed, start
+from nnunetv2_dycon.training.batches import copy_target, to_device
 from nnunetv2_dycon.training.checkpoints import (
     as_file,
     checkpoint_of,
@@ -30,7 +31,7 @@ from nnunetv2_dycon.training.checkpoints import (
 )
 from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
-from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases
+from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
@@ -40,7 +41,6 @@ from nnunetv2_dycon.training.unlabeled_stream import (
     UnlabeledStream,
     make_unlabeled_loader,
     nnUNetTwoViewDataLoader,
-    nnUNetUnlabeledDataset,
 )
 
 
@@ -68,6 +68,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
     ) -> None:
         print_user_errors_without_traceback()
+        check_inputs(type(self).__name__, plans, configuration, fold, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.training_length is not None:
             self.num_epochs = self.training_length
@@ -75,6 +76,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.method = self.method_class(
             self.settings, start.label_space_of(self.label_manager), batch_dice=self.configuration_manager.batch_dice
         )
+        check_weights(self.method)
         distributed.use_own_device(self, device)
         self.method.reduction = distributed.reduction()
         self.students: Students  # -> initialize
@@ -132,24 +134,15 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def _build_loss(self) -> nn.Module:
         """The supervised loss: nnU-Net's, or the method's with nnU-Net's deep supervision. See nnUNetTrainer."""
-        loss, own = super()._build_loss(), self.method.supervised_loss()
-        if own is None:
-            return loss
-        if not isinstance(loss, DeepSupervisionWrapper):
-            return own
-        loss.loss = own
-        return loss
+        return start.with_own_loss(super()._build_loss(), self.method.supervised_loss())
 
     def on_train_start(self) -> None:
         """Check and prepare everything that could stop a training later. See nnUNetTrainer.on_train_start."""
         if not self.was_initialized:
             self.initialize()
-        start.refuse_results_of_other_settings(self, self.method)
-        previous_stage.refuse_missing_model(self, needs_unlabeled_data=self.needs_unlabeled_data)
+        start.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
-            self.unlabeled_data = distributed.on_first_process(
-                lambda: start.prepare_unlabeled_cases(self, self.settings)
-            )
+            self.unlabeled_data = start.prepare_unlabeled_cases(self, self.settings)
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
@@ -169,15 +162,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
-        needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
-        locations = None
-        if self.settings.unlabeled_foreground_fraction > 0:
-            self.class_locations.start([*data.identifiers, *data.partly_labeled])
-            locations = self.class_locations
-        predictions = previous_stage.folder_of_unlabeled_predictions(self)
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions, locations)
-        if data.partly_labeled:
-            dataset = join_partly_labeled_cases(dataset, self, data.partly_labeled)
+        dataset = start.make_unlabeled_dataset(self, data, self.settings, self.class_locations)
         return make_unlabeled_loader(self, dataset, self.settings)
 
     # Training
@@ -202,14 +187,14 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         result = None
         if any(weight > 0 for weight in weights.values()):
             unlabeled = self.next_unlabeled_batch()
-            step = self.step(*self._to_device(batch), unlabeled["data"], weights, self.progress)
+            step = self.step(*to_device(batch, self.device), unlabeled["data"], weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
             if "locations" in unlabeled:
                 self.class_locations.see(unlabeled, step.foreground)
         else:
             result = super().train_step(batch)
             if len(self.students) > 1:
-                self.step.supervise_further_students(*self._to_device(batch))
+                self.step.supervise_further_students(*to_device(batch, self.device))
         self.students.average.update_parameters(self.students.averaged_modules)
         self.steps_in_epoch += 1
         self.statistics.add("ramp", ramp)
@@ -225,12 +210,6 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         assert self.unlabeled_stream is not None
         batch = next(self.unlabeled_stream)
         return {**batch, "data": batch["data"].to(self.device, non_blocking=True)}
-
-    def _to_device(self, batch: dict) -> tuple[Tensor, Tensor | list[Tensor]]:
-        data = batch["data"].to(self.device, non_blocking=True)
-        if isinstance(batch["target"], list):
-            return data, [scale.to(self.device, non_blocking=True) for scale in batch["target"]]
-        return data, batch["target"].to(self.device, non_blocking=True)
 
     def autocast_context(self) -> AbstractContextManager[Any]:
         """nnU-Net's choice: autocast on CUDA only. See nnUNetTrainer.train_step."""
@@ -298,8 +277,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         results = {}
         for name, pseudo_dice in self.pseudo_dice.items():
             with self._weights_of(name):
-                # nnU-Net overwrites ignored voxels of the target.
-                results[name] = super().validation_step({**batch, "target": _copy_target(batch["target"])})
+                results[name] = super().validation_step(copy_target(batch))
             pseudo_dice.add(results[name])
         return results[self.settings.deployed_network]
 
@@ -311,8 +289,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
-        if self.is_cascaded:
-            previous_stage.refuse_missing_predictions(self, self.do_split()[1])
+        start.check_before_validation(self)
         with self.interruption.in_validation(), self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 
@@ -321,7 +298,3 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         if network == "student":
             return nullcontext()
         return borrowed_weights(self.student_network, self.students.deployed_average)
-
-
-def _copy_target(target: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-    return [scale.clone() for scale in target] if isinstance(target, list) else target.clone()

@@ -58,8 +58,8 @@ class TwoViewsTransform(BasicTransform):
 
     Input: ``image`` (C, X, Y, Z) and ``segmentation``, (1, X, Y, Z), -1 outside the nonzero mask; in a cascade
     (2, X, Y, Z), the second channel the previous stage's labels. Output: ``image`` (2C, ...), in a cascade
-    (2 (C + L), ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both. It is
-    empty, or where `crop_size` is given, what block_locations tells of the views.
+    (2 (C + L), ...), the weak view's channels first, and a ``segmentation``, since nnU-Net's loader collects both. It
+    is empty, or where `crop_size` is given, what block_locations tells of the views.
 
     Args:
         training_transforms: what ``nnUNetTrainer.get_training_transforms`` returns.

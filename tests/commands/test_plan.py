@@ -91,3 +91,15 @@ def test_bad_arguments_are_named_and_nothing_is_written(
     assert main(arguments) == 1
     assert message in capsys.readouterr().err
     assert not (workspace.preprocessed / "nnUNetPlansNew.json").exists()
+
+
+def test_nnunet_s_own_trainer_takes_another_network(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    assert main([*COMMAND, "--network", "ResidualUNet", "-tr", "nnUNetTrainer"]) == 0
+    assert "nnUNetv2_train 501 3d_fullres 0 -tr nnUNetTrainer -p nnUNetPlansNew" in capsys.readouterr().out
+    trainer = make_trainer(nnUNetTrainer, "nnUNetPlansNew")
+    trainer.initialize()
+    assert isinstance(trainer.network, ResidualUNet)
+    before, after = workspace.read_plans(), workspace.read_plans("nnUNetPlansNew")
+    assert before["configurations"]["3d_fullres"].keys() == after["configurations"]["3d_fullres"].keys()

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from nnunetv2_dycon import losses
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 
 LABEL_SPACES = [Classes(ignore_label=3), Regions(has_ignore_label=True)]
@@ -153,3 +154,18 @@ def test_nothing_waits_for_the_device(labels: LabelSpace) -> None:
     labels.is_foreground(voxels)
     labels.split_target(voxels)
     labels.reference_logits(voxels, 2) if isinstance(labels, Regions) else labels.reference_logits(voxels[:, :1], 3)
+
+
+@pytest.mark.parametrize("labels", [Regions, Classes, None, "regions"])
+def test_what_says_nothing_of_channels_is_refused(labels: object) -> None:
+    logits, cells = torch.zeros(1, 2, 2, 2), (1, 1)
+    for call in (
+        lambda: losses.UnCL(labels=labels),
+        lambda: losses.uncl_loss(logits, logits, 1.0, labels=labels),
+        lambda: losses.softmax_mse(logits, logits, labels=labels),
+        lambda: losses.dice_and_cross_entropy(logits, logits[:, :1], [], labels=labels),
+        lambda: losses.cell_labels_from_target(logits[:, :1], cells, labels, 2),
+        lambda: losses.cell_labels_from_probabilities(logits, cells, labels),
+    ):
+        with pytest.raises(TypeError, match=r"labels must be Classes\(\) or Regions\(\), not"):
+            call()

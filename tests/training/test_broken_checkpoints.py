@@ -109,7 +109,7 @@ def test_broken_checkpoints_are_named_with_the_remedy(
             assert f"Error: {final} {message}" in text
             assert text.strip().endswith("Remove it, and --c goes on from checkpoint_best.pth, which is beside it.")
         if break_file is not remove_the_optimizer:
-            assert f"Error: {final} cannot be used as -pretrained_weights (" in train("-pretrained_weights", final)
+            assert f"Error: -pretrained_weights {final} cannot be used (" in train("-pretrained_weights", final)
         arguments = ["export", "-d", "501", "-tr", TRAINER, "-p", SMALL_PLANS, "-o", str(workspace.root / "model")]
         assert main(arguments) == 1
         text = capsys.readouterr().err
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_architecture(folder: Path, train: Command, work
     assert f"Error: {other / 'checkpoint_final.pth'} is of another network: " in text
     assert "of shape (16, 8, 3, 3, 3) there and of shape (8, 8, 3, 3, 3) in the network of the present plans" in text
     text = train("-pretrained_weights", folder / "checkpoint_final.pth", plans="nnUNetPlansOther")
-    assert f"Error: {folder / 'checkpoint_final.pth'} cannot be used as -pretrained_weights (" in text
+    assert f"Error: -pretrained_weights {folder / 'checkpoint_final.pth'} cannot be used (" in text
 
 
 def test_a_value_that_an_older_release_did_not_log_is_nan(

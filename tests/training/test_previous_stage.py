@@ -64,7 +64,7 @@ def test_every_method_trains_the_second_stage(
         assert math.isfinite(means[f"{term}_loss"])
     assert next(trainer.student_network.parameters()).shape[1] == 3
     # An image channel and one for each foreground label of the previous stage, then the same of the strong view.
-    views = [trainer.next_views() for _ in range(6)]
+    views = [trainer.next_unlabeled_batch()["data"] for _ in range(6)]
     assert views[0].shape == (2, 6, 16, 24, 16)
     weak, strong = torch.cat(views)[:, [1, 2, 4, 5]].chunk(2, dim=1)
     assert set(weak.unique().tolist()) | set(strong.unique().tolist()) == {0, 1}
@@ -85,7 +85,7 @@ def test_regions_and_ignore_label(workspace: Workspace, make_trainer: Callable[.
     assert trainer.label_manager.has_regions
     assert trainer.label_manager.has_ignore_label
     # The labels 1 and 2, whatever regions they make.
-    assert trainer.next_views().shape[1] == 6
+    assert trainer.next_unlabeled_batch()["data"].shape[1] == 6
     assert math.isfinite(trainer.logger.get_checkpoint()["uncl_loss"][-1])
 
 

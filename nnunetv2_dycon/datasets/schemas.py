@@ -1,0 +1,224 @@
+"""What splits_final.json, dataset.json and plans must hold, as nnU-Net 2.8 reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_dycon.datasets.names import is_file_name
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.json_files import (
+    ANYTHING,
+    BOOLEAN,
+    TEXT,
+    Schema,
+    either,
+    list_of,
+    mapping_of,
+    number,
+    record,
+)
+
+FILE_NAME = Schema(
+    'a name without "/", "\\" and control characters that begins with neither "." nor "-"',
+    lambda value: isinstance(value, str) and is_file_name(value),
+)
+FILE_ENDING = Schema(
+    'a file ending such as ".nii.gz"',
+    lambda value: isinstance(value, str) and value[:1] == "." and is_file_name(f"case{value}"),
+)
+_NOTHING = Schema("null", lambda value: value is None)
+_INTEGER = number("an integer", integer=True)
+_COUNT = number("an integer of at least 1", minimum=1, integer=True)
+_LABEL = number("an integer of at least 0", minimum=0, integer=True)
+_LENGTH = Schema("a number above 0", lambda value: number().accepts(value) and value > 0)
+_CASES = list_of(FILE_NAME, "a list of case names")
+_AXES = list_of(_LABEL, "a list of three axes", lengths=[3])
+
+SPLITS = list_of(
+    record({"train": _CASES, "val": _CASES}, {"unlabeled": _CASES}, closed=True),
+    "a list of folds, each with the lists 'train' and 'val'",
+)
+_FILE_LIST_ENTRY = record({"images": list_of(TEXT, "a list of files"), "label": TEXT})
+DATASET_JSON = record(
+    {
+        "labels": mapping_of(
+            either(_LABEL, list_of(_LABEL, "a list of such integers")), "an object from the labels' names to values"
+        ),
+        "file_ending": FILE_ENDING,
+    },
+    {
+        "channel_names": mapping_of(ANYTHING, "an object from the channels' numbers to names"),
+        "modality": mapping_of(ANYTHING, "an object from the channels' numbers to names"),
+        "numTraining": _LABEL,
+        "regions_class_order": either(list_of(_LABEL, "a list of labels"), _NOTHING),
+        "overwrite_image_reader_writer": either(TEXT, _NOTHING),
+        "dataset": mapping_of(_FILE_LIST_ENTRY, "an object from the cases' names to their files"),
+    },
+)
+PLANS = record(
+    {
+        "dataset_name": FILE_NAME,
+        "plans_name": FILE_NAME,
+        "configurations": mapping_of(mapping_of(), "an object of configurations"),
+        "image_reader_writer": TEXT,
+        "transpose_forward": _AXES,
+        "transpose_backward": _AXES,
+    },
+    {
+        "label_manager": TEXT,
+        "experiment_planner_used": TEXT,
+        "foreground_intensity_properties_per_channel": mapping_of(mapping_of()),
+        "foreground_intensity_properties_by_modality": mapping_of(mapping_of()),
+    },
+    description="nnU-Net's plans",
+)
+_ARCHITECTURE = record(
+    {"network_class_name": TEXT, "arch_kwargs": mapping_of(), "_kw_requires_import": list_of(TEXT, "a list of names")}
+)
+_CONFIGURATION = record(
+    {
+        "data_identifier": FILE_NAME,
+        "preprocessor_name": TEXT,
+        "batch_size": _COUNT,
+        "patch_size": list_of(_COUNT, "a list of two or three integers", lengths=[2, 3]),
+        "spacing": list_of(_LENGTH, "a list of two or three numbers", lengths=[2, 3]),
+        "normalization_schemes": list_of(TEXT, "a list of names"),
+        "use_mask_for_norm": list_of(BOOLEAN, "a list of true and false"),
+        "resampling_fn_data": TEXT,
+        "resampling_fn_data_kwargs": mapping_of(),
+        "resampling_fn_seg": TEXT,
+        "resampling_fn_seg_kwargs": mapping_of(),
+    },
+    {
+        "resampling_fn_probabilities": TEXT,
+        "resampling_fn_probabilities_kwargs": mapping_of(),
+        "median_image_size_in_voxels": list_of(_LENGTH, "a list of numbers"),
+        "architecture": _ARCHITECTURE,
+        "batch_dice": BOOLEAN,
+        "previous_stage": either(TEXT, _NOTHING),
+        "next_stage": either(TEXT, list_of(TEXT, "a list of configurations"), _NOTHING),
+    },
+)
+
+
+def check_dataset_json(content: object, where: str) -> None:
+    """Check a dataset.json: what nnU-Net asserts when it trains, and that names of cases are safe as those of files.
+
+    Args:
+        content: as it was read.
+        where: the file, for the message.
+
+    Raises:
+        UserError: for a missing key and for values that nnU-Net cannot use.
+    """
+    DATASET_JSON.check(content, where)
+    assert isinstance(content, dict)
+    if "channel_names" not in content and "modality" not in content:
+        raise UserError(f"{where} lacks the key channel_names: add it.")
+    if unsafe := [name for name in content.get("dataset", {}) if not is_file_name(name)]:
+        raise UserError(
+            f"{where} lists the case {unsafe[0]!r}, and files are named after cases: rename it to "
+            f"{FILE_NAME.description}."
+        )
+    _check_labels(content, where)
+
+
+def _check_labels(dataset_json: Mapping[str, Any], where: str) -> None:
+    labels = dataset_json["labels"]
+    if labels.get("background") != 0:
+        raise UserError(f'{where}: labels must give "background" the value 0; correct the file.')
+    known = [value for name, value in labels.items() if name != "ignore"]
+    values = sorted(set(np.hstack([[], *known]).astype(int).tolist()))
+    if values != list(range(len(values))):
+        raise UserError(
+            f"{where}: the labels have the values {', '.join(map(str, values))}, and nnU-Net needs consecutive ones "
+            "from 0 on; number them anew, in the label files too."
+        )
+    if "ignore" in labels and labels["ignore"] != len(values):
+        raise UserError(f'{where}: the label "ignore" must have the highest value, {len(values)}; correct the file.')
+    regions = [value for value in known if not set(np.atleast_1d(value).tolist()) <= {0}]
+    order = dataset_json.get("regions_class_order")
+    if any(isinstance(value, list) and len(value) > 1 for value in known) and len(order or []) != len(regions):
+        raise UserError(
+            f"{where} has regions, so regions_class_order must be a list with a label for each of the {len(regions)} "
+            "regions; correct the file."
+        )
+
+
+def check_plans(content: object, where: str) -> None:
+    """Check plans but for their configurations, of which each is checked when it is used.
+
+    Args:
+        content: as it was read.
+        where: the file, for the message.
+
+    Raises:
+        UserError: for a missing key and for values that nnU-Net cannot use.
+    """
+    PLANS.check(content, where)
+    assert isinstance(content, dict)
+    configurations = content["configurations"]
+    for name, configuration in configurations.items():
+        if not is_file_name(name):
+            raise UserError(
+                f"{where} has the configuration {name!r}, and folders are named after configurations: rename it to "
+                f"{FILE_NAME.description}."
+            )
+        seen, parent = [name], configuration.get("inherits_from")
+        while parent is not None:
+            if not isinstance(parent, str) or parent not in configurations or parent in seen:
+                raise UserError(
+                    f"{where}: configurations.{name} inherits from {parent!r}, which is not there or inherits from it "
+                    "in turn; correct inherits_from."
+                )
+            seen.append(parent)
+            parent = configurations[parent].get("inherits_from")
+
+
+def check_configuration(content: Mapping[str, Any], name: str, where: str, dataset_json: Mapping[str, Any]) -> None:
+    """Check a configuration of plans, with what it inherits.
+
+    Args:
+        content: the configuration.
+        name: such as ``3d_fullres``.
+        where: the file, for the message.
+        dataset_json: of the dataset, which has been checked.
+
+    Raises:
+        UserError: for a missing key, values that nnU-Net cannot use, and a patch that the network cannot halve as often
+            as it has to.
+    """
+    where = f"{where}: configurations.{name}"
+    if content.get("architecture", ANYTHING) is ANYTHING and "UNet_class_name" not in content:
+        raise UserError(f"{where} lacks the key architecture. Correct the file.")
+    problem = _CONFIGURATION.problem(content, where)
+    if problem is not None:
+        raise UserError(f"{problem}. Correct the file.")
+    channels = dataset_json["channel_names" if "channel_names" in dataset_json else "modality"]
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        if len(content[key]) != len(channels):
+            raise UserError(
+                f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct "
+                "one of the two, or plan again."
+            )
+    preprocessor = content["preprocessor_name"]
+    if "architecture" in content and ConfigurationManager(dict(content)).preprocessor_class is None:
+        raise UserError(f'{where}.preprocessor_name: nnU-Net has no "{preprocessor}". Correct the file.')
+    patch_size, architecture = content["patch_size"], content.get("architecture", {})
+    strides = architecture.get("arch_kwargs", {}).get("strides")
+    if _STRIDES.problem(strides, "") is None:
+        if any(np.ndim(stride) > 0 and len(stride) != len(patch_size) for stride in strides):
+            raise UserError(f"{where} has strides of another dimension than patch_size {patch_size}. Correct the file.")
+        total = np.prod([np.broadcast_to(stride, len(patch_size)) for stride in strides], axis=0).tolist()
+        if any(size % stride for size, stride in zip(patch_size, total, strict=True)):
+            raise UserError(
+                f"{where}.patch_size {patch_size} cannot be divided by the network's total stride {total}. Choose "
+                "multiples of it."
+            )
+
+
+_STRIDES = list_of(either(_COUNT, list_of(_COUNT, "a list of integers")), "a list of strides")

@@ -1,0 +1,260 @@
+"""Bad input among scans, preprocessed cases and predictions."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel
+import numpy as np
+
+from tests.bad_input.row import (
+    DOCTOR,
+    PREPROCESS,
+    PSEUDO_LABEL,
+    SELF_TRAIN,
+    SIMULATE,
+    TRAIN,
+    Place,
+    Prepare,
+    Row,
+    write,
+)
+
+BOTH = (TRAIN, PREPROCESS)
+READY = "3d_fullres: 4 unlabeled cases are ready in"
+
+
+def raw_file(name: str, content: bytes = b"") -> Prepare:
+    """A file in the raw dataset."""
+    return lambda place: write(place.workspace.raw / name, content)
+
+
+def preprocessed_file(name: str) -> Prepare:
+    """A further file in the folder of preprocessed cases."""
+    return lambda place: write(place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name, b"")
+
+
+def removed(pattern: str) -> Prepare:
+    """Files or folders of nnUNet_preprocessed that are gone."""
+
+    def prepare(place: Place) -> None:
+        found = list(place.workspace.preprocessed.glob(pattern))
+        assert found
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return prepare
+
+
+def no_unlabeled_scans(place: Place) -> None:
+    shutil.rmtree(place.workspace.raw / "imagesUnlabeled")
+
+
+def labeled_too(place: Place) -> None:
+    folder = place.workspace.raw
+    shutil.copy(folder / "imagesTr" / "demo_003_0000.nii.gz", folder / "imagesUnlabeled")
+
+
+def scan(values: np.ndarray) -> Prepare:
+    """An unlabeled scan of these values."""
+
+    def prepare(place: Place) -> None:
+        image = nibabel.Nifti1Image(values.astype(np.float32), np.eye(4))
+        nibabel.save(image, place.workspace.raw / "imagesUnlabeled" / "demo_006_0000.nii.gz")
+
+    return prepare
+
+
+def cut_short(place: Place) -> None:
+    file = place.workspace.raw / "imagesUnlabeled" / "demo_006_0000.nii.gz"
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def predictions(content: bytes | None) -> Prepare:
+    """A folder of predictions, one of which has this content; None: the others are missing."""
+
+    def prepare(place: Place) -> None:
+        label = place.workspace.raw / "labelsTr" / "demo_000.nii.gz"
+        for index in range(6, 10) if content is not None else (6,):
+            write(place.workspace.root / "PREDICTIONS" / f"demo_{index:03d}.nii.gz", label.read_bytes())
+        if content is not None:
+            write(place.workspace.root / "PREDICTIONS" / "demo_007.nii.gz", content)
+
+    return prepare
+
+
+def prediction_of_another_dataset(place: Place) -> None:
+    predictions(b"")(place)
+    image = nibabel.Nifti1Image(np.full((4, 4, 4), 9, np.uint8), np.eye(4))
+    nibabel.save(image, place.workspace.root / "PREDICTIONS" / "demo_007.nii.gz")
+
+
+def plain_layout_with_a_hidden_file(place: Place) -> None:
+    source = place.workspace.root / "plain"
+    for name, there in (("images", "imagesTr"), ("labels", "labelsTr")):
+        for file in (place.workspace.raw / there).iterdir():
+            write(source / name / f"{file.name[:8]}.nii.gz", file.read_bytes())
+        write(source / name / "._demo_000.nii.gz", b"")
+
+
+ROWS = [
+    Row("no unlabeled scans", (*BOTH, PSEUDO_LABEL, SELF_TRAIN), "imagesUnlabeled", no_unlabeled_scans),
+    Row(
+        "a case in imagesTr and in imagesUnlabeled",
+        (*BOTH, DOCTOR, PSEUDO_LABEL, SELF_TRAIN),
+        "demo_003 ... remove",
+        labeled_too,
+    ),
+    Row(
+        "a file that is not named like a scan",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "notes.txt is not named like a scan of this dataset. Name it CASE_0000.nii.gz",
+        raw_file("imagesUnlabeled/notes.txt"),
+    ),
+    Row(
+        "a case of which a channel is missing",
+        (*BOTH, DOCTOR),
+        "imagesUnlabeled/demo_020* has the channels 0001: some are missing. Add the missing files or remove the case",
+        raw_file("imagesUnlabeled/demo_020_0001.nii.gz"),
+    ),
+    Row(
+        "a case whose name begins with a dash",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "has the case '-rf': rename it to a name without",
+        raw_file("imagesUnlabeled/-rf_0000.nii.gz"),
+    ),
+    Row(
+        "a case with a control character in its name",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "has the case 'a\\tb': rename it",
+        raw_file("imagesUnlabeled/a\tb_0000.nii.gz"),
+    ),
+    Row(
+        "a labeled case whose name begins with a dash",
+        (SIMULATE, PSEUDO_LABEL),
+        "has the case '-rf': rename it to a name without",
+        raw_file("imagesTr/-rf_0000.nii.gz"),
+    ),
+    Row(
+        "a scan cut short", BOTH, "1 unlabeled cases cannot be used: ... demo_006_0000.nii.gz cannot be read", cut_short
+    ),
+    Row(
+        "a scan that is text",
+        BOTH,
+        "demo_006_0000.nii.gz cannot be read",
+        raw_file("imagesUnlabeled/demo_006_0000.nii.gz", b"no scan"),
+    ),
+    Row(
+        "an empty file in place of a scan",
+        BOTH,
+        "demo_006_0000.nii.gz cannot be read",
+        raw_file("imagesUnlabeled/demo_006_0000.nii.gz"),
+    ),
+    Row(
+        "a scan without contrast",
+        BOTH,
+        "demo_006_0000.nii.gz is empty: all its voxels are the same",
+        scan(np.ones((9, 9, 9))),
+    ),
+    Row(
+        "a scan with NaN",
+        BOTH,
+        "demo_006_0000.nii.gz ... values that are NaN or infinite",
+        scan(np.full((9, 9, 9), np.nan)),
+    ),
+    Row(
+        "labeled cases that are not preprocessed",
+        (TRAIN, DOCTOR),
+        "not preprocessed",
+        removed("nnUNetPlans_3d_fullres"),
+    ),
+    Row(
+        "an empty folder of preprocessed cases",
+        (TRAIN, DOCTOR),
+        "nnUNetPlans_3d_fullres has no preprocessed cases: run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        removed("nnUNetPlans_3d_fullres/*"),
+    ),
+    Row(
+        "a case of which a preprocessed file is missing",
+        (TRAIN, DOCTOR),
+        "demo_002 of fold 0 of ... lack preprocessed data ... or run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        removed("nnUNetPlans_3d_fullres/demo_002.pkl"),
+    ),
+    Row(
+        "a hidden file among the preprocessed cases",
+        (TRAIN, DOCTOR),
+        "._demo_000.b2nd is none of nnU-Net's files, and nnU-Net would fail on it: remove it",
+        preprocessed_file("._demo_000.b2nd"),
+    ),
+    Row(
+        "another file among the preprocessed cases (.DS_Store)",
+        (TRAIN, DOCTOR),
+        ".DS_Store is none of nnU-Net's files, and nnU-Net would fail on it: remove it",
+        preprocessed_file(".DS_Store"),
+    ),
+    Row(
+        "a label file that the final validation reads, gone",
+        (TRAIN, DOCTOR),
+        "gt_segmentations/demo_004.nii.gz is not there, and the validation at the end compares with it. Copy",
+        removed("gt_segmentations/demo_004.nii.gz"),
+    ),
+    Row(
+        "the fingerprint, gone",
+        (TRAIN, DOCTOR),
+        "dataset_fingerprint.json is not there, and nnU-Net copies it. Run nnUNetv2_extract_fingerprint",
+        removed("dataset_fingerprint.json"),
+    ),
+    Row(
+        "hidden files in imagesTr, which nnU-Net takes for scans",
+        (DOCTOR,),
+        "imagesTr has 1 hidden files such as ._demo_000_0000.nii.gz, which nnU-Net takes for scans. Remove them: find",
+        raw_file("imagesTr/._demo_000_0000.nii.gz"),
+    ),
+    Row(
+        "hidden files in imagesUnlabeled, which nnU-Net is to predict",
+        (SELF_TRAIN,),
+        "imagesUnlabeled has 1 hidden files such as ._demo_006_0000.nii.gz, which nnU-Net takes for scans. Remove them",
+        raw_file("imagesUnlabeled/._demo_006_0000.nii.gz"),
+    ),
+    Row(
+        "predictions that are missing",
+        (PSEUDO_LABEL,),
+        "3 of 4 predictions are missing, ... for one: predict all",
+        predictions(None),
+    ),
+    Row(
+        "a prediction that is damaged",
+        (PSEUDO_LABEL,),
+        "demo_007.nii.gz cannot be read (...): remove it and predict",
+        predictions(b"x"),
+    ),
+    Row(
+        "a prediction with a value that is no label",
+        (PSEUDO_LABEL,),
+        "demo_007.nii.gz holds the value 9, which is no label of the dataset: predict with a model of this dataset",
+        prediction_of_another_dataset,
+    ),
+]
+ACCEPTED = [
+    Row(
+        "hidden files in imagesUnlabeled: skipped",
+        (PREPROCESS,),
+        READY,
+        raw_file("imagesUnlabeled/._demo_006_0000.nii.gz"),
+        0,
+    ),
+    Row(
+        "hidden files in the source of a simulation: skipped",
+        ("simulate plain -o 601 -n 2 --channel-name MRI",),
+        "2 labeled, 2 unlabeled, 2 test cases",
+        plain_layout_with_a_hidden_file,
+        0,
+    ),
+    Row(
+        "hidden files in imagesTr and labelsTr, for a simulation: skipped",
+        (SIMULATE,),
+        "2 labeled, 4 unlabeled, 2 test cases",
+        raw_file("imagesTr/._demo_000_0000.nii.gz"),
+        0,
+    ),
+]
