@@ -109,6 +109,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize."""
+        start.refuse_missing_device(self.device)
         start.refuse_what_is_not_supported(self)
         super().initialize()
         self.students = start.build_students(self, self.method)
