@@ -18,8 +18,8 @@ CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 SMALL_PLANS, PLANS = "nnUNetPlansSmall", "nnUNetPlansRecipe"
 # From the first step on, so that a few steps meet every loss.
 SETTINGS = ("warmup_fraction=0", "rampup_fraction=0")
-FIRST_FEATURES, MOST_FEATURES = 8, 64
-BATCH_SIZE = {"2d": 4, "3d_fullres": 2}
+FIRST_FEATURES, MOST_FEATURES = 8, 32
+BATCH_SIZE = {"2d": 4, "3d_fullres": 2, "3d_lowres": 2}
 FEW_PROCESSES = ("-npp", 1, "-nps", 1)
 
 
@@ -72,7 +72,7 @@ class Chain:
 
     def plan(self) -> None:
         """Plan and preprocess, labeled and unlabeled, with small plans that have the low resolution where wanted."""
-        planned = [name for name in self.configurations if name in BATCH_SIZE]
+        planned = [name for name in self.configurations if name in ("2d", "3d_fullres")]
         arguments = ("-c", *planned, "-np", 1, "-npfp", 1, "--verify_dataset_integrity")
         self.run("plan and preprocess", "nnUNetv2_plan_and_preprocess", "-d", self.identifier, *arguments)
         self.runner.check(self.key, "write small plans", self._write_small_plans)
@@ -178,33 +178,28 @@ def _check_log(folder: Path) -> None:
 
 
 def write_small_plans(folder: Path, plans: dict[str, Any], identifier: str, *, low_resolution: bool = False) -> None:
-    """Write plans with a small network, for a CPU; nnU-Net plans no low resolution for scans as small as these."""
+    """Write plans with small patches and networks, for a CPU; nnU-Net plans no low resolution for small scans."""
     plans = json.loads(json.dumps(plans)) | {"plans_name": identifier}
     configurations = plans["configurations"]
-    for name in configurations.keys() & BATCH_SIZE.keys():
-        configurations[name]["batch_size"] = BATCH_SIZE[name]
-        network = configurations[name]["architecture"]["arch_kwargs"]
-        network["features_per_stage"] = [
-            min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(network["n_stages"])
-        ]
     if low_resolution:
         full = configurations["3d_fullres"]
-        spacing, strides = full["spacing"], full["architecture"]["arch_kwargs"]["strides"]
+        spacing = full["spacing"]
         # As nnU-Net does: axes that are coarse already stay as they are.
         factors = [2 if value <= max(spacing) / 2 or max(spacing) < 2 * min(spacing) else 1 for value in spacing]
-        cells = [math.prod(stride) for stride in zip(*strides, strict=True)]
-        patch = [
-            max(2, math.ceil(size / factor / cell)) * cell
-            for size, factor, cell in zip(full["patch_size"], factors, cells, strict=True)
-        ]
         sizes = zip(full["median_image_size_in_voxels"], factors, strict=True)
-        configurations["3d_lowres"] = {
-            **full,
+        configurations["3d_lowres"] = json.loads(json.dumps(full)) | {
             "data_identifier": f"{identifier}_3d_lowres",
-            "patch_size": patch,
             "spacing": [value * factor for value, factor in zip(spacing, factors, strict=True)],
             "median_image_size_in_voxels": [size / factor for size, factor in sizes],
             "next_stage": "3d_cascade_fullres",
         }
         configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    for name in configurations.keys() & BATCH_SIZE.keys():
+        configurations[name]["batch_size"] = BATCH_SIZE[name]
+        network = configurations[name]["architecture"]["arch_kwargs"]
+        stages = range(network["n_stages"])
+        network["features_per_stage"] = [min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in stages]
+        cells = [math.prod(strides) for strides in zip(*network["strides"], strict=True)]
+        halves = zip(configurations[name]["patch_size"], cells, strict=True)
+        configurations[name]["patch_size"] = [max(2, math.ceil(size / 2 / cell)) * cell for size, cell in halves]
     (folder / f"{identifier}.json").write_text(json.dumps(plans, indent=1))
