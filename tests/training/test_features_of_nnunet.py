@@ -179,16 +179,6 @@ def test_several_gpus_are_refused(make_trainer: Callable[..., nnUNetTrainer]) ->
         trainer.initialize()
 
 
-@pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there(make_trainer: Callable[..., nnUNetTrainer], device: str) -> None:
-    if device == "mps" and torch.backends.mps.is_available():
-        pytest.skip("this machine has the device")
-    trainer = make_trainer(nnUNetTrainerDyCON)
-    trainer.device = torch.device(device)
-    with pytest.raises(UserError, match=f"finds no {device} device on this machine: train with -device cpu"):
-        trainer.initialize()
-
-
 def test_no_unlabeled_scans(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     for file in (workspace.raw / "imagesUnlabeled").iterdir():
         file.unlink()
