@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the plans, or list the settings."""
+    # -c takes everything up to the next option, settings too.
+    if configurations := [name for name in arguments.c if "=" not in name]:
+        arguments.settings = [*arguments.settings, *(name for name in arguments.c if "=" in name)]
+        arguments.c = configurations
+
     from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps

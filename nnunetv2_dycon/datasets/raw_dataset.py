@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_dycon.datasets.names import is_file_name
@@ -102,6 +103,16 @@ def number_of_channels(dataset_json: Mapping[str, Any]) -> int:
     return len(dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"])
 
 
+def files_per_case(labeled: Mapping[str, LabeledCase], dataset_json: Mapping[str, Any]) -> int:
+    """How many image files each case has: one a channel, or as many as all labeled cases where these are fewer.
+
+    Natural images such as PNG can hold several channels in a file (RGB), and only reading them tells how many.
+    """
+    channels, found = number_of_channels(dataset_json), {len(case.images) for case in labeled.values()}
+    natural = dataset_json["file_ending"].lower() in NaturalImage2DIO.supported_file_endings
+    return min(*found, channels) if natural and len(found) == 1 else channels
+
+
 def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, tuple[Path, ...]]:
     """The image files of each labeled case, ordered by channel, as nnU-Net finds them; nothing of the labels."""
     return {identifier: case.images for identifier, case in _training_cases(raw_dataset_folder, dataset_json).items()}
@@ -185,9 +196,10 @@ def _read_raw_layout(folder: Path) -> LabeledDataset:
     check_dataset_json(dataset_json, str(file))
     training = dict(sorted(_training_cases(folder, dataset_json).items()))
     ending, channels = dataset_json["file_ending"], number_of_channels(dataset_json)
+    files = files_per_case(training, dataset_json)
     test = _cases_of_folder(folder, "imagesTs", "labelsTs", ending) if (folder / "labelsTs").is_dir() else {}
     for name, case in (training | test).items():
-        if len(case.images) != channels:
+        if len(case.images) != files:
             raise UserError(
                 f"case {name} of {folder} has {len(case.images)} image file(s), but {file} names {channels} "
                 f"channel(s): add the missing files or correct channel_names"

@@ -24,8 +24,8 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     UNLABELED_FOLDER_NAME,
     LabeledDataset,
     UnlabeledCase,
+    files_per_case,
     find_unlabeled_cases,
-    number_of_channels,
     place_images,
     place_labels,
     read_labeled_dataset,
@@ -109,12 +109,12 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
     needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
     if missing := [file for file in needed if not file.is_file()]:
         raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
-    channels = number_of_channels(dataset.dataset_json)
+    files = files_per_case(dataset.training, dataset.dataset_json)
     for case in unlabeled:
-        if len(case.images) != channels:
+        if len(case.images) != files:
             raise UserError(
                 f"case {case.identifier} of {raw_dataset_folder / UNLABELED_FOLDER_NAME} has {len(case.images)} of "
-                f"{channels} channels: add the missing files"
+                f"{files} channels: add the missing files"
             )
     return SourceCases(dataset, dataset.dataset_json, unlabeled)
 

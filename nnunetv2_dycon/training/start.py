@@ -40,6 +40,20 @@ from nnunetv2_dycon.training.students import Students
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
 
 
+def refuse_missing_device(device: torch.device) -> None:
+    """Refuse a GPU that PyTorch does not find; nnUNetv2_train takes CUDA unless told otherwise.
+
+    Raises:
+        UserError: for CUDA and MPS where they are not there.
+    """
+    is_available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type)
+    if is_available is not None and not is_available():
+        raise UserError(
+            f"PyTorch {torch.__version__} finds no {device.type} device on this machine: train with -device cpu, or "
+            f"install a PyTorch that has {device.type} and see that it finds the device."
+        )
+
+
 def label_space_of(label_manager: LabelManager) -> LabelSpace:
     """What the channels of a network mean, as nnU-Net's label manager has it."""
     if label_manager.has_regions:

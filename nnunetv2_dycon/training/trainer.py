@@ -124,6 +124,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize."""
+        start.refuse_missing_device(self.device)
         start.refuse_what_is_not_supported(self)
         with distributed.wrapping_for_own_device(self):
             super().initialize()

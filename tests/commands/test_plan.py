@@ -33,6 +33,13 @@ def test_the_trainer_gets_the_settings(
 
 
 @pytest.mark.usefixtures("workspace")
+def test_settings_may_follow_the_configurations(make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    assert main([*COMMAND, "-c", "3d_fullres", "2d", "uncl_weight=2"]) == 0
+    for configuration in ("3d_fullres", "2d"):
+        assert make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew", configuration).settings.uncl_weight == 2
+
+
+@pytest.mark.usefixtures("workspace")
 def test_the_trainer_gets_the_network(
     make_trainer: Callable[..., nnUNetTrainer], capsys: pytest.CaptureFixture[str]
 ) -> None:

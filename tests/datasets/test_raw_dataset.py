@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dycon.datasets.raw_dataset import (
+    LabeledCase,
+    files_per_case,
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
@@ -101,6 +103,23 @@ def test_without_labeled_images_there_are_none(tmp_path: Path) -> None:
 def test_channels_are_counted_in_old_datasets_too() -> None:
     assert number_of_channels({"channel_names": {"0": "T1", "1": "T2"}}) == 2
     assert number_of_channels({"modality": {"0": "CT"}}) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "files", "expected"),
+    [
+        (".png", [1, 1], 1),
+        (".png", [2, 2], 2),
+        (".png", [3, 3], 3),
+        (".png", [1, 3], 3),
+        (".png", [4, 4], 3),
+        (".nii.gz", [1, 1], 3),
+    ],
+)
+def test_only_natural_images_hold_several_channels_in_a_file(ending: str, files: list[int], expected: int) -> None:
+    cases = {str(number): LabeledCase((Path("a"),) * count, Path("b")) for number, count in enumerate(files)}
+    dataset_json = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "file_ending": ending}
+    assert files_per_case(cases, dataset_json) == expected
 
 
 def test_files_get_the_names_of_the_raw_layout_and_a_tiff_keeps_its_spacing(tmp_path: Path) -> None:

@@ -54,6 +54,23 @@ def test_no_label_of_an_unlabeled_case_is_needed(plain_source: Path) -> None:
     assert len(names(target / "imagesUnlabeled")) == 2
 
 
+def test_rgb_images_are_one_file_a_case(folders: Path) -> None:
+    source = folders / "nnUNet_raw" / "Dataset001_RGB"
+    for folder, name in (("imagesTr", "{}_0000.png"), ("labelsTr", "{}.png")):
+        (source / folder).mkdir(parents=True)
+        for case in "abc":
+            (source / folder / name.format(case)).touch()
+    dataset_json = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "a": 1},
+        "numTraining": 3,
+        "file_ending": ".png",
+    }
+    (source / "dataset.json").write_text(json.dumps(dataset_json))
+    target = simulate(source, "501", 1, test_fraction=0.34)
+    assert [len(names(target / folder)) for folder in ("imagesTr", "imagesUnlabeled", "imagesTs")] == [1, 1, 1]
+
+
 def test_raw_layout_keeps_channels_labels_and_test_set(raw_source: Path) -> None:
     target = simulate(raw_source, "502", 2)
     assert target.name == "Dataset502_Source_2labeled"

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import tifffile
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from nnunetv2.utilities.crossval_split import generate_crossval_split
+from skimage import io
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
@@ -148,6 +149,22 @@ def test_the_spacing_of_a_tiff_comes_along(tmp_path: Path) -> None:
         else:
             _, properties = Tiff3DIO().read_seg(str(target / f"{place}.tif"))
         assert properties["spacing"] == [spacing] * 3, place
+
+
+def test_rgb_images_are_one_file_a_case(tmp_path: Path) -> None:
+    raw, predictions, target = tmp_path / "Dataset501_RGB", tmp_path / "predictions", tmp_path / "Dataset502_RGB"
+    files = ("imagesTr/a_0000.png", "labelsTr/a.png", "imagesUnlabeled/b_0000.png", "../predictions/b.png")
+    for name in files:
+        (raw / name).resolve().parent.mkdir(parents=True, exist_ok=True)
+        raw.mkdir(exist_ok=True)
+        io.imsave(raw / name, np.zeros((5, 6), dtype=np.uint8), check_contrast=False)
+    channels = {"0": "R", "1": "G", "2": "B"}
+    dataset_json = {"channel_names": channels, "labels": {"background": 0, "a": 1}, "file_ending": ".png"}
+    (raw / "dataset.json").write_text(json.dumps(dataset_json))
+    assert write_pseudo_labeled_dataset(raw, predictions, target).pseudo_labeled == ["b"]
+    shutil.copyfile(raw / "imagesUnlabeled" / "b_0000.png", raw / "imagesUnlabeled" / "b_0001.png")
+    with pytest.raises(UserError, match=r"case b .* has 2 of 1"):
+        write_pseudo_labeled_dataset(raw, predictions, tmp_path / "Dataset503_RGB")
 
 
 def _unlabeled(raw: Path) -> list[Path]:
