@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from nnunetv2_dycon import __version__
-from nnunetv2_dycon.commands import demo, doctor, export, plan, preprocess, pseudo_label, self_train, simulate
+from nnunetv2_dycon.commands import compare, demo, doctor, export, plan, preprocess, pseudo_label, self_train, simulate
 from nnunetv2_dycon.exceptions import UserError
 
-COMMANDS = (preprocess, simulate, plan, self_train, pseudo_label, export, doctor, demo)
+COMMANDS = (preprocess, simulate, plan, self_train, pseudo_label, compare, export, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
