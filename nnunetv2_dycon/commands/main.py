@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.commands import (
+    compare,
     demo,
     doctor,
     export,
@@ -23,7 +24,19 @@ from nnunetv2_dycon.commands import (
 from nnunetv2_dycon.exceptions import FirstProcessError, UserError
 from nnunetv2_dycon.processes import EXIT_CODE, Stopped, StopSignals
 
-COMMANDS = (preprocess, train, simulate, plan, predict_next_stage, self_train, pseudo_label, export, doctor, demo)
+COMMANDS = (
+    preprocess,
+    train,
+    simulate,
+    plan,
+    predict_next_stage,
+    self_train,
+    pseudo_label,
+    compare,
+    export,
+    doctor,
+    demo,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

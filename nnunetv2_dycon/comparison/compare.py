@@ -1,0 +1,97 @@
+"""Comparing trained models on their validation folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_dycon.comparison.paired_difference import FEW_CASES, PairedDifference, paired_differences
+from nnunetv2_dycon.comparison.validation_results import (
+    ValidationResults,
+    read_validation_results,
+    validated_folds,
+)
+from nnunetv2_dycon.exceptions import UserError
+
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models, each of which is compared with the first.
+
+    Attributes:
+        title: what was compared.
+        results: of each model.
+        differences: of each model but the first, to the first: class by class, and last the mean of the classes.
+        warnings: what limits the comparison, a sentence each.
+    """
+
+    title: str
+    results: list[ValidationResults]
+    differences: list[list[PairedDifference]]
+    warnings: list[str]
+
+
+def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[str]) -> Comparison:
+    """Compare the validation results of models.
+
+    Args:
+        title: what is compared, such as the dataset.
+        model_folders: of each model by its name, the reference first.
+        folds: to compare; empty for all that every model has validated.
+
+    Raises:
+        UserError: for fewer than two models, one without results, no fold or case in common, and results that nnU-Net
+            did not write.
+    """
+    if len(model_folders) < 2:
+        raise UserError("One trainer has nothing to be compared with: name two or more with -tr.")
+    if "all" in folds:
+        raise UserError(
+            'Fold "all" validates on its own training cases, so it cannot be compared: name others with -f.'
+        )
+    for name, folder in model_folders.items():
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is not there: train {name} first, or name other plans with -p or trainers with -tr."
+            )
+    available = {name: validated_folds(folder) for name, folder in model_folders.items()}
+    warnings = []
+    if not folds:
+        folds = [fold for fold in next(iter(available.values())) if all(fold in of for of in available.values())]
+        for name, of_model in available.items():
+            if others := [fold for fold in of_model if fold not in folds]:
+                warnings.append(f"Fold {', '.join(others)} of {name} is left out: not every trainer has validated it.")
+    if not folds:
+        found = "; ".join(f"{name}: {', '.join(of_model) or 'none'}" for name, of_model in available.items())
+        raise UserError(f"No fold has been validated by every trainer ({found}). Train the missing folds to their end.")
+    results = [read_validation_results(folder, name, folds) for name, folder in model_folders.items()]
+    first, *rest = results
+    differences = [paired_differences(first, other) for other in rest]
+    for other, differences_of_other in zip(rest, differences, strict=True):
+        warnings += _warnings_of(first, other, len(differences_of_other[-1].first))
+    return Comparison(f"{title}, fold {', '.join(folds)}", results, differences, warnings)
+
+
+def _warnings_of(first: ValidationResults, other: ValidationResults, compared: int) -> list[str]:
+    warnings = []
+    for one, against in ((first, other), (other, first)):
+        if only := [case for case in one.dice if case not in against.dice]:
+            warnings.append(
+                f"{len(only)} cases are in the validation of {one.name} only and are not compared with {against.name}: "
+                f"{', '.join(only[:_MAX_NAMED])}{' ...' if len(only) > _MAX_NAMED else ''}. Their folds differ "
+                "(splits_final.json)."
+            )
+    if compared == 0:
+        raise UserError(
+            f"{first.name} and {other.name} have no validation case in common: train both with the same "
+            "splits_final.json."
+        )
+    if compared < FEW_CASES:
+        warnings.append(
+            f"{compared} cases are too few to tell {other.name} from {first.name}: the interval is too narrow for so "
+            "few. Train further folds."
+        )
+    return warnings

@@ -1,0 +1,48 @@
+"""The picture of a comparison: every case as a point, above the diagonal where the second model is better."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nnunetv2_dycon.comparison.compare import Comparison
+from nnunetv2_dycon.comparison.paired_difference import PairedDifference
+
+# Distinguishable with every common colour vision deficiency.
+_BETTER, _WORSE = "#0072B2", "#D55E00"
+_MAX_NAMED = 3
+_INCHES = 3.6
+
+
+def draw_comparison(comparison: Comparison, file: BinaryIO) -> None:
+    """Draw Dice of each model against that of the first, a row a model and a column a class, as PNG."""
+    first, *others = comparison.results
+    rows, columns = len(others), max(map(len, comparison.differences))
+    figure = Figure(figsize=(_INCHES * columns, (_INCHES + 0.3) * rows + 0.4), layout="constrained")
+    figure.suptitle(comparison.title)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, other, differences in zip(axes, others, comparison.differences, strict=True):
+        for axis, each in zip(row, differences, strict=False):
+            _draw_class(axis, each)
+            axis.set(title=each.name, xlabel=f"Dice of {first.name}", ylabel=f"Dice of {other.name}")
+        for axis in row[len(differences) :]:
+            axis.set_visible(False)
+    figure.savefig(file, format="png", dpi=110)
+
+
+def _draw_class(axis: Axes, each: PairedDifference) -> None:
+    x, y = list(each.first.values()), list(each.second.values())
+    lowest = min([*x, *y], default=0.0)
+    limits = (max(lowest - 0.05, -0.02), 1.02)
+    axis.plot(limits, limits, color="0.6", linewidth=1, zorder=1)
+    colours = [_BETTER if second >= first else _WORSE for first, second in zip(x, y, strict=True)]
+    axis.scatter(x, y, s=22, c=colours, alpha=0.8, linewidths=0, zorder=2)
+    axis.set(xlim=limits, ylim=limits, aspect="equal")
+    axis.text(0.03, 0.97, f"{each.won} better", color=_BETTER, transform=axis.transAxes, va="top")
+    axis.text(0.97, 0.03, f"{each.lost} worse", color=_WORSE, transform=axis.transAxes, ha="right")
+    for case, difference in list(each.differences.items())[:_MAX_NAMED]:
+        if difference < 0:
+            place = (each.first[case], each.second[case])
+            axis.annotate(case, place, xytext=(4, -9), textcoords="offset points", fontsize=7, color="0.3")

@@ -1,0 +1,99 @@
+"""What nnU-Net wrote about the validation cases of a trained model's folds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import read_json
+
+
+@dataclass(frozen=True)
+class ValidationResults:
+    """Dice of a trained model on its validation cases, from ``fold_X/validation/summary.json`` of some folds.
+
+    Attributes:
+        name: of the model, such as ``nnUNetTrainerDyCON``.
+        folds: those read, sorted.
+        dice: in [0, 1], by case and by the name of class or region; NaN for a class that is neither in the reference
+            nor in the prediction. A case that several folds validate has the mean over them.
+    """
+
+    name: str
+    folds: tuple[str, ...]
+    dice: dict[str, dict[str, float]]
+
+
+def validated_folds(model_folder: Path) -> list[str]:
+    """The folds of a model folder whose validation is done, sorted. Fold ``all`` validates on its training cases."""
+    summaries = model_folder.glob("fold_*/validation/summary.json")
+    folds = (file.parent.parent.name.removeprefix("fold_") for file in summaries)
+    return sorted((fold for fold in folds if fold.isdecimal()), key=int)
+
+
+def read_validation_results(model_folder: Path, name: str, folds: Sequence[str]) -> ValidationResults:
+    """Read the results of folds.
+
+    Args:
+        model_folder: such as ``nnUNet_results/Dataset501_X/nnUNetTrainer__nnUNetPlans__3d_fullres``.
+        name: to call the model by.
+        folds: such as ``0``.
+
+    Raises:
+        UserError: when a fold has no results, or files are not nnU-Net's.
+    """
+    dice: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for fold in folds:
+        file = model_folder / f"fold_{fold}" / "validation" / "summary.json"
+        if not file.is_file():
+            raise UserError(
+                f"{file} is not there: fold {fold} of {name} has no validation results. Train it to its end, or add "
+                "them with nnUNetv2_train ... --val."
+            )
+        names = _names_of_keys(model_folder)
+        for case, values in _read_summary(file, names).items():
+            for key, value in values.items():
+                dice[case][key].append(value)
+    means = {case: {key: float(np.mean(of_folds)) for key, of_folds in keys.items()} for case, keys in dice.items()}
+    return ValidationResults(name, tuple(folds), dict(sorted(means.items())))
+
+
+def _names_of_keys(model_folder: Path) -> dict[Any, str]:
+    """The name of each label or region, by what nnU-Net calls it in summaries."""
+    labels = read_json(model_folder / "dataset.json", ("labels",))["labels"]
+    names = {}
+    for name, values in labels.items():
+        # With regions nnU-Net evaluates tuples, without them numbers.
+        for key in [tuple(values)] if isinstance(values, list) else [values, (values,)]:
+            names[key] = name
+    return names
+
+
+def _read_summary(file: Path, names: dict[Any, str]) -> dict[str, dict[str, float]]:
+    """Dice of each case and class."""
+    entries = read_json(file, ("metric_per_case",))["metric_per_case"]
+    try:
+        return {
+            _case_of(entry["prediction_file"]): {
+                names[key_to_label_or_region(key)]: float(metrics["Dice"]) for key, metrics in entry["metrics"].items()
+            }
+            for entry in entries
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file} is not what nnU-Net writes for the labels of this dataset ({error!r}): validate again with "
+            "nnUNetv2_train ... --val."
+        ) from error
+
+
+def _case_of(prediction_file: str) -> str:
+    # The two parts of .nii.gz; other endings have one, and a case's name may hold dots.
+    name = Path(prediction_file).name
+    return name.removesuffix(".nii.gz") if name.endswith(".nii.gz") else Path(name).stem
