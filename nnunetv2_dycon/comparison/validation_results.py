@@ -12,7 +12,7 @@ import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import read_json
+from nnunetv2_dycon.json_files import read_json
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,10 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
-from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_or_make_splits
-from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, written_aside
-from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods import settings_section
 from nnunetv2_dycon.methods.method import Method
@@ -34,24 +30,9 @@ from nnunetv2_dycon.training.ignored_voxels import (
     join_partly_labeled_cases,
     settings_in_force,
 )
-from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command
 from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
 from nnunetv2_dycon.training.students import Students
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
-
-
-def refuse_missing_device(device: torch.device) -> None:
-    """Refuse a GPU that PyTorch does not find; nnUNetv2_train takes CUDA unless told otherwise.
-
-    Raises:
-        UserError: for CUDA and MPS where they are not there.
-    """
-    is_available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type)
-    if is_available is not None and not is_available():
-        raise UserError(
-            f"PyTorch {torch.__version__} finds no {device.type} device on this machine: train with -device cpu, or "
-            f"install a PyTorch that has {device.type} and see that it finds the device."
-        )
 
 
 def label_space_of(label_manager: LabelManager) -> LabelSpace:
@@ -78,54 +59,6 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     return settings_in_force(settings, trainer.label_manager)
 
 
-def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
-    """Refuse batches of fewer patches than processes, labeled cases not preprocessed, and no process to export.
-
-    Raises:
-        UserError: for any of these.
-    """
-    refuse_too_few_processes()
-    distributed.refuse_fewer_patches_than_processes(
-        {
-            "batch_size": trainer.configuration_manager.batch_size,
-            "unlabeled_batch_size": trainer.settings.unlabeled_batch_size,
-        }
-    )
-    # The last validation of a cascade's first stage looks into the data of the second one.
-    for stage in (trainer.configuration_name, *(trainer.configuration_manager.next_stage_names or ())):
-        data_identifier = trainer.plans_manager.get_configuration(stage).data_identifier
-        folder = Path(trainer.preprocessed_dataset_folder_base) / data_identifier
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} is not there: the labeled cases are not preprocessed. Run nnUNetv2_preprocess with "
-                f"-c {stage} -plans_name {trainer.plans_manager.plans_name}."
-            )
-    # nnU-Net fails on other files without naming them.
-    check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command(trainer))
-
-
-def check_before_training(trainer: nnUNetTrainer, method: Method[Any, Any], *, needs_unlabeled_data: bool) -> None:
-    """Check what could stop a training later: cases, results that are there, and in a cascade the previous stage.
-
-    Raises:
-        UserError: see check_start, refuse_results_of_other_settings and refuse_missing_model.
-    """
-    check_start(trainer)
-    refuse_results_of_other_settings(trainer, method)
-    previous_stage.refuse_missing_model(trainer, needs_unlabeled_data=needs_unlabeled_data)
-
-
-def check_before_validation(trainer: nnUNetTrainer) -> None:
-    """Check what the validation after training reads.
-
-    Raises:
-        UserError: see check_cases and refuse_missing_predictions.
-    """
-    check_cases(trainer)
-    if trainer.is_cascaded:
-        previous_stage.refuse_missing_predictions(trainer, trainer.do_split()[1])
-
-
 def with_own_loss(loss: nn.Module, own: nn.Module | None) -> nn.Module:
     """nnU-Net's supervised loss, or where a method has its own, that one at each scale of nnU-Net's."""
     if own is None:
@@ -134,37 +67,6 @@ def with_own_loss(loss: nn.Module, own: nn.Module | None) -> nn.Module:
         return own
     loss.loss = own
     return loss
-
-
-def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:
-    """Refuse to train into a folder whose plans have other settings.
-
-    The plans of a folder that cannot be read, since a kill or a full disk cut them short, are written anew by a
-    training that goes on from a checkpoint, whose settings were compared, and where the folder has no checkpoints.
-
-    Raises:
-        UserError: naming each setting that differs, and for plans that cannot be read in a folder of results.
-    """
-    plans_file = Path(trainer.output_folder_base) / "plans.json"
-    if not plans_file.is_file():
-        return
-    try:
-        plans = read_json_file(plans_file, record({"configurations": mapping_of(mapping_of())}))
-    except UserError as error:
-        if trainer.current_epoch == 0 and any(plans_file.parent.glob("fold_*/checkpoint_*.pth")):
-            raise UserError(f"{error} Or remove it: training writes it anew.") from error
-        trainer.print_to_log_file(f"{error} It is written anew.")
-        return
-    section = None
-    if trainer.configuration_name in plans["configurations"]:
-        # It may inherit the section.
-        configuration = PlansManager(plans).get_configuration(trainer.configuration_name).configuration
-        section = configuration.get(method.settings_section)
-    there = method.settings_class.from_configuration(section, str(plans_file))
-    # Which release wrote it is not known: settings that it does not name may be what an earlier one did.
-    if method.settings.differences(section or {}):
-        there = settings_in_force(there, trainer.label_manager)
-        method.settings.refuse_others(dataclasses.asdict(there), trainer.output_folder_base)
 
 
 def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students:
@@ -226,15 +128,6 @@ def write_splits_at_once(trainer: nnUNetTrainer) -> None:
     if splits := read_or_make_splits(splits_file, labeled):
         with explained_write_errors(folder), written_aside(splits_file) as partial:
             save_json(splits, str(partial))
-
-
-def refuse_too_few_processes() -> None:
-    """Refuse ``nnUNet_def_n_proc`` below 1, with which nnU-Net's validation would fail after the last epoch."""
-    if default_num_processes < 1:
-        raise UserError(
-            f"nnUNet_def_n_proc is {default_num_processes}: set it to the number of processes that preprocess and "
-            "export, at least 1."
-        )
 
 
 def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:

@@ -20,7 +20,7 @@ from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.training import distributed, start
+from nnunetv2_dycon.training import checks, distributed, start
 from nnunetv2_dycon.training.batches import copy_target, to_device
 from nnunetv2_dycon.training.checkpoints import (
     as_file,
@@ -124,8 +124,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Refuse what is not supported, then build networks, optimizer and step. See nnUNetTrainer.initialize."""
-        start.refuse_missing_device(self.device)
-        start.refuse_what_is_not_supported(self)
+        checks.refuse_what_is_not_supported(self)
         with distributed.wrapping_for_own_device(self):
             super().initialize()
         self.students = start.build_students(self, self.method)
@@ -141,7 +140,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """Check and prepare everything that could stop a training later. See nnUNetTrainer.on_train_start."""
         if not self.was_initialized:
             self.initialize()
-        start.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
+        checks.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self, self.settings)
         if int(self.students.average.n_averaged) == 0:
@@ -290,7 +289,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
-        start.check_before_validation(self)
+        checks.check_before_validation(self)
         with self.interruption.in_validation(), self._weights_of(self.settings.deployed_network):
             super().perform_actual_validation(save_probabilities)
 
