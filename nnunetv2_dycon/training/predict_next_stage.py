@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,9 +26,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import hash_file, written_aside
+from nnunetv2_dycon.files import explained_write_errors, hash_file, written_aside
 from nnunetv2_dycon.preprocessing.case_stamp import hash_plans, stamp_file
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from nnunetv2_dycon.processes import end_with_parent, end_workers
+from nnunetv2_dycon.training.checkpoints import read_checkpoint
 from nnunetv2_dycon.training.previous_stage import PreviousStage
 
 _ENDING = ".b2nd"
@@ -63,6 +66,8 @@ def predict_next_stage(
         UserError: when the model is not trained, was trained with plans that ask for other preprocessing or predicts
             NaN, when its data cannot be made, see prepare_unlabeled_data, and when a process is killed.
     """
+    if not unlabeled_data.identifiers:
+        return 0
     stage.refuse_missing_checkpoint()
     managers = (stage.plans_manager, stage.configuration)
     data = prepare_unlabeled_data(*managers, stage.dataset_json, off_limits, num_processes, report)
@@ -84,7 +89,8 @@ def predict_next_stage(
     pending = [case for case, stamp in stamps.items() if not _is_current(folder, case, stamp)]
     if not pending:
         return 0
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     predictor = _load_model(stage, device)
     progress = tqdm(total=len(pending), desc=f"Predicting unlabeled cases for {stage.next_stage}")
     with progress, _Writers(min(num_processes, len(pending)), progress) as writers:
@@ -123,14 +129,15 @@ def _is_current(folder: Path, case: str, stamp: dict[str, Any]) -> bool:
 
 def _load_model(stage: PreviousStage, device: torch.device) -> nnUNetPredictor:
     """nnU-Net's predictor with the model of one fold, as its validation sets it up."""
-    checkpoint = torch.load(stage.checkpoint, map_location="cpu", weights_only=False)
+    remedy = f"Train it again: {stage.training_command(stage.fold)}."
+    checkpoint = read_checkpoint(stage.checkpoint, "cpu", remedy=remedy)
     trained_with = checkpoint["init_args"]
     plans_manager, dataset_json = PlansManager(trained_with["plans"]), trained_with["dataset_json"]
     configuration = plans_manager.get_configuration(stage.configuration_name)
     if hash_plans(plans_manager, configuration) != hash_plans(stage.plans_manager, stage.configuration):
         raise UserError(
             f"{stage.checkpoint} was trained on data that were preprocessed otherwise than the present "
-            f"{stage.plans_manager.plans_name}.json says. Train it again: {stage.training_command(stage.fold)}."
+            f"{stage.plans_manager.plans_name}.json says. {remedy}"
         )
     # Weights are drawn before those of the checkpoint replace them.
     with torch.random.fork_rng(devices=[]):
@@ -168,7 +175,8 @@ class _Writers:
         self._waiting: set[Future[None]] = set()
         self._pool = None
         if num_processes > 1:
-            self._pool = ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn"))
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(num_processes, context, end_with_parent, (os.getpid(),))
 
     def __enter__(self) -> _Writers:
         return self
@@ -177,7 +185,9 @@ class _Writers:
         if self._pool is not None:
             if kind is None:
                 self._wait_for_all_but(0)
-            self._pool.shutdown(cancel_futures=True)
+                self._pool.shutdown()
+            else:
+                end_workers(self._pool)
 
     def write(self, job: Callable[[], None]) -> None:
         """Do a job that writes a prediction, or wait until one of the processes can."""
@@ -216,7 +226,7 @@ def _resample_and_write(
     """Write the labels of logits (C, X, Y, Z) in another shape, by nnU-Net's own function, and then the stamp."""
     stamp_file(folder, case).unlink(missing_ok=True)
     file = folder / f"{case}{_ENDING}"
-    with written_aside(file) as aside:
+    with explained_write_errors(folder), written_aside(file) as aside:
         resample_and_save(
             logits,
             list(shape),
@@ -228,5 +238,5 @@ def _resample_and_write(
             num_threads_torch=1,
             dataset_class=nnUNetDatasetBlosc2,
         )
-    with written_aside(stamp_file(folder, case)) as aside:
+    with explained_write_errors(folder), written_aside(stamp_file(folder, case)) as aside:
         aside.write_text(json.dumps({**stamp, "size": file.stat().st_size}, indent=1))
