@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import nnunetv2
 import numpy as np
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.exceptions import UserError
@@ -161,6 +163,9 @@ def check_plans(content: object, where: str) -> None:
     """
     PLANS.check(content, where)
     assert isinstance(content, dict)
+    _refuse_unknown(content["image_reader_writer"], f"{where}: image_reader_writer", "imageio")
+    if not any(f"foreground_intensity_properties_{end}" in content for end in ("per_channel", "by_modality")):
+        raise UserError(f"{where} lacks the key foreground_intensity_properties_per_channel. Correct the file.")
     configurations = content["configurations"]
     for name, configuration in configurations.items():
         if not is_file_name(name):
@@ -177,6 +182,13 @@ def check_plans(content: object, where: str) -> None:
                 )
             seen.append(parent)
             parent = configurations[parent].get("inherits_from")
+
+
+def _refuse_unknown(name: str, where: str, *folders: str) -> None:
+    """Refuse the name of a class or function that nnU-Net would not find among its own."""
+    folder = Path(nnunetv2.__path__[0]).joinpath(*folders)
+    if recursive_find_python_class(str(folder), name, ".".join(("nnunetv2", *folders))) is None:
+        raise UserError(f'{where}: nnU-Net has no "{name}". Correct the file.')
 
 
 def check_configuration(content: Mapping[str, Any], name: str, where: str, dataset_json: Mapping[str, Any]) -> None:
@@ -205,9 +217,11 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str, datas
                 f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct "
                 "one of the two, or plan again."
             )
-    preprocessor = content["preprocessor_name"]
-    if "architecture" in content and ConfigurationManager(dict(content)).preprocessor_class is None:
-        raise UserError(f'{where}.preprocessor_name: nnU-Net has no "{preprocessor}". Correct the file.')
+    _refuse_unknown(content["preprocessor_name"], f"{where}.preprocessor_name", "preprocessing")
+    for key in ("resampling_fn_data", "resampling_fn_seg"):
+        _refuse_unknown(content[key], f"{where}.{key}", "preprocessing", "resampling")
+    for scheme in content["normalization_schemes"]:
+        _refuse_unknown(scheme, f"{where}.normalization_schemes", "preprocessing", "normalization")
     patch_size, architecture = content["patch_size"], content.get("architecture", {})
     strides = architecture.get("arch_kwargs", {}).get("strides")
     if _STRIDES.problem(strides, "") is None:

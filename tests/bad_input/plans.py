@@ -170,6 +170,18 @@ ROWS = [
         'preprocessor_name: nnU-Net has no "MyPreprocessor". Correct the file',
         configuration(preprocessor_name="MyPreprocessor"),
     ),
+    Row(
+        "a reader that nnU-Net does not have",
+        ALL,
+        'image_reader_writer: nnU-Net has no "MyIO". Correct the file',
+        changed(lambda plans: plans.update(image_reader_writer="MyIO")),
+    ),
+    Row(
+        "a normalization that nnU-Net does not have",
+        ALL,
+        'normalization_schemes: nnU-Net has no "ZScore". Correct the file',
+        configuration(normalization_schemes=["ZScore"]),
+    ),
     Row("plans without a reader", ALL, "lacks the key image_reader_writer", without("image_reader_writer")),
     Row("plans without resampling", ALL, "lacks the key resampling_fn_data", without(*IN_3D, "resampling_fn_data")),
     Row("a batch_size of 0", ALL, "batch_size must be an integer of at least 1, not 0", configuration(batch_size=0)),
