@@ -99,6 +99,19 @@ _being_written: set[Path] = set()
 def _removed_in_the_end(target: Path) -> Iterator[Path]:
     """A path beside the target, after what processes left that were killed while they wrote the target is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_remains(target)
+    # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
+    partial = target.with_name(f".partial_{_host()}-{os.getpid()}-{secrets.token_hex(4)}_{target.name}")
+    _being_written.add(partial)
+    try:
+        yield partial
+    finally:
+        _remove(partial)
+        _being_written.discard(partial)
+
+
+def remove_remains(target: Path) -> None:
+    """Remove what processes of this machine left that were killed while they wrote a file or folder, if it is there."""
     name = re.compile(rf"\.partial_(?:([0-9a-f]+)-(\d+)-[0-9a-f]+_)?{re.escape(target.name)}")
     with os.scandir(target.parent) as entries:
         matches = [match for entry in entries if (match := name.fullmatch(entry.name))]
@@ -111,14 +124,6 @@ def _removed_in_the_end(target: Path) -> Iterator[Path]:
             # Another process may be removing the same, or it is another user's.
             with contextlib.suppress(OSError):
                 _remove(remains)
-    # The target's name comes last, since writers such as numpy and ITK go by the ending of a name.
-    partial = target.with_name(f".partial_{_host()}-{os.getpid()}-{secrets.token_hex(4)}_{target.name}")
-    _being_written.add(partial)
-    try:
-        yield partial
-    finally:
-        _remove(partial)
-        _being_written.discard(partial)
 
 
 def remove_what_is_being_written() -> None:

@@ -24,8 +24,8 @@ from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
 _DEPLOYED_PREFIX = "module.network."
-# nnunetv2.run.run_training.maybe_load_checkpoint
-_IN_ORDER_OF_NNUNET = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+# What --c takes: nnunetv2.run.run_training.maybe_load_checkpoint.
+IN_ORDER_OF_NNUNET = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 _KEYS_OF_NNUNET = (
     "network_weights",
     "optimizer_state",
@@ -182,9 +182,9 @@ def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -
 def _remedy(path: str | os.PathLike[str]) -> str:
     """What to do about a checkpoint that cannot be used, which depends on what else nnU-Net's --c would take."""
     file = Path(path)
-    if file.name not in _IN_ORDER_OF_NNUNET:
+    if file.name not in IN_ORDER_OF_NNUNET:
         return "Name another checkpoint."
-    later = _IN_ORDER_OF_NNUNET[_IN_ORDER_OF_NNUNET.index(file.name) + 1 :]
+    later = IN_ORDER_OF_NNUNET[IN_ORDER_OF_NNUNET.index(file.name) + 1 :]
     others = [name for name in later if file.with_name(name).is_file()]
     if not others:
         return "Remove it and start the training again: there is no other one in its folder."

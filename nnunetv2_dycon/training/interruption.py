@@ -13,6 +13,7 @@ import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dycon.files import remove_remains
 from nnunetv2_dycon.processes import (
     EXIT_CODE,
     STOP_SIGNALS,
@@ -20,11 +21,11 @@ from nnunetv2_dycon.processes import (
     StopSignals,
     forked_workers_end_with_this_process,
 )
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY
 from nnunetv2_dycon.training.distributed import is_true_anywhere
 from nnunetv2_dycon.training.unlabeled_stream import DeadWorkerError
 
-LATEST_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_latest.pth", "checkpoint_best.pth"
+_, LATEST_CHECKPOINT, BEST_CHECKPOINT = IN_ORDER_OF_NNUNET
 _UNFINISHED = "unfinished_epoch"
 
 
@@ -56,6 +57,8 @@ class Interruption:
         trainer = self._trainer
         with StopSignals() as self._signals, forked_workers_end_with_this_process():
             try:
+                for name in IN_ORDER_OF_NNUNET:
+                    remove_remains(Path(trainer.output_folder) / name)
                 yield
             except BaseException as error:
                 if isinstance(error, Stopped) and not self._signals.deferred:

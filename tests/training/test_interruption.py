@@ -198,6 +198,14 @@ def test_the_validation_leaves_no_file_half_written(
     assert_equal(trainer.network.state_dict(), student)
 
 
+def test_what_a_killed_training_left_of_a_checkpoint_is_removed(make_trainer: Callable[..., nnUNetTrainer]) -> None:
+    trainer = make_trainer(nnUNetTrainerDyCON, num_epochs=1)
+    remains = Path(trainer.output_folder) / ".partial_checkpoint_latest.pth"
+    remains.touch()
+    trainer.run_training()
+    assert not remains.exists()
+
+
 def test_handlers_are_those_from_before_when_training_has_ended(make_trainer: Callable[..., nnUNetTrainer]) -> None:
     make_trainer(nnUNetTrainerDyCON, num_epochs=1).run_training()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
