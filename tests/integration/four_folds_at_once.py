@@ -85,12 +85,12 @@ def make_dataset(root: Path, unlabeled: int) -> None:
     configuration = plans["configurations"]["3d_fullres"]
     configuration.update(patch_size=[16, 16, 16], batch_size=2, dycon={"warmup_fraction": 0.0})
     configuration["architecture"]["arch_kwargs"].update(
-        n_stages=2,
-        features_per_stage=[4, 8],
-        kernel_sizes=[[3] * 3] * 2,
-        strides=[[1] * 3, [2] * 3],
-        n_conv_per_stage=[1, 1],
-        n_conv_per_stage_decoder=[1],
+        n_stages=3,
+        features_per_stage=[4, 8, 16],
+        kernel_sizes=[[3] * 3] * 3,
+        strides=[[1] * 3, [2] * 3, [2] * 3],
+        n_conv_per_stage=[1, 1, 1],
+        n_conv_per_stage_decoder=[1, 1],
     )
     file.write_text(json.dumps(plans))
 

@@ -42,6 +42,7 @@ def outcome_in_another_process(prepare: Prepare, largest_file: int) -> str:
     process = context.Process(target=run, args=(answers,))
     process.start()
     process.join()
+    assert process.exitcode == 0
     return answers.get()
 
 
