@@ -157,12 +157,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
         needs_nonzero_mask = any(self.configuration_manager.use_mask_for_norm)
-        locations = None
-        if self.settings.unlabeled_foreground_fraction > 0:
-            self.class_locations.start(data.identifiers)
-            locations = self.class_locations
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, locations)
-        return make_unlabeled_loader(self, dataset, self.settings)
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask)
+        locations = self.class_locations if self.settings.unlabeled_foreground_fraction > 0 else None
+        return make_unlabeled_loader(self, dataset, self.settings, class_locations=locations)
 
     # Training
 

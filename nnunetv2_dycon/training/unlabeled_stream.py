@@ -11,13 +11,13 @@ import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset, nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
-from nnunetv2_dycon.training.class_locations import ClassLocations
+from nnunetv2_dycon.training.class_locations import CasesWithClassLocations, ClassLocations
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -26,25 +26,17 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 
     nnU-Net's loader expects a segmentation and class locations. The segmentation it gets is 0 within the scan's
     nonzero mask and -1 outside, as nnU-Net's preprocessor derives it from the image; it is opened only where the plans
-    mask the image after augmentation. Class locations are the teacher's, or None.
+    mask the image after augmentation. Class locations are None.
 
     Args:
         folder: of the preprocessed unlabeled cases.
         identifiers: the cases to use; all of the folder where None.
         needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
-        class_locations: where the teacher saw foreground in them; None: nobody looks for it.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        identifiers: list[str] | None = None,
-        needs_nonzero_mask: bool = False,
-        class_locations: ClassLocations | None = None,
-    ) -> None:
+    def __init__(self, folder: str, identifiers: list[str] | None = None, needs_nonzero_mask: bool = False) -> None:
         super().__init__(folder, identifiers)
         self.needs_nonzero_mask = needs_nonzero_mask
-        self.class_locations = class_locations
 
     def load_case(self, identifier: str) -> tuple[blosc2.NDArray, blosc2.NDArray | np.ndarray, None, dict]:
         """Open image (C, X, Y, Z) and mask (1, X, Y, Z) of a case; nothing but what is later cropped is read."""
@@ -53,8 +45,7 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
             mask = self._open(f"{identifier}_nonzero.b2nd")
         else:
             mask = np.broadcast_to(np.int8(0), (1, *image.shape[1:]))
-        class_locations = None if self.class_locations is None else self.class_locations.of_case(identifier)
-        return image, mask, None, {"class_locations": class_locations}
+        return image, mask, None, {"class_locations": None}
 
     def _open(self, name: str) -> blosc2.NDArray:
         file = os.path.join(self.source_folder, name)
@@ -163,6 +154,7 @@ def make_unlabeled_loader(
     settings: MethodSettings,
     loader_class: type[nnUNetTwoViewDataLoader] = nnUNetTwoViewDataLoader,
     views_class: type[TwoViewsTransform] = TwoViewsTransform,
+    class_locations: ClassLocations | None = None,
 ) -> nnUNetTwoViewDataLoader:
     """Make the unlabeled loader of a trainer, with the augmentation of its labeled one.
 
@@ -172,6 +164,7 @@ def make_unlabeled_loader(
         settings: size of a batch, the share of patches around foreground, and how strong the strong view is.
         loader_class: crops the cases.
         views_class: makes two views of a crop.
+        class_locations: where the teacher sees foreground, started here; None: batches do not tell their locations.
 
     Returns:
         The loader.
@@ -184,10 +177,14 @@ def make_unlabeled_loader(
     training_transforms = trainer.get_training_transforms(
         patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
     )
+    cases: nnUNetBaseDataset | CasesWithClassLocations = dataset
+    if class_locations is not None:
+        class_locations.start(dataset.identifiers)
+        cases = CasesWithClassLocations(dataset, class_locations)
     fraction = settings.unlabeled_foreground_fraction
-    crop_size = None if dataset.class_locations is None else initial_patch_size
+    crop_size = None if class_locations is None else initial_patch_size
     return loader_class(
-        dataset,
+        cases,
         settings.unlabeled_batch_size or trainer.batch_size,
         initial_patch_size,
         patch_size,
