@@ -77,9 +77,8 @@ class CountingTrainer(nnUNetTrainerDyCON):
 
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """With the locations of patches, also where they are drawn uniformly. See nnUNetTrainerSemiSupervised."""
-        self.class_locations.start(data.identifiers)
-        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, class_locations=self.class_locations)
-        return make_unlabeled_loader(self, dataset, self.settings)
+        dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers)
+        return make_unlabeled_loader(self, dataset, self.settings, class_locations=self.class_locations)
 
     def next_unlabeled_batch(self) -> dict:
         """Count. See nnUNetTrainerSemiSupervised."""

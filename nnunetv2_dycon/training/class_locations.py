@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from torch import Tensor
 
 # Of each class in each case.
@@ -107,6 +108,26 @@ class ClassLocations:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Give back at :meth:`start` what :meth:`state_dict` told, of the cases that are still there."""
         self._saved = {identifier: voxels.cpu() for identifier, voxels in state.items()}
+
+
+class CasesWithClassLocations:
+    """A dataset whose cases have these class locations, in the form that nnU-Net's loader reads.
+
+    Args:
+        dataset: of images.
+        class_locations: of its cases.
+    """
+
+    def __init__(self, dataset: nnUNetBaseDataset, class_locations: ClassLocations) -> None:
+        self.identifiers = dataset.identifiers
+        self._dataset = dataset
+        self._class_locations = class_locations
+
+    def load_case(self, identifier: str) -> tuple[Any, Any, Any, dict]:
+        """See nnUNetBaseDataset.load_case."""
+        image, segmentation, previous_stage, properties = self._dataset.load_case(identifier)
+        properties = {**properties, "class_locations": self._class_locations.of_case(identifier)}
+        return image, segmentation, previous_stage, properties
 
 
 def _in_view(voxels: np.ndarray, blocks: Tensor, patch_size: Sequence[int], grid: Sequence[int]) -> np.ndarray:

@@ -55,12 +55,7 @@ class nnUNetPartlyLabeledDataset(nnUNetUnlabeledDataset):
 
     def __init__(self, unlabeled: nnUNetUnlabeledDataset, labeled: nnUNetBaseDataset) -> None:
         identifiers = [*unlabeled.identifiers, *labeled.identifiers]
-        super().__init__(
-            unlabeled.source_folder,
-            identifiers,
-            unlabeled.needs_nonzero_mask,
-            class_locations=unlabeled.class_locations,
-        )
+        super().__init__(unlabeled.source_folder, identifiers, unlabeled.needs_nonzero_mask)
         self._unlabeled, self._labeled = unlabeled, labeled
         self._joined = frozenset(labeled.identifiers)
 
@@ -71,7 +66,7 @@ class nnUNetPartlyLabeledDataset(nnUNetUnlabeledDataset):
         image, segmentation, previous_stage, _ = self._labeled.load_case(identifier)
         inside = np.broadcast_to(np.int8(0), (1, *image.shape[1:]))
         mask = _NonzeroMask(segmentation) if self.needs_nonzero_mask else inside
-        return image, mask, previous_stage, {"class_locations": self.locations_of(identifier)}
+        return image, mask, previous_stage, {"class_locations": None}
 
 
 class _NonzeroMask:

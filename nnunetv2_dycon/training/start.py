@@ -24,7 +24,6 @@ from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.training import distributed, previous_stage
-from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.ignored_voxels import (
     find_partly_labeled_cases,
     join_partly_labeled_cases,
@@ -173,21 +172,14 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -
     return dataclasses.replace(data, partly_labeled=partly_labeled)
 
 
-def make_unlabeled_dataset(
-    trainer: nnUNetTrainer, data: UnlabeledData, settings: MethodSettings, class_locations: ClassLocations
-) -> nnUNetUnlabeledDataset:
+def make_unlabeled_dataset(trainer: nnUNetTrainer, data: UnlabeledData) -> nnUNetUnlabeledDataset:
     """The dataset of a trainer's unlabeled stream, with the partly labeled cases that join it.
 
     Args:
         trainer: whose previous stage and masks are used.
         data: what :func:`prepare_unlabeled_cases` has found.
-        settings: whether patches are drawn around foreground.
-        class_locations: started, where they are.
     """
-    needs_nonzero_mask, locations = any(trainer.configuration_manager.use_mask_for_norm), None
-    if settings.unlabeled_foreground_fraction > 0:
-        class_locations.start([*data.identifiers, *data.partly_labeled])
-        locations = class_locations
+    needs_nonzero_mask = any(trainer.configuration_manager.use_mask_for_norm)
     predictions = previous_stage.folder_of_unlabeled_predictions(trainer)
-    dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions, locations)
+    dataset = nnUNetUnlabeledDataset(str(data.folder), data.identifiers, needs_nonzero_mask, predictions)
     return join_partly_labeled_cases(dataset, trainer, data.partly_labeled) if data.partly_labeled else dataset

@@ -162,8 +162,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     def make_unlabeled_loader(self, data: UnlabeledData) -> nnUNetTwoViewDataLoader:
         """The loader of the unlabeled stream, on cases that are preprocessed."""
-        dataset = start.make_unlabeled_dataset(self, data, self.settings, self.class_locations)
-        return make_unlabeled_loader(self, dataset, self.settings)
+        locations = self.class_locations if self.settings.unlabeled_foreground_fraction > 0 else None
+        dataset = start.make_unlabeled_dataset(self, data)
+        return make_unlabeled_loader(self, dataset, self.settings, class_locations=locations)
 
     # Training
 
@@ -234,8 +235,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         super().on_train_end()
         if self.unlabeled_stream is not None:
             self.unlabeled_stream.close()
-        # --val_best reads a checkpoint that the first process may still be writing.
-        distributed.wait_for_all()
+        distributed.wait_for_all()  # --val_best reads a checkpoint that the first process may still be writing
 
     # Checkpoints
 

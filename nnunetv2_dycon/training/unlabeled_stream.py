@@ -12,14 +12,14 @@ import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset, nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.preprocessing.case_stamp import stamped_cases
-from nnunetv2_dycon.training.class_locations import ClassLocations
+from nnunetv2_dycon.training.class_locations import CasesWithClassLocations, ClassLocations
 from nnunetv2_dycon.training.distributed import share_of_batch
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -29,14 +29,13 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
 
     nnU-Net's loader expects a segmentation and class locations. The segmentation it gets is 0 within the scan's
     nonzero mask and -1 outside, as nnU-Net's preprocessor derives it from the image; it is opened only where the plans
-    mask the image after augmentation. Class locations are the teacher's, or None.
+    mask the image after augmentation. Class locations are None.
 
     Args:
         folder: of the preprocessed unlabeled cases.
         identifiers: the cases to use; all of the folder where None.
         needs_nonzero_mask: whether any channel has ``use_mask_for_norm``.
         folder_with_segs_from_previous_stage: in a cascade, of the previous stage's segmentations of these cases.
-        class_locations: where the teacher saw foreground in them; None: nobody looks for it.
     """
 
     def __init__(
@@ -45,11 +44,9 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         identifiers: list[str] | None = None,
         needs_nonzero_mask: bool = False,
         folder_with_segs_from_previous_stage: str | None = None,
-        class_locations: ClassLocations | None = None,
     ) -> None:
         super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
         self.needs_nonzero_mask = needs_nonzero_mask
-        self.class_locations = class_locations
 
     def load_case(
         self, identifier: str
@@ -66,11 +63,7 @@ class nnUNetUnlabeledDataset(nnUNetDatasetBlosc2):
         previous_stage = None
         if self.folder_with_segs_from_previous_stage is not None:
             previous_stage = self._open(self.folder_with_segs_from_previous_stage, f"{identifier}.b2nd")
-        return image, mask, previous_stage, {"class_locations": self.locations_of(identifier)}
-
-    def locations_of(self, identifier: str) -> dict[int, np.ndarray] | None:
-        """What nnU-Net's loader wants to know of the foreground of a case. See ClassLocations.of_case."""
-        return None if self.class_locations is None else self.class_locations.of_case(identifier)
+        return image, mask, previous_stage, {"class_locations": None}
 
     def _open(self, folder: str, name: str) -> blosc2.NDArray:
         file = os.path.join(folder, name)
@@ -211,6 +204,7 @@ def make_unlabeled_loader(
     settings: MethodSettings,
     loader_class: type[nnUNetTwoViewDataLoader] = nnUNetTwoViewDataLoader,
     views_class: type[TwoViewsTransform] = TwoViewsTransform,
+    class_locations: ClassLocations | None = None,
 ) -> nnUNetTwoViewDataLoader:
     """Make the unlabeled loader of a trainer, with the augmentation of its labeled one.
 
@@ -220,6 +214,7 @@ def make_unlabeled_loader(
         settings: size of a batch, the share of patches around foreground, and how strong the strong view is.
         loader_class: crops the cases.
         views_class: makes two views of a crop.
+        class_locations: where the teacher sees foreground, started here; None: batches do not tell their locations.
 
     Returns:
         The loader.
@@ -240,10 +235,14 @@ def make_unlabeled_loader(
         is_cascaded=trainer.is_cascaded,
         foreground_labels=trainer.label_manager.foreground_labels,
     )
+    cases: nnUNetBaseDataset | CasesWithClassLocations = dataset
+    if class_locations is not None:
+        class_locations.start(dataset.identifiers)
+        cases = CasesWithClassLocations(dataset, class_locations)
     fraction = settings.unlabeled_foreground_fraction
-    crop_size = None if dataset.class_locations is None else initial_patch_size
+    crop_size = None if class_locations is None else initial_patch_size
     return loader_class(
-        dataset,
+        cases,
         trainer.batch_size if batch_size is None else share_of_batch(batch_size),
         initial_patch_size,
         patch_size,

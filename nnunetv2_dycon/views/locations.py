@@ -38,17 +38,21 @@ def location_channels(crop_size: Sequence[int]) -> Tensor:
     return torch.stack([*indices, torch.ones(tuple(crop_size))])
 
 
+def average_blocks(values: Tensor) -> Tensor:
+    """The mean of each block of (C, *patch), which is its value at the block's centre where it is linear."""
+    return _AVERAGE[values.ndim - 1](values[None], block_grid(values.shape[1:]))[0]
+
+
 def block_locations(channels: Tensor) -> Tensor:
     """The centre of each block of a patch in the crop that it came from.
 
     Args:
-        channels: (D + 1, *patch), transformed :func:`location_channels`.
+        channels: (D + 1, *patch) or (D + 1, *blocks), transformed :func:`location_channels`.
 
     Returns:
         (D, *blocks) float32 voxel indices; NaN for blocks that lie outside of the crop for the most part.
     """
-    pooled = _AVERAGE[channels.ndim - 1](channels[None], block_grid(channels.shape[1:]))[0]
-    *indices, weight = pooled
+    *indices, weight = average_blocks(channels)
     return torch.where(weight < 0.5, torch.nan, torch.stack(indices) / weight)
 
 

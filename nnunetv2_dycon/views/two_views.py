@@ -19,9 +19,10 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.nnunet_masking import MaskImageTransform
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
+from torch.nn.functional import grid_sample
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.views.locations import block_locations, location_channels
+from nnunetv2_dycon.views.locations import average_blocks, block_locations, location_channels
 
 _SPATIAL_TRANSFORMS = (
     SpatialTransform,
@@ -115,13 +116,30 @@ class TwoViewsTransform(BasicTransform):
             crop = self.spatial(**data_dict)
         else:
             # nnU-Net's name for what is transformed as the image is.
-            crop = self.spatial(**data_dict, regression_target=self.location_channels)
+            crop = {**data_dict, "regression_target": self.location_channels}
+            for transform in self.spatial.transforms:
+                crop = _transform_locations_by_block(transform, crop)
             locations = block_locations(crop.pop("regression_target"))
         views = [crop["image"], self.strong(image=crop["image"].clone())["image"]]
         for transform in (self.masking, self.previous_stage):
             views = [transform(**{**crop, "image": view})["image"] for view in views]
         views[1] = self.strong_previous_stage(image=views[1])["image"]
         return {"image": torch.cat(views), "segmentation": locations}
+
+
+def _transform_locations_by_block(transform: BasicTransform, data_dict: dict) -> dict:
+    """Apply a spatial transform; nnU-Net's own yields the regression target's blocks alone, which costs far less."""
+    if type(transform) is not SpatialTransform:
+        return transform(**data_dict)
+    channels = data_dict.pop("regression_target")
+    params = transform.get_parameters(**data_dict)
+    grid = params.get("grid")
+    if grid is None:
+        blocks = average_blocks(transform._apply_to_regr_target(channels, **params))
+    else:
+        grid = average_blocks(grid.movedim(-1, 0)).movedim(0, -1)
+        blocks = grid_sample(channels[None], grid[None], align_corners=transform.align_corners)[0]
+    return {**transform.apply(data_dict, **params), "regression_target": blocks}
 
 
 def _is_only(transform: BasicTransform, *kinds: type[BasicTransform]) -> bool:

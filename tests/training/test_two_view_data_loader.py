@@ -14,7 +14,7 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from nnunetv2_dycon.training.class_locations import ClassLocations
+from nnunetv2_dycon.training.class_locations import CasesWithClassLocations, ClassLocations
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -53,8 +53,9 @@ def make_loader(folder: Path) -> Callable[..., nnUNetTwoViewDataLoader]:
         transforms = nnUNetTrainer.get_training_transforms(patch_size, (-0.5, 0.5), None, (0, 1), False)
         if not intensity:
             transforms.transforms = [t for t in transforms.transforms if not isinstance(t, RandomTransform)]
+        dataset = nnUNetUnlabeledDataset(str(folder))
         return nnUNetTwoViewDataLoader(
-            nnUNetUnlabeledDataset(str(folder), class_locations=class_locations),
+            dataset if class_locations is None else CasesWithClassLocations(dataset, class_locations),
             batch_size,
             patch_size,
             patch_size,

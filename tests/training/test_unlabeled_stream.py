@@ -14,7 +14,7 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from nnunetv2_dycon.training.class_locations import ClassLocations
+from nnunetv2_dycon.training.class_locations import CasesWithClassLocations, ClassLocations
 from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, nnUNetTwoViewDataLoader, nnUNetUnlabeledDataset
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
@@ -65,7 +65,7 @@ def test_workers_draw_around_what_the_teacher_saw_after_they_were_started(
     class_locations = ClassLocations(1)
     class_locations.start(["a"])
     loader = nnUNetTwoViewDataLoader(
-        nnUNetUnlabeledDataset(str(tmp_path), ["a"], class_locations=class_locations),
+        CasesWithClassLocations(nnUNetUnlabeledDataset(str(tmp_path), ["a"]), class_locations),
         1,
         (4, 4, 4),
         (4, 4, 4),
