@@ -122,7 +122,6 @@ class Workspace:
             "CUDA_VISIBLE_DEVICES": "",
         }
         self.preprocessed = root / "nnUNet_preprocessed" / DATASET
-        self.unlabeled = self.preprocessed / "nnUNetPlans_3d_fullres_unlabeled"
         self.server: subprocess.Popen  # -> start_server
         self.fold = root / "nnUNet_results" / DATASET / f"{TRAINER}__{PLANS}__3d_fullres" / "fold_0"
 
@@ -319,7 +318,7 @@ def check_result(workspace: Workspace, record: Record, validates: bool) -> None:
         record.problems.append("no summary of the validation")
     if partial := [str(file) for file in workspace.root.rglob(".partial*")]:
         record.problems.append(f"partial files: {', '.join(partial)}")
-    if len(nnUNetUnlabeledDataset.get_identifiers(str(next(workspace.preprocessed.glob("*_unlabeled*"))))) != 6:
+    if len(nnUNetUnlabeledDataset.get_identifiers(str(next(workspace.preprocessed.glob("*_unlabeled/*"))))) != 6:
         record.problems.append("unlabeled cases are missing")
 
 
