@@ -27,10 +27,12 @@ import numpy as np
 import pytest
 import torch
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
+from filelock import FileLock
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from nnunetv2_dycon.files import written_aside
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     UnlabeledData,
     prepare_unlabeled_data,
@@ -185,16 +187,27 @@ def _write_small_plans(workspace: Workspace) -> None:
     workspace.write_plans(plans, SMALL_PLANS)
 
 
-@pytest.fixture(scope="session")
-def _planned_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("planned"))
+def _plan_workspace(root: Path) -> None:
+    workspace = Workspace(root)
     write_demo_dataset(workspace.raw, labeled=6, unlabeled=4, test=2, shape=(20, 28, 24))
     for folder in ("nnUNet_preprocessed", "nnUNet_results", "trainers"):
-        (workspace.root / folder).mkdir()
-    (workspace.root / "trainers" / "short_trainers.py").write_text(SHORT_TRAINERS)
+        (root / folder).mkdir()
+    (root / "trainers" / "short_trainers.py").write_text(SHORT_TRAINERS)
     workspace.run("nnUNetv2_plan_and_preprocess", "-d", 501, "-c", "3d_fullres", "2d", "-np", 1, 1, "-npfp", 1)
     _write_small_plans(workspace)
-    return workspace
+
+
+@pytest.fixture(scope="session")
+def _planned_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Planned once, also where several processes run the tests: their folders lie in one."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if "PYTEST_XDIST_WORKER" not in os.environ else own.parent
+    root = shared / "planned"
+    with FileLock(shared / "planned.lock"):
+        if not root.is_dir():
+            with written_aside(root) as partial:
+                _plan_workspace(partial)
+    return Workspace(root)
 
 
 @pytest.fixture
