@@ -158,7 +158,8 @@ def _move_plans(chain: Chain) -> None:
     """Plans of one data set for another one, as for pretraining and fine-tuning."""
     other, moved = "Dataset712_Target", "nnUNetPlansMoved"
     shutil.copytree(chain.raw, chain.runner.raw / other)
-    chain.run("fingerprint of another data set", "nnUNetv2_extract_fingerprint", "-d", 712, "-np", 1)
+    # Preprocessing needs what planning leaves, dataset.json among it.
+    chain.run("plan another data set", "nnUNetv2_plan_and_preprocess", "-d", 712, "--no_pp", "-npfp", 1)
     arguments = ("-s", chain.identifier, "-t", 712, "-sp", PLANS, "-tp", moved)
     chain.run("move plans between datasets", "nnUNetv2_move_plans_between_datasets", *arguments)
     preprocess = ("-d", 712, "-plans_name", moved, "-c", "3d_fullres", "-np", 1)
