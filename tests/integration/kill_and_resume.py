@@ -279,8 +279,8 @@ def run_training(
         check_processes(training.pid, record)
         read_checkpoints(workspace, record)
         expected = {0, -signal.SIGKILL if kind == "SIGKILL" else EXIT_CODE} if is_hit else {0}
-        if is_hit and kind != "SIGKILL" and record.hits[-1].endswith("start"):
-            # Handlers are set when the training starts.
+        if is_hit and kind != "SIGKILL" and record.hits[-1].endswith(("start", "end")):
+            # Handlers are set when the training starts and gone when it has ended, while Python shuts down.
             expected |= {-signal.SIGTERM, -signal.SIGUSR1}
         if training.returncode not in expected:
             record.problems.append(f"exit code {training.returncode}")

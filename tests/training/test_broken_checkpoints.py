@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -127,8 +128,11 @@ def test_a_checkpoint_of_another_architecture(folder: Path, train: Command, work
     other = folder.parent.with_name(f"{TRAINER}__nnUNetPlansOther__3d_fullres") / "fold_0"
     shutil.copytree(folder, other)
     text = train("--c", plans="nnUNetPlansOther")
-    assert f"Error: {other / 'checkpoint_final.pth'} is of another network: " in text
-    assert "of shape (16, 8, 3, 3, 3) there and of shape (8, 8, 3, 3, 3) in the network of the present plans" in text
+    start, _, difference = text.partition(" is of another network: ")
+    assert start == f"\nError: {other / 'checkpoint_final.pth'}"
+    assert re.match(
+        r"\S+ is of shape \(.*16.*\) there and of shape \(.*8.*\) in the network of the present", difference
+    )
     text = train("-pretrained_weights", folder / "checkpoint_final.pth", plans="nnUNetPlansOther")
     assert f"Error: -pretrained_weights {folder / 'checkpoint_final.pth'} cannot be used (" in text
 
