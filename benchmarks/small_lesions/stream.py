@@ -1,7 +1,7 @@
 """Which patches the unlabeled stream draws while a trained teacher looks at them; nothing is trained.
 
-``python -m benchmarks.small_lesions.stream`` takes a teacher from a checkpoint of this benchmark and draws as a training
-does, knowing nothing at first. Counted are the patches that show a lesion by the true labels.
+``python -m benchmarks.small_lesions.stream`` takes a teacher from a checkpoint of this benchmark and draws as a
+training does, knowing nothing at first. Counted are the patches that show a lesion by the true labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from benchmarks.common.report import markdown_table
 from benchmarks.small_lesions.training import make_trainer
 from nnunetv2_dycon.training import start
-from nnunetv2_dycon.views.locations import blocks_with_foreground
+from nnunetv2_dycon.views.locations import foreground_by_block
 
 
 def draw(folder: Path, checkpoint: Path, fraction: float, seed: int, steps: int) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def draw(folder: Path, checkpoint: Path, fraction: float, seed: int, steps: int)
         batch = trainer.next_unlabeled_batch()
         weak, _ = batch["data"].chunk(2, dim=1)
         (guidance,) = trainer.students.guide(weak)
-        foreground = blocks_with_foreground(guidance.teacher.logits, trainer.method.labels)
+        foreground = foreground_by_block(guidance.teacher.logits, trainer.method.labels)
         trainer.class_locations.see(batch, foreground)
         known.append(trainer.class_locations.known_case_fraction)
     quarters = np.array_split(np.array(trainer.counts) / trainer.batch_size, 4)

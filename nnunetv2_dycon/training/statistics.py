@@ -47,7 +47,7 @@ class EpochStatistics:
             self.add(f"{term}_share", weighted[term] / total)
         for name, statistic in step.statistics.items():
             self.add(name, statistic)
-        self.add("patches_with_foreground", step.foreground.flatten(1).any(1).float().mean())
+        self.add("patches_with_foreground", (step.foreground > 0).flatten(1).any(1).float().mean())
 
     def pop_means(self) -> dict[str, float]:
         """Read all means and start again. The mean of nothing is NaN, e.g. in an epoch of supervised warm-up."""

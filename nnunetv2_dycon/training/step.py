@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.students import Student, Students
-from nnunetv2_dycon.views.locations import blocks_with_foreground
+from nnunetv2_dycon.views.locations import foreground_by_block
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
@@ -37,8 +37,8 @@ class StepResult(NamedTuple):
         supervised_loss: a scalar.
         terms: the value of each unsupervised term, summed over both batches, not weighted.
         statistics: what the method's losses carry.
-        foreground: (B', F, *blocks) booleans, what the first student's teacher sees in the weak view of the unlabeled
-            batch; see blocks_with_foreground.
+        foreground: (B', F, *blocks), what the first student's teacher sees in the weak view of the unlabeled batch; see
+            foreground_by_block.
     """
 
     supervised_loss: Tensor
@@ -111,7 +111,7 @@ class TwoStreamStep:
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
-        foreground = blocks_with_foreground(guidances[0].teacher.logits, self.method.labels)
+        foreground = foreground_by_block(guidances[0].teacher.logits, self.method.labels)
 
         def learn(student: Student, guidance: Guidance) -> Losses:
             with self.trainer.autocast_context():
