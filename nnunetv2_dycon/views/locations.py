@@ -6,7 +6,7 @@ and small enough to be sent with each batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,7 @@ def foreground_by_block(logits: Tensor, labels: LabelSpace) -> Tensor:
     predicted, probabilities = labels.harden(logits), labels.probabilities(logits.float())
     grid, maximum = block_grid(logits.shape[2:]), _MAXIMUM[logits.ndim - 2]
     # In turn, so that beyond the probabilities memory is that of one class.
+    pairs: Iterator[tuple[Tensor, Tensor]]
     if labels.overlapping:
         pairs = zip(predicted.split(1, dim=1), probabilities.split(1, dim=1), strict=True)
     else:
