@@ -96,6 +96,29 @@ class CountingTrainer(nnUNetTrainerDyCON):
         return bool(self.hidden_labels[name][tuple(voxels[:, (voxels >= 0).all(0)])].any())
 
 
+def make_trainer(folder: Path, fraction: float, seed: int, results: str) -> CountingTrainer:
+    """Make a trainer on the workspace.
+
+    Args:
+        folder: where :func:`prepare` has been; nnU-Net's variables point to it afterwards.
+        fraction: of unlabeled patches around the teacher's foreground.
+        seed: of weights, batches and augmentation.
+        results: name of a folder in the workspace.
+    """
+    use_workspace(folder)
+    os.environ["nnUNet_results"] = str(folder / results)
+    preprocessed = folder / "nnUNet_preprocessed" / DATASET_NAME
+    plans = {**load_json(str(preprocessed / PLANS_FILE)), "continue_training": False}
+    plans["configurations"][CONFIGURATION]["dycon"] = {**_SETTINGS, "unlabeled_foreground_fraction": fraction}
+    np.random.seed(seed)  # noqa: NPY002 (nnU-Net's loaders draw from it)
+    torch.manual_seed(seed)
+    dataset_json = load_json(str(preprocessed / "dataset.json"))
+    trainer = CountingTrainer(plans, CONFIGURATION, 0, dataset_json, torch.device("cpu"))
+    trainer.hidden_labels = {file.stem: np.load(file) for file in (folder / _HIDDEN).iterdir()}
+    trainer.counts = []
+    return trainer
+
+
 def train(folder: Path, fraction: float, seed: int, epochs: int) -> dict[str, Any]:
     """Train and validate.
 
@@ -108,17 +131,7 @@ def train(folder: Path, fraction: float, seed: int, epochs: int) -> dict[str, An
     Returns:
         Figures for the table.
     """
-    use_workspace(folder)
-    os.environ["nnUNet_results"] = str(folder / f"results_{fraction}_{seed}")
-    preprocessed = folder / "nnUNet_preprocessed" / DATASET_NAME
-    plans = {**load_json(str(preprocessed / PLANS_FILE)), "continue_training": False}
-    plans["configurations"][CONFIGURATION]["dycon"] = {**_SETTINGS, "unlabeled_foreground_fraction": fraction}
-    np.random.seed(seed)  # noqa: NPY002 (nnU-Net's loaders draw from it)
-    torch.manual_seed(seed)
-    dataset_json = load_json(str(preprocessed / "dataset.json"))
-    trainer = CountingTrainer(plans, CONFIGURATION, 0, dataset_json, torch.device("cpu"))
-    trainer.hidden_labels = {file.stem: np.load(file) for file in (folder / _HIDDEN).iterdir()}
-    trainer.counts = []
+    trainer = make_trainer(folder, fraction, seed, f"results_{fraction}_{seed}")
     trainer.num_epochs, trainer.num_iterations_per_epoch = epochs, _STEPS_PER_EPOCH
     trainer.num_val_iterations_per_epoch = 5
     start = time.process_time()

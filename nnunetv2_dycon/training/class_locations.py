@@ -11,9 +11,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from torch import Tensor
 
 # Of each class in each case.
-_KEPT = 16
-# Of each class in each patch, so that places that are seen often do not crowd out the others.
-_NOTED = 2
+_KEPT = 8
 # From a block's centre, in blocks: more than the half diagonal of a block that was scaled as nnU-Net scales.
 _VIEW = 1.25
 
@@ -22,8 +20,9 @@ class ClassLocations:
     """For each class of each unlabeled case, voxels that the teacher took for it, as nnU-Net notes labeled voxels.
 
     It costs no prediction: every unlabeled patch that a step shows to the teacher anyway replaces what was known of the
-    place that it shows, also by nothing. At most 16 voxels of each class are kept of a case, two of each patch. So what
-    is known of a place is as old as the last patch there, and is dropped earlier only where 16 others take its room.
+    place that it shows, also by nothing. Of each patch, the voxel of each class is noted of which the teacher is most
+    certain, and of each case the eight most certain ones are kept. So what is known of a place is as old as the last
+    patch there, and is dropped earlier only where more certain ones take its room.
 
     The voxels lie in shared memory, so that worker processes that were started after :meth:`start` see every change.
     They may read a voxel while it is written, and then mix the coordinates of two, which lie in the case all the same.
@@ -35,16 +34,15 @@ class ClassLocations:
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
         self._rows: dict[str, int] = {}
-        self._voxels = torch.empty(0, num_classes, _KEPT, 3, dtype=torch.int16)
+        # Of each case and class (8, 4): three indices, and the probability of the class; -1 where there is none.
+        self._voxels = torch.empty(0, num_classes, _KEPT, 4)
         self._saved: Mapping[str, Tensor] = {}
         self._pending: tuple[Sequence[str], Tensor, Tensor, Sequence[int]] | None = None
-        # Of its own, since the streams draw from numpy's.
-        self._generator = np.random.default_rng(0)
 
     def start(self, identifiers: Sequence[str]) -> None:
         """Make room for these cases, and fill in what :meth:`load_state_dict` was given of them."""
         self._rows = {identifier: row for row, identifier in enumerate(identifiers)}
-        self._voxels = torch.full((len(self._rows), self._num_classes, _KEPT, 3), -1, dtype=torch.int16).share_memory_()
+        self._voxels = torch.full((len(self._rows), self._num_classes, _KEPT, 4), -1.0).share_memory_()
         for identifier in self._saved.keys() & self._rows.keys():
             self._voxels[self._rows[identifier]] = self._saved[identifier]
 
@@ -57,7 +55,7 @@ class ClassLocations:
         voxels = self._voxels[self._rows[identifier]].numpy()
         known = voxels[..., 0] >= 0
         return {
-            index + 1: np.pad(voxels[index, known[index]].astype(int), ((0, 0), (1, 0)))
+            index + 1: np.pad(voxels[index, known[index], :3].astype(int), ((0, 0), (1, 0)))
             for index in range(self._num_classes)
         }
 
@@ -74,11 +72,11 @@ class ClassLocations:
 
         Args:
             batch: of nnUNetTwoViewDataLoader.
-            foreground: (B, F, *blocks) booleans on any device, of its weak view; see blocks_with_foreground.
+            foreground: (B, F, *blocks) on any device, of its weak view; see foreground_by_block.
         """
         if self._pending is not None:
-            for identifier, locations, mask in zip(*self._pending[:3], strict=True):
-                self._see_patch(identifier, locations, mask, self._pending[3])
+            for identifier, locations, seen in zip(*self._pending[:3], strict=True):
+                self._see_patch(identifier, locations, seen, self._pending[3])
         data, keys, locations = batch["data"], batch["keys"], batch["locations"]
         self._pending = keys, locations, foreground.to("cpu", non_blocking=True), data.shape[2:]
 
@@ -90,16 +88,14 @@ class ClassLocations:
         if len(blocks) == 0:
             return
         voxels[_in_view(voxels, blocks, patch_size, foreground.shape[1:])] = -1
-        for own, mask in zip(voxels, foreground.flatten(1)[:, inside], strict=True):
-            candidates = blocks[mask].numpy()
-            chosen = self._generator.permutation(len(candidates))[:_NOTED]
-            # Free places first.
-            places = self._generator.permutation(_KEPT)
-            places = places[np.argsort(own[places, 0] >= 0, kind="stable")]
-            own[places[: len(chosen)]] = candidates[chosen]
+        probabilities, indices = foreground.flatten(1)[:, inside].max(1)
+        for own, probability, index in zip(voxels, probabilities.tolist(), indices.tolist(), strict=True):
+            least = own[:, 3].argmin()
+            if probability > max(own[least, 3], 0):
+                own[least] = [*blocks[index].tolist(), probability]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint: (F, 16, 3) int16 voxels of each case that has any, -1 where there are none."""
+        """For a checkpoint: of each case of which any voxel is known (F, 8, 4), indices and probability or -1."""
         if not self._rows:
             return dict(self._saved)
         known = (self._voxels[..., 0] >= 0).flatten(1).any(1)
@@ -131,13 +127,13 @@ class CasesWithClassLocations:
 
 
 def _in_view(voxels: np.ndarray, blocks: Tensor, patch_size: Sequence[int], grid: Sequence[int]) -> np.ndarray:
-    """Which voxels (F, 16, 3) lie in a patch whose blocks have their centres at (n, 3): (F, 16) booleans."""
+    """Which voxels (F, 8, 4) lie in a patch whose blocks have their centres at (n, 3): (F, 8) booleans."""
     block_size = torch.tensor([size / count for size, count in zip(patch_size, grid, strict=True)])
     if len(block_size) == 2:
         # A slice shows nothing of the next one.
         block_size = torch.cat([torch.tensor([0.5]), block_size])
     in_view: np.ndarray = voxels[..., 0] >= 0
-    known = torch.from_numpy(voxels[in_view]) / block_size
+    known = torch.from_numpy(voxels[in_view][:, :3]) / block_size
     centres = blocks / block_size
     # Most lie elsewhere, which is cheap to see.
     near = ((known > centres.amin(0) - _VIEW) & (known < centres.amax(0) + _VIEW)).all(1)

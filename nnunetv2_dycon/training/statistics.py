@@ -49,7 +49,7 @@ class EpochStatistics:
             self.add(f"{term}_share", weighted[term] / total)
         for name, statistic in step.statistics.items():
             self.add(name, statistic)
-        self.add("patches_with_foreground", step.foreground.flatten(1).any(1).float().mean())
+        self.add("patches_with_foreground", (step.foreground > 0).flatten(1).any(1).float().mean())
 
     def state_dict(self) -> dict[str, Any]:
         """What was added since the start of the epoch, for :meth:`load_state_dict`."""

@@ -15,7 +15,7 @@ from nnunetv2_dycon.methods.check_method import check_losses
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.distributed import average_gradients
 from nnunetv2_dycon.training.students import Student, Students
-from nnunetv2_dycon.views.locations import blocks_with_foreground
+from nnunetv2_dycon.views.locations import foreground_by_block
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
@@ -40,8 +40,8 @@ class StepResult(NamedTuple):
         supervised_loss: a scalar.
         terms: the value of each unsupervised term, summed over both batches, not weighted.
         statistics: what the method's losses carry.
-        foreground: (B', F, *blocks) booleans, what the first student's teacher sees in the weak view of the unlabeled
-            batch; see blocks_with_foreground.
+        foreground: (B', F, *blocks), what the first student's teacher sees in the weak view of the unlabeled batch; see
+            foreground_by_block.
     """
 
     supervised_loss: Tensor
@@ -124,7 +124,7 @@ class TwoStreamStep:
             of_labeled = (
                 self.students.guide(labeled.data) if self.method.asks_about_labeled else [None] * len(guidances)
             )
-        foreground = blocks_with_foreground(guidances[0].teacher.logits, self.method.labels)
+        foreground = foreground_by_block(guidances[0].teacher.logits, self.method.labels)
 
         def learn(student: Student, guidance: Guidance, of_labeled: Guidance | None) -> Losses:
             with self.trainer.autocast_context():

@@ -6,7 +6,7 @@ and small enough to be sent with each batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -56,22 +56,23 @@ def block_locations(channels: Tensor) -> Tensor:
     return torch.where(weight < 0.5, torch.nan, torch.stack(indices) / weight)
 
 
-def blocks_with_foreground(logits: Tensor, labels: LabelSpace) -> Tensor:
-    """In which blocks a network sees which class.
+def foreground_by_block(logits: Tensor, labels: LabelSpace) -> Tensor:
+    """Which foreground a network sees in which block, and how sure it is.
 
     Args:
         logits: (B, C, *patch).
         labels: what the channels mean.
 
     Returns:
-        (B, F, *blocks) booleans, true where any voxel of the block has that class or region in the hard prediction. F
-        is the number of regions, or of classes without background.
+        (B, F, *blocks) float32: of the voxels of a block that the hard prediction gives a class or region, the largest
+        probability of it; 0 where there is no such voxel. F is the number of regions, or of classes without background.
     """
-    predicted = labels.harden(logits)
+    predicted, probabilities = labels.harden(logits), labels.probabilities(logits.float())
     grid, maximum = block_grid(logits.shape[2:]), _MAXIMUM[logits.ndim - 2]
-    # In turn, so that memory is that of one class.
+    # In turn, so that beyond the probabilities memory is that of one class.
+    pairs: Iterator[tuple[Tensor, Tensor]]
     if labels.overlapping:
-        masks = iter(predicted.split(1, dim=1))
+        pairs = zip(predicted.split(1, dim=1), probabilities.split(1, dim=1), strict=True)
     else:
-        masks = (predicted == index for index in range(1, logits.shape[1]))
-    return torch.cat([maximum(mask.float(), grid) > 0 for mask in masks], dim=1)
+        pairs = ((predicted == index, probabilities[:, index : index + 1]) for index in range(1, logits.shape[1]))
+    return torch.cat([maximum(torch.where(mask, probability, 0), grid) for mask, probability in pairs], dim=1)

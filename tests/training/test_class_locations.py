@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -26,15 +25,17 @@ def patch_at(corner: tuple[int, ...], size: tuple[int, ...] = PATCH) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(torch.int16)
 
 
-def show(locations: ClassLocations, where: Tensor, *seen: tuple[int, ...], case: str = "a") -> None:
+def show(
+    locations: ClassLocations, where: Tensor, *seen: tuple[int, ...], case: str = "a", probability: float = 0.75
+) -> None:
     """Let the teacher see foreground in some blocks, (class, *block) each, and have it taken in."""
-    foreground = torch.zeros(1, 2, *where.shape[2:], dtype=torch.bool)
+    foreground = torch.zeros(1, 2, *where.shape[2:])
     for block in seen:
-        foreground[(0, *block)] = True
+        foreground[(0, *block)] = probability
     batch = {"keys": [case], "locations": where, "data": torch.empty(1, 2, *[2 * n for n in where.shape[2:]])}
     locations.see(batch, foreground)
-    # The next call takes it in; this one shows a case of which nothing is asked.
-    locations.see({**batch, "keys": ["b"]}, torch.zeros_like(foreground))
+    # The next call takes it in; this one shows nothing.
+    locations.see({**batch, "locations": torch.full_like(where, -1)}, torch.zeros_like(foreground))
 
 
 def known(locations: ClassLocations, case: str = "a") -> dict[int, list[list[int]]]:
@@ -92,19 +93,22 @@ def test_a_slice_tells_nothing_of_the_next_one(locations: ClassLocations) -> Non
     assert known(locations)[1] == []
 
 
-def test_two_voxels_of_a_patch_and_sixteen_of_a_case_are_kept(locations: ClassLocations) -> None:
-    everything = [(0, x, y, z) for x in range(16) for y in range(16) for z in range(16)]
-    for index in range(8):
-        show(locations, patch_at((100 * index, 0, 0)), *everything)
-        voxels = locations.of_case("a")[1]
-        assert len(voxels) == 2 * (index + 1)
-        assert (voxels[:, 1] // 100 == index).sum() == 2
-    for index in range(8, 30):
-        show(locations, patch_at((100 * index, 0, 0)), *everything, (1, 0, 0, 0))
-        assert len(locations.of_case("a")[1]) == 16
-        assert (locations.of_case("a")[1][:, 1] // 100 == index).sum() == 2
-    assert len(np.unique(locations.of_case("a")[1][:, 1] // 100)) > 4
-    assert len(locations.of_case("a")[2]) == 16
+def test_the_most_certain_voxel_of_a_patch_is_noted(locations: ClassLocations) -> None:
+    foreground = torch.zeros(1, 2, 16, 16, 16)
+    foreground[0, 0, 3, 3, 3], foreground[0, 0, 5, 5, 5], foreground[0, 1, 7, 7, 7] = 0.6, 0.9, 0.55
+    where = patch_at((0, 0, 0))
+    locations.see({"keys": ["a"], "locations": where, "data": torch.empty(1, 2, *PATCH)}, foreground)
+    assert known(locations) == {1: [], 2: []}
+    show(locations, patch_at((200, 0, 0)))
+    assert known(locations) == {1: [[0, 10, 10, 10]], 2: [[0, 14, 14, 14]]}
+
+
+def test_the_eight_most_certain_voxels_of_a_class_are_kept_of_a_case(locations: ClassLocations) -> None:
+    show(locations, patch_at((1000, 0, 0)), (1, 0, 0, 0), probability=0.4)
+    for index, probability in enumerate([0.6, 0.9, 0.8, 0.7, 0.5, 0.9, 0.8, 0.7, 0.9, 0.4, 0.95]):
+        show(locations, patch_at((100 * index, 0, 0)), (0, 0, 0, 0), probability=probability)
+    assert [voxel[1] // 100 for voxel in known(locations)[1]] == [1, 2, 3, 5, 6, 7, 8, 10]
+    assert known(locations)[2] == []
 
 
 def test_the_state_of_cases_that_are_still_there_is_given_back(locations: ClassLocations) -> None:

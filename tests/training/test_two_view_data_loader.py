@@ -114,8 +114,8 @@ def test_every_case_is_drawn(make_loader: Callable[..., nnUNetTwoViewDataLoader]
 def class_locations() -> ClassLocations:
     """Class 2 is known at the voxel (7, 6, 5) of case "a"."""
     locations = ClassLocations(2)
-    voxels = torch.full((2, 16, 3), -1, dtype=torch.int16)
-    voxels[1, 4] = torch.tensor([7, 6, 5])
+    voxels = torch.full((2, 8, 4), -1.0)
+    voxels[1, 4] = torch.tensor([7, 6, 5, 0.9])
     locations.load_state_dict({"a": voxels})
     locations.start(["a", "b"])
     return locations

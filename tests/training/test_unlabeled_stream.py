@@ -76,8 +76,8 @@ def test_workers_draw_around_what_the_teacher_saw_after_they_were_started(
     monkeypatch.setenv("nnUNet_n_proc_DA", "2")
     stream = UnlabeledStream(loader, pin_memory=False)
     batch = next(stream)
-    foreground = torch.zeros(1, 1, 4, 4, 4, dtype=torch.bool)
-    foreground[..., 1, 2, 3] = True
+    foreground = torch.zeros(1, 1, 4, 4, 4)
+    foreground[..., 1, 2, 3] = 0.9
     seen = batch["locations"][0, :, 1, 2, 3].tolist()
     for _ in range(2):
         class_locations.see(batch, foreground)

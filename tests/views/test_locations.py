@@ -14,7 +14,7 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5
 from torch.nn import functional
 
 from nnunetv2_dycon.losses.label_space import Classes, Regions
-from nnunetv2_dycon.views.locations import block_grid, blocks_with_foreground, location_channels
+from nnunetv2_dycon.views.locations import block_grid, foreground_by_block, location_channels
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -86,21 +86,30 @@ def test_one_voxel_of_a_class_makes_its_block_foreground(size: tuple[int, ...]) 
     logits = torch.zeros(2, 3, *size)
     logits[:, 0] = 1
     logits[1, 2][(-1,) * len(size)] = 2
-    blocks = blocks_with_foreground(logits, Classes())
+    blocks = foreground_by_block(logits, Classes())
     assert blocks.shape == (2, 2, *block_grid(size))
-    assert blocks.sum() == 1
-    assert blocks[1, 1][(-1,) * len(size)]
+    assert (blocks > 0).sum() == 1
+    assert blocks[1, 1][(-1,) * len(size)] == torch.tensor([1.0, 0, 2]).softmax(0)[2]
+
+
+def test_the_most_certain_voxel_of_a_block_counts() -> None:
+    logits = torch.zeros(1, 2, 32, 32)
+    logits[0, 1] = torch.linspace(1, 5, 32)
+    assert torch.allclose(foreground_by_block(logits, Classes())[0, 0], logits[0].softmax(0)[1, ::2, 1::2])
 
 
 def test_regions_may_lie_in_the_same_block() -> None:
     logits = torch.full((1, 2, 4, 4), -1.0)
     logits[0, :, 1, 2] = 1
-    blocks = blocks_with_foreground(logits.half(), Regions())
+    blocks = foreground_by_block(logits.half(), Regions())
     assert blocks[0].nonzero().tolist() == [[0, 1, 2], [1, 1, 2]]
+    assert torch.equal(blocks[0, :, 1, 2], torch.ones(2).sigmoid())
 
 
 @pytest.mark.parametrize("convert", [torch.Tensor.half, torch.Tensor.bfloat16])
 def test_half_precision(convert: Callable[[torch.Tensor], torch.Tensor]) -> None:
     logits = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     logits = convert(logits)
-    assert torch.equal(blocks_with_foreground(logits, Classes()), blocks_with_foreground(logits.float(), Classes()))
+    blocks = foreground_by_block(logits, Classes())
+    assert blocks.dtype == torch.float32
+    assert torch.equal(blocks, foreground_by_block(logits.float(), Classes()))
