@@ -84,8 +84,7 @@ class PastedTask(Task):
 
     Attributes:
         labeled: (B, 1, *patch) booleans, true where a patch shows a labeled one; None: nowhere.
-        ignored: (B, 1, *patch) booleans, true where that one has the ignore label and nothing is known of it; None:
-            nowhere.
+        ignored: (B, 1, *patch) booleans, true where that one has the ignore label; None: nowhere.
     """
 
     labeled: Tensor | None = None
@@ -118,13 +117,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         """FeCL does."""
         return self.settings.fecl_weight > 0
 
-    @property
-    def asks_about_labeled(self) -> bool:
-        """Boxes with ignored voxels have the teacher's prediction there."""
-        settings = self.settings
-        pastes = settings.copy_paste_fraction > 0
-        return pastes and settings.ignored_voxels_as_unlabeled and self.labels.has_ignore_label
-
     def build_head(self, num_channels: int, total_stride: Sequence[int]) -> nn.Module:
         """FeCL's projection head. See Method."""
         return ProjectionHead(num_channels, self.settings.fecl_embedding_channels, total_stride)
@@ -136,9 +128,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
     def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> PastedTask:
         """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
 
-        Where that box has the ignore label, the teacher's prediction of the labeled patch does, if there is one; else
-        these voxels do not count.
-
         One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other
         one little of the unlabeled patch is seen. See Method.
         """
@@ -147,9 +136,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             return PastedTask(strong, teacher)
         mixed = paste_boxes(strong, labeled.data, fraction)
         reference, ignored = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
-        if ignored is not None and labeled.guidance is not None:
-            reference = torch.where(ignored, labeled.guidance.teacher.logits[mixed.partners], reference)
-            ignored = None
         logits = torch.where(mixed.from_partner, reference.to(teacher.logits.dtype), teacher.logits)
         ignored = None if ignored is None else mixed.from_partner & ignored
         return PastedTask(mixed.patches, replace(teacher, output=logits), mixed.from_partner, ignored)

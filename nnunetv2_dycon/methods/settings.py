@@ -144,8 +144,7 @@ class MethodSettings:
     ignored_voxels_as_unlabeled: bool = setting(
         True,
         "where the dataset has nnU-Net's ignore label: whether training cases with ignored voxels join the unlabeled "
-        "ones, as images without labels, and boxes pasted from them have the teacher's prediction where they are "
-        "ignored",
+        "ones, as images without labels",
         before_it_existed=False,
     )
 

@@ -101,20 +101,17 @@ class TwoStreamStep:
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
-            of_labeled = (
-                self.students.guide(labeled.data) if self.method.asks_about_labeled else [None] * len(guidances)
-            )
 
-        def learn(student: Student, guidance: Guidance, of_labeled: Guidance | None) -> Losses:
+        def learn(student: Student, guidance: Guidance) -> Losses:
             with self.trainer.autocast_context():
-                task = self.method.task(strong, guidance, labeled._replace(guidance=of_labeled))
+                task = self.method.task(strong, guidance, labeled)
                 losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
             if losses.terms:
                 self._backward(loss, student)
             return _detach(losses)
 
-        first, *_ = [learn(*each) for each in zip(self.students, guidances, of_labeled, strict=True)]
+        first, *_ = [learn(student, guidance) for student, guidance in zip(self.students, guidances, strict=True)]
         return first
 
     def _pass_labeled(

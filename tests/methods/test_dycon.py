@@ -85,36 +85,6 @@ def test_ignored_voxels_of_the_labeled_patch_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("regions", [False, True])
-def test_ignored_voxels_of_the_labeled_patch_have_the_teachers_prediction(regions: bool) -> None:
-    dycon = make_dycon(regions=regions, ignores=True)
-    if regions:
-        target = (torch.rand(2, 3, *PATCH) < 0.5).float()
-        ignored = target[:, -1:] > 0
-    else:
-        target = torch.where(torch.rand(2, 1, *PATCH) < 0.5, IGNORE, 1)
-        ignored = target == IGNORE
-    of_unlabeled, of_labeled = torch.randn(2, 2, 2 if regions else 3, *PATCH)
-    labeled = LabeledBatch(torch.ones(2, 1, *PATCH), target, Guidance((Prediction(of_labeled),)))
-    # A box as large as the patch shows nothing else.
-    dycon = DyCON(replace(dycon.settings, copy_paste_fraction=1), dycon.labels)
-    task = dycon.task(-torch.ones(2, 1, *PATCH), Guidance((Prediction(of_unlabeled),)), labeled)
-    assert task.ignored is None
-    certain, _ = dycon.labels.reference_logits(target, of_labeled.shape[1])
-    expected = torch.where(ignored, of_labeled, certain)
-    # Which labeled patch is whose partner is drawn.
-    assert any(torch.equal(task.teacher.logits, each) for each in (expected, expected.flip(0)))
-
-
-@pytest.mark.parametrize("off", [{}, {"ignored_voxels_as_unlabeled": False}, {"copy_paste_fraction": 0}])
-@pytest.mark.parametrize("ignores", [False, True])
-@pytest.mark.parametrize("regions", [False, True])
-def test_the_teacher_is_asked_about_labeled_patches_only_where_they_may_have_ignored_voxels(
-    regions: bool, ignores: bool, off: dict
-) -> None:
-    assert make_dycon(regions=regions, ignores=ignores, **off).asks_about_labeled == (ignores and not off)
-
-
-@pytest.mark.parametrize("regions", [False, True])
 def test_nothing_waits_for_the_device(regions: bool) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
     dycon = make_dycon(regions=regions, ignores=True)

@@ -20,7 +20,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.dycon import DyCONSettings
 from nnunetv2_dycon.methods.mean_teacher import MeanTeacher
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerDyCONCoTraining, nnUNetTrainerMeanTeacher
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerMeanTeacher
 from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, settings_in_force
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
 
@@ -112,7 +112,6 @@ def test_off_nothing_joins_and_no_segmentation_is_searched(
     trainer.on_train_start()
     assert trainer.unlabeled_data.partly_labeled == []
     assert {key for _ in range(10) for key in next(trainer.unlabeled_stream)["keys"]} <= set(UNLABELED)
-    assert not trainer.method.asks_about_labeled
     shutil.rmtree(partly_labeled.raw / "imagesUnlabeled")
     with pytest.raises(UserError, match="has no unlabeled scans"):
         make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOff").on_train_start()
@@ -125,31 +124,6 @@ def test_without_an_ignored_voxel_there_have_to_be_unlabeled_scans(
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
     with pytest.raises(UserError, match="has no unlabeled scans"):
         make_trainer(nnUNetTrainerDyCON).on_train_start()
-
-
-@pytest.mark.parametrize("trainer_class", [nnUNetTrainerDyCON, nnUNetTrainerDyCONCoTraining])
-def test_each_student_is_told_what_its_teacher_says_of_the_labeled_batch(
-    partly_labeled: Workspace,
-    make_trainer: Callable[..., nnUNetTrainer],
-    monkeypatch: pytest.MonkeyPatch,
-    trainer_class: type[nnUNetTrainerDyCON],
-) -> None:
-    plans = partly_labeled.read_plans()
-    section = trainer_class.method_class.settings_section
-    plans["configurations"]["3d_fullres"][section] = {"warmup_fraction": 0, "rampup_fraction": 0}
-    partly_labeled.write_plans(plans, "nnUNetPlansTold")
-    trainer = make_trainer(trainer_class, "nnUNetPlansTold")
-    trainer.on_train_start()
-    trainer.on_train_epoch_start()
-    batch = next(trainer.dataloader_train)
-    expected = trainer.students.guide(batch["data"])
-    told, task = [], trainer.method.task
-    monkeypatch.setattr(trainer.method, "task", lambda *given: told.append(given[2]) or task(*given))
-    trainer.train_step(batch)
-    assert len(told) == len(trainer.students)
-    for labeled, guidance in zip(told, expected, strict=True):
-        assert torch.equal(labeled.data, batch["data"])
-        assert torch.equal(labeled.guidance.teacher.logits, guidance.teacher.logits)
 
 
 def views(make_trainer: Callable[..., nnUNetTrainer], plans: str) -> list[torch.Tensor]:
