@@ -26,6 +26,8 @@ from nnunetv2_dycon.views.copy_paste import paste_boxes
 
 # The released code's ramp of the threshold above which a teacher's negative is hard.
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
+# Of an annotated voxel that stands for ignored ones: a few must not decide for a whole box.
+_LARGEST_VOXEL_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             task.teacher.logits,
             beta,
             labels=self.labels,
-            mask=None if task.ignored is None else ~task.ignored,
+            mask=self.voxel_weights(task),
             normalization=self.settings.uncl_normalization,
         )
         probabilities = self.labels.probabilities(task.teacher.logits.float())
@@ -164,6 +166,20 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             "pseudo_foreground_fraction": self.labels.is_foreground(probabilities).float().mean(),
         }
         return Losses(terms, statistics)
+
+    def voxel_weights(self, task: PastedTask) -> Tensor | None:
+        """How much each voxel of a task counts in UnCL: (B, 1, *patch); None if all count alike.
+
+        Ignored voxels of a box do not count. The annotated ones stand for them, so that what is known has as much of a
+        say against what the teacher only believes as in a box that is annotated whole.
+        """
+        if task.ignored is None or task.labeled is None:
+            return None
+        if not self.settings.ignored_voxels_as_unlabeled:
+            return ~task.ignored
+        annotated = task.labeled & ~task.ignored
+        factor = task.labeled.sum() / annotated.sum().clamp_min(1)
+        return torch.where(annotated, factor.clamp_max(_LARGEST_VOXEL_WEIGHT), 1.0).masked_fill(task.ignored, 0)
 
     def unlabeled_cell_labels(self, probabilities: Tensor, cells: Sequence[int], task: PastedTask) -> CellLabels:
         """The class of each cell of the patches in a task, and how sure it is.
