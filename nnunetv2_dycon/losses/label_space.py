@@ -26,11 +26,6 @@ class LabelSpace(ABC):
     # Whether each channel has a distribution of its own (sigmoid), instead of all together one (softmax).
     overlapping: ClassVar[bool]
 
-    @property
-    @abstractmethod
-    def has_ignore_label(self) -> bool:
-        """Whether targets may say that voxels have no annotation."""
-
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes, or the sigmoid of each region, in the type of the logits."""
         return logits.sigmoid() if self.overlapping else logits.softmax(1)
@@ -137,11 +132,6 @@ class Classes(LabelSpace):
 
     overlapping: ClassVar[bool] = False
     ignore_label: int | None = None
-
-    @property
-    def has_ignore_label(self) -> bool:
-        """See :class:`LabelSpace`."""
-        return self.ignore_label is not None
 
     def split_target(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """See :class:`LabelSpace`."""

@@ -26,6 +26,8 @@ from nnunetv2_dycon.views.copy_paste import paste_boxes
 
 # The released code's ramp of the threshold above which a teacher's negative is hard.
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
+# Of an annotated voxel that stands for ignored ones: a few must not decide for a whole box.
+_LARGEST_VOXEL_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class PastedTask(Task):
 
     Attributes:
         labeled: (B, 1, *patch) booleans, true where a patch shows a labeled one; None: nowhere.
-        ignored: (B, 1, *patch) booleans, true where that one has the ignore label and nothing is known of it; None:
-            nowhere.
+        ignored: (B, 1, *patch) booleans, true where that one has the ignore label; None: nowhere.
     """
 
     labeled: Tensor | None = None
@@ -123,13 +124,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         """FeCL does."""
         return self.settings.fecl_weight > 0
 
-    @property
-    def asks_about_labeled(self) -> bool:
-        """Boxes with ignored voxels have the teacher's prediction there."""
-        settings = self.settings
-        pastes = settings.copy_paste_fraction > 0
-        return pastes and settings.ignored_voxels_as_unlabeled and self.labels.has_ignore_label
-
     def build_head(self, num_channels: int, total_stride: Sequence[int]) -> nn.Module:
         """FeCL's projection head. See Method."""
         return ProjectionHead(num_channels, self.settings.fecl_embedding_channels, total_stride)
@@ -141,9 +135,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
     def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> PastedTask:
         """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
 
-        Where that box has the ignore label, the teacher's prediction of the labeled patch does, if there is one; else
-        these voxels do not count.
-
         One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other
         one little of the unlabeled patch is seen. See Method.
         """
@@ -152,9 +143,6 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             return PastedTask(strong, teacher)
         mixed = paste_boxes(strong, labeled.data, fraction)
         reference, ignored = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
-        if ignored is not None and labeled.guidance is not None:
-            reference = torch.where(ignored, labeled.guidance.teacher.logits[mixed.partners], reference)
-            ignored = None
         logits = torch.where(mixed.from_partner, reference.to(teacher.logits.dtype), teacher.logits)
         ignored = None if ignored is None else mixed.from_partner & ignored
         return PastedTask(mixed.patches, replace(teacher, output=logits), mixed.from_partner, ignored)
@@ -167,7 +155,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             task.teacher.logits,
             beta,
             labels=self.labels,
-            mask=None if task.ignored is None else ~task.ignored,
+            mask=self.voxel_weights(task),
             normalization=self.settings.uncl_normalization,
             reduction=self.reduction,
         )
@@ -184,6 +172,20 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             "pseudo_foreground_fraction": self.labels.is_foreground(probabilities).float().mean(),
         }
         return Losses(terms, statistics)
+
+    def voxel_weights(self, task: PastedTask) -> Tensor | None:
+        """How much each voxel of a task counts in UnCL: (B, 1, *patch); None if all count alike.
+
+        Ignored voxels of a box do not count. The annotated ones stand for them, so that what is known has as much of a
+        say against what the teacher only believes as in a box that is annotated whole.
+        """
+        if task.ignored is None or task.labeled is None:
+            return None
+        if not self.settings.ignored_voxels_as_unlabeled:
+            return ~task.ignored
+        annotated = task.labeled & ~task.ignored
+        factor = task.labeled.sum() / annotated.sum().clamp_min(1)
+        return torch.where(annotated, factor.clamp_max(_LARGEST_VOXEL_WEIGHT), 1.0).masked_fill(task.ignored, 0)
 
     def unlabeled_cell_labels(self, probabilities: Tensor, cells: Sequence[int], task: PastedTask) -> CellLabels:
         """The class of each cell of the patches in a task, and how sure it is.

@@ -59,13 +59,10 @@ class LabeledBatch(NamedTuple):
         data: (B, C, *patch).
         target: (B, 1, *patch) labels, or (B, regions, *patch) with the ignore label as last region, as nnU-Net's loader
             gives it at full resolution.
-        guidance: what there is to learn from where the target has the ignore label: predictions of the data, for a
-            method that asks for them (:attr:`Method.asks_about_labeled`); else None.
     """
 
     data: Tensor
     target: Tensor
-    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -209,11 +206,6 @@ class Method(ABC, Generic[SettingsType, TaskType]):
     def compares_students_on(self) -> tuple[Batch, ...]:
         """The batches of which each student is shown what the others say (``Prediction.others``), a pass of each."""
         return ()
-
-    @property
-    def asks_about_labeled(self) -> bool:
-        """Whether :meth:`task` needs ``LabeledBatch.guidance``, for which teachers predict the labeled batch too."""
-        return False
 
     def build_head(self, num_channels: int, total_stride: Sequence[int]) -> nn.Module | None:
         """What is trained on the bottleneck of each student, but not needed for prediction.

@@ -159,8 +159,7 @@ class MethodSettings:
     ignored_voxels_as_unlabeled: bool = setting(
         True,
         "where the dataset has nnU-Net's ignore label: whether training cases with ignored voxels join the unlabeled "
-        "ones, as images without labels, and boxes pasted from them have the teacher's prediction where they are "
-        "ignored",
+        "ones, as images without labels, and the unsupervised weights wait until the annotated voxels are learnt",
         before_it_existed=False,
     )
 

@@ -121,14 +121,11 @@ class TwoStreamStep:
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
-            of_labeled = (
-                self.students.guide(labeled.data) if self.method.asks_about_labeled else [None] * len(guidances)
-            )
         foreground = foreground_by_block(guidances[0].teacher.logits, self.method.labels)
 
-        def learn(student: Student, guidance: Guidance, of_labeled: Guidance | None) -> Losses:
+        def learn(student: Student, guidance: Guidance) -> Losses:
             with self.trainer.autocast_context():
-                task = self.method.task(strong, guidance, labeled._replace(guidance=of_labeled))
+                task = self.method.task(strong, guidance, labeled)
                 losses = self.method.unlabeled_losses(self._predict(student, task.patches, "unlabeled"), task, progress)
                 check_losses(losses, self.method, "unlabeled_losses")
                 loss = sum((weights[term] * value for term, value in losses.terms.items()), start=strong.new_zeros(()))
@@ -137,9 +134,9 @@ class TwoStreamStep:
             return _detach(losses)
 
         results = []
-        for student, guidance, about_labeled in zip(self.students, guidances, of_labeled, strict=True):
+        for student, guidance in zip(self.students, guidances, strict=True):
             with student.without_synchronisation():
-                results.append(learn(student, guidance, about_labeled))
+                results.append(learn(student, guidance))
         first, *_ = results
         return first, foreground
 

@@ -31,6 +31,7 @@ from nnunetv2_dycon.training.checkpoints import (
 )
 from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
+from nnunetv2_dycon.training.ignored_voxels import learnt_share
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
@@ -106,9 +107,11 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
 
     @property
     def ramp(self) -> float:
-        """Factor on the unsupervised weights: 0 in the warm-up, then rising to 1."""
+        """Factor on the unsupervised weights: 0 in the warm-up, then rising to 1, or to what is learnt."""
         since_warmup = self.progress - self.settings.warmup_fraction
-        return 0.0 if since_warmup < 0 else gaussian_rampup(since_warmup, self.settings.rampup_fraction)
+        if since_warmup < 0:
+            return 0.0
+        return learnt_share(self, self.settings) * gaussian_rampup(since_warmup, self.settings.rampup_fraction)
 
     @property
     def needs_unlabeled_data(self) -> bool:

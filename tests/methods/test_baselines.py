@@ -28,7 +28,7 @@ TRAINERS = {
     nnUNetTrainerUAMT: "consistency_weight",
     nnUNetTrainerBCP: "bcp_weight",
 }
-AT_ONCE = {"warmup_fraction": 0, "rampup_fraction": 0}
+AT_ONCE = {"warmup_fraction": 0, "rampup_fraction": 0, "ignored_voxels_as_unlabeled": False}
 
 pytestmark = pytest.mark.parametrize(
     "trainer_class", TRAINERS, ids=lambda trainer: trainer.method_class.settings_section

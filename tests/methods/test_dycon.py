@@ -84,34 +84,38 @@ def test_ignored_voxels_of_the_labeled_patch_change_nothing() -> None:
     assert dycon.unlabeled_losses(Prediction(seen), task, 0.5).terms["uncl"] != losses[0]
 
 
-@pytest.mark.parametrize("regions", [False, True])
-def test_ignored_voxels_of_the_labeled_patch_have_the_teachers_prediction(regions: bool) -> None:
-    dycon = make_dycon(regions=regions, ignores=True)
-    if regions:
-        target = (torch.rand(2, 3, *PATCH) < 0.5).float()
-        ignored = target[:, -1:] > 0
-    else:
-        target = torch.where(torch.rand(2, 1, *PATCH) < 0.5, IGNORE, 1)
-        ignored = target == IGNORE
-    of_unlabeled, of_labeled = torch.randn(2, 2, 2 if regions else 3, *PATCH)
-    labeled = LabeledBatch(torch.ones(2, 1, *PATCH), target, Guidance((Prediction(of_labeled),)))
-    # A box as large as the patch shows nothing else.
-    dycon = DyCON(replace(dycon.settings, copy_paste_fraction=1), dycon.labels)
-    task = dycon.task(-torch.ones(2, 1, *PATCH), Guidance((Prediction(of_unlabeled),)), labeled)
-    assert task.ignored is None
-    certain, _ = dycon.labels.reference_logits(target, of_labeled.shape[1])
-    expected = torch.where(ignored, of_labeled, certain)
-    # Which labeled patch is whose partner is drawn.
-    assert any(torch.equal(task.teacher.logits, each) for each in (expected, expected.flip(0)))
+def test_annotated_voxels_of_a_box_stand_for_the_ignored_ones() -> None:
+    dycon = make_dycon(ignores=True)
+    target = torch.ones(1, 1, *PATCH)
+    target[:, :, 1::2] = IGNORE
+    _, task = mix(dycon, target.expand(2, -1, -1, -1, -1))
+    weights = dycon.voxel_weights(task)
+    in_box, annotated = weights[task.labeled], task.labeled & ~task.ignored
+    # As many as in a box that is annotated whole.
+    assert in_box.sum() == pytest.approx(task.labeled.sum())
+    assert (weights[task.ignored] == 0).all()
+    assert (weights[annotated] == weights[annotated][0]).all()
+    assert (weights[~task.labeled] == 1).all()
 
 
-@pytest.mark.parametrize("off", [{}, {"ignored_voxels_as_unlabeled": False}, {"copy_paste_fraction": 0}])
-@pytest.mark.parametrize("ignores", [False, True])
-@pytest.mark.parametrize("regions", [False, True])
-def test_the_teacher_is_asked_about_labeled_patches_only_where_they_may_have_ignored_voxels(
-    regions: bool, ignores: bool, off: dict
-) -> None:
-    assert make_dycon(regions=regions, ignores=ignores, **off).asks_about_labeled == (ignores and not off)
+@pytest.mark.parametrize("annotated", [0, 1])
+def test_few_annotated_voxels_do_not_decide_for_a_whole_box(annotated: int) -> None:
+    dycon = make_dycon(ignores=True, copy_paste_fraction=1)
+    target = torch.full((2, 1, *PATCH), IGNORE)
+    target[0].view(-1)[:annotated] = 1
+    _, task = mix(dycon, target)
+    weights = dycon.voxel_weights(task)
+    assert weights.sum() == weights.max() == 10 * annotated
+    losses = dycon.unlabeled_losses(Prediction(torch.randn(2, 3, *PATCH)), task, 0.5)
+    assert torch.isfinite(losses.terms["uncl"])
+
+
+def test_all_voxels_count_alike_without_ignored_ones_and_as_before_with_the_setting_off() -> None:
+    _, task = mix(make_dycon(), torch.ones(2, 1, *PATCH))
+    assert make_dycon().voxel_weights(task) is None
+    off = make_dycon(ignores=True, ignored_voxels_as_unlabeled=False)
+    _, task = mix(off, torch.where(torch.rand(2, 1, *PATCH) < 0.5, IGNORE, 1))
+    assert torch.equal(off.voxel_weights(task), ~task.ignored)
 
 
 @pytest.mark.parametrize("regions", [False, True])

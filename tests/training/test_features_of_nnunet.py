@@ -70,7 +70,8 @@ def test_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTr
     dataset_json["labels"] = {"background": 0, "organ": 1, "ignore": 2}
     workspace.write_dataset_json(dataset_json)
     workspace.run("nnUNetv2_preprocess", "-d", 501, "-plans_name", "nnUNetPlansSmall", "-c", "3d_fullres", "-np", 1)
-    workspace.write_settings("nnUNetPlansIgnore", **SETTINGS)
+    # The other way, it waits for annotated voxels to be learnt: test_ignored_voxels.py.
+    workspace.write_settings("nnUNetPlansIgnore", ignored_voxels_as_unlabeled=False, **SETTINGS)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansIgnore")
     assert trainer.label_manager.ignore_label == 2
     _train_and_check(trainer)

@@ -20,8 +20,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.dycon import DyCONSettings
 from nnunetv2_dycon.methods.mean_teacher import MeanTeacher
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerDyCONCoTraining, nnUNetTrainerMeanTeacher
-from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, settings_in_force
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerGACPS, nnUNetTrainerMeanTeacher
+from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, learnt_share, settings_in_force
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
 
 if TYPE_CHECKING:
@@ -72,6 +72,12 @@ def partly_labeled(workspace: Workspace) -> Workspace:
     return ignore_voxels(workspace)
 
 
+def end_epoch(trainer: nnUNetTrainer, train_loss: float) -> None:
+    """Leave the first epoch behind, with this mean of nnU-Net's loss."""
+    trainer.logger.log("train_losses", train_loss, 0)
+    trainer.current_epoch = 1
+
+
 @pytest.mark.parametrize("regions", [False, True])
 def test_they_are_trained_on_without_other_unlabeled_scans(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], regions: bool
@@ -81,6 +87,7 @@ def test_they_are_trained_on_without_other_unlabeled_scans(
     workspace.write_settings("nnUNetPlansPartly", warmup_fraction=0, rampup_fraction=0)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansPartly")
     trainer.on_train_start()
+    end_epoch(trainer, train_loss=-0.5)
     trainer.on_train_epoch_start()
     assert trainer.unlabeled_data.partly_labeled == PARTLY_LABELED
     for _ in range(3):
@@ -112,7 +119,6 @@ def test_off_nothing_joins_and_no_segmentation_is_searched(
     trainer.on_train_start()
     assert trainer.unlabeled_data.partly_labeled == []
     assert {key for _ in range(10) for key in next(trainer.unlabeled_stream)["keys"]} <= set(UNLABELED)
-    assert not trainer.method.asks_about_labeled
     shutil.rmtree(partly_labeled.raw / "imagesUnlabeled")
     with pytest.raises(UserError, match="has no unlabeled scans"):
         make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOff").on_train_start()
@@ -127,29 +133,22 @@ def test_without_an_ignored_voxel_there_have_to_be_unlabeled_scans(
         make_trainer(nnUNetTrainerDyCON).on_train_start()
 
 
-@pytest.mark.parametrize("trainer_class", [nnUNetTrainerDyCON, nnUNetTrainerDyCONCoTraining])
-def test_each_student_is_told_what_its_teacher_says_of_the_labeled_batch(
-    partly_labeled: Workspace,
-    make_trainer: Callable[..., nnUNetTrainer],
-    monkeypatch: pytest.MonkeyPatch,
-    trainer_class: type[nnUNetTrainerDyCON],
+@pytest.mark.parametrize(("train_loss", "share"), [(0.3, 0), (-0.4, 0.4), (-1, 1)])
+def test_the_teacher_has_a_say_as_far_as_the_annotated_voxels_are_learnt(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], train_loss: float, share: float
 ) -> None:
-    plans = partly_labeled.read_plans()
-    section = trainer_class.method_class.settings_section
-    plans["configurations"]["3d_fullres"][section] = {"warmup_fraction": 0, "rampup_fraction": 0}
-    partly_labeled.write_plans(plans, "nnUNetPlansTold")
-    trainer = make_trainer(trainer_class, "nnUNetPlansTold")
-    trainer.on_train_start()
-    trainer.on_train_epoch_start()
-    batch = next(trainer.dataloader_train)
-    expected = trainer.students.guide(batch["data"])
-    told, task = [], trainer.method.task
-    monkeypatch.setattr(trainer.method, "task", lambda *given: told.append(given[2]) or task(*given))
-    trainer.train_step(batch)
-    assert len(told) == len(trainer.students)
-    for labeled, guidance in zip(told, expected, strict=True):
-        assert torch.equal(labeled.data, batch["data"])
-        assert torch.equal(labeled.guidance.teacher.logits, guidance.teacher.logits)
+    workspace.write_labels(ignores=True)
+    workspace.write_settings("nnUNetPlansRamp", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansOff", warmup_fraction=0, rampup_fraction=0, ignored_voxels_as_unlabeled=False)
+    trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansRamp")
+    assert trainer.ramp == 0
+    end_epoch(trainer, train_loss)
+    assert trainer.ramp == pytest.approx(share)
+    off = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOff")
+    assert off.ramp == 1
+    # Its supervised loss is no measure of that: it is never below 0.
+    assert make_trainer(nnUNetTrainerGACPS).settings.ignored_voxels_as_unlabeled
+    assert learnt_share(make_trainer(nnUNetTrainerGACPS), trainer.settings) == 1
 
 
 def views(make_trainer: Callable[..., nnUNetTrainer], plans: str) -> list[torch.Tensor]:
