@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -63,7 +64,7 @@ def prepare(folder: Path, configuration: Configuration) -> None:
     trainer = make_trainer(find_trainer(DYCON), folder, torch.device("cpu"))
     trainer.on_train_start()
     batches = {"labeled": next(trainer.dataloader_train), "unlabeled": next(trainer.unlabeled_stream)}
-    torch.save({name: _without_case_names(batch) for name, batch in batches.items()}, folder / _BATCHES_FILE)
+    torch.save({name: _with_plain_case_names(batch) for name, batch in batches.items()}, folder / _BATCHES_FILE)
 
 
 def make_step(name: str, folder: Path, device: torch.device) -> tuple[nnUNetTrainer, Callable[[], None]]:
@@ -94,15 +95,18 @@ def make_step(name: str, folder: Path, device: torch.device) -> tuple[nnUNetTrai
     return trainer, step
 
 
-def _without_case_names(batch: dict) -> dict:
-    return {key: value for key, value in batch.items() if key != "keys"}
+def _with_plain_case_names(batch: dict) -> dict:
+    """A batch that torch.load reads by default: nnU-Net's loader has NumPy's text."""
+    return {**batch, "keys": [str(name) for name in batch["keys"]]}
 
 
-def _pin(item: dict | list | torch.Tensor) -> dict | list | torch.Tensor:
+def _pin(item: Any) -> Any:
     """As nnU-Net's loaders do for a GPU."""
     if isinstance(item, dict):
         return {key: _pin(value) for key, value in item.items()}
-    return [_pin(value) for value in item] if isinstance(item, list) else item.pin_memory()
+    if isinstance(item, list):
+        return [_pin(value) for value in item]
+    return item.pin_memory() if isinstance(item, torch.Tensor) else item
 
 
 def time_steps(folder: Path, device: torch.device, repeats: int) -> dict[str, list[float]]:

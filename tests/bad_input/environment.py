@@ -62,7 +62,17 @@ def results(fold: int = 1, plans: str | None = None, checkpoint: bytes | None = 
 
 def results_of_nnunet(place: Place) -> None:
     results(checkpoint=b"")(place)
-    torch.save({"trainer_name": "nnUNetTrainer"}, place.workspace.results / MODEL / "fold_1" / "checkpoint_final.pth")
+    keys = [
+        "network_weights",
+        "optimizer_state",
+        "grad_scaler_state",
+        "logging",
+        "_best_ema",
+        "current_epoch",
+        "init_args",
+    ]
+    checkpoint = {**dict.fromkeys(keys), "trainer_name": "nnUNetTrainer"}
+    torch.save(checkpoint, place.workspace.results / MODEL / "fold_1" / "checkpoint_final.pth")
 
 
 def without_dataset_json(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
+# Where there is no ignore label, the setting for it is off.
+DEFAULTS = DyCONSettings(ignored_voxels_as_unlabeled=False)
 COMMAND = ["plan", "-d", "501", "-p", "nnUNetPlansSmall", "-o", "nnUNetPlansNew"]
 
 
@@ -28,7 +31,7 @@ def test_the_trainer_gets_the_settings(
 ) -> None:
     assert main([*COMMAND, "uncl_weight=2", "fecl_variant=official", "fecl_focal_positives=false"]) == 0
     assert "nnUNetv2_train 501 3d_fullres 0 -tr nnUNetTrainerDyCON -p nnUNetPlansNew" in capsys.readouterr().out
-    expected = DyCONSettings(uncl_weight=2, fecl_variant="official", fecl_focal_positives=False)
+    expected = replace(DEFAULTS, uncl_weight=2, fecl_variant="official", fecl_focal_positives=False)
     assert make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew").settings == expected
 
 
@@ -52,7 +55,7 @@ def test_the_trainer_gets_the_network(
         trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew", configuration)
         trainer.initialize()
         assert isinstance(trainer.network, ResidualUNet)
-        assert trainer.settings == DyCONSettings()
+        assert trainer.settings == DEFAULTS
 
 
 @pytest.mark.usefixtures("workspace")
@@ -61,7 +64,7 @@ def test_the_trainer_gets_network_and_settings(make_trainer: Callable[..., nnUNe
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansNew")
     trainer.initialize()
     assert isinstance(trainer.network, ResidualEncoderUNet)
-    assert trainer.settings == DyCONSettings(uncl_weight=2)
+    assert trainer.settings == replace(DEFAULTS, uncl_weight=2)
 
 
 def test_networks_to_choose_from_are_those_that_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:

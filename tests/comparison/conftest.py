@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics, save_summary_json
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 Fold = Mapping[str, tuple[int, int]]
 
@@ -51,7 +52,9 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
                 compute_metrics(str(reference / file.name), str(file), SimpleITKIO(), keys)
                 for file in sorted(validation.glob("*.nii.gz"))
             ]
-            save_summary_json({"mean": {}, "metric_per_case": per_case}, str(validation / "summary.json"))
+            summary = {"mean": {}, "metric_per_case": per_case}
+            recursive_fix_for_json_export(summary)
+            save_summary_json(summary, str(validation / "summary.json"))
         return model
 
     return write

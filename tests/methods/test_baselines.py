@@ -93,7 +93,8 @@ def test_nnunet_finds_it_and_plan_knows_its_settings(
     command = ["plan", "-d", "501", "-p", "nnUNetPlansSmall", "-o", "nnUNetPlansNew", "-tr", name, f"{weight}=3"]
     assert main(command) == 0
     assert make_trainer(trainer_class, "nnUNetPlansNew").settings == trainer_class.method_class.settings_class(
-        **{weight: 3}
+        **{weight: 3},
+        ignored_voxels_as_unlabeled=False,  # where there is no ignore label
     )
     assert workspace.read_plans("nnUNetPlansNew")["configurations"]["3d_fullres"][
         trainer_class.method_class.settings_section
