@@ -29,8 +29,8 @@ def refuse_missing_device(device: torch.device) -> None:
     Raises:
         UserError: for CUDA and MPS where they are not there.
     """
-    is_available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type)
-    if is_available is not None and not is_available():
+    is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not is_available.get(device.type, True):
         raise UserError(
             f"PyTorch {torch.__version__} finds no {device.type} device on this machine: train with -device cpu, or "
             f"install a PyTorch that has {device.type} and see that it finds the device."
