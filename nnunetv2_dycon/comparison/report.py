@@ -59,7 +59,7 @@ def _tables(comparison: Comparison) -> list[tuple[str, list[list[str]]]]:
     first, *others = comparison.results
     tables = []
     for other, differences in zip(others, comparison.differences, strict=True):
-        header = ["Dice", "cases", first.name, other.name, "difference", "interval", "won", "lost", other.name]
+        header = ["Dice", "cases", first.name, other.name, "difference", "interval", "won", "lost", "verdict"]
         tables.append((f"{other.name} against {first.name}", [header, *map(_row, differences)]))
         overall = differences[-1]
         worst = list(overall.differences.items())[:_MAX_WORST]
