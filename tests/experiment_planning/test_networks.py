@@ -82,6 +82,7 @@ def test_a_network_that_is_there_already_keeps_its_blocks(workspace: Workspace) 
 
 def test_blocks_of_the_residual_unet_are_as_many_as_convolutions_of_vnet(workspace: Workspace) -> None:
     plans = workspace.read_plans()
+    plans["configurations"]["3d_fullres"]["patch_size"] = [16, 32, 16]
     arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     arguments.update(
         n_stages=5,
