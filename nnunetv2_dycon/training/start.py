@@ -129,7 +129,7 @@ def write_splits_at_once(trainer: nnUNetTrainer) -> None:
             save_json(splits, str(partial))
 
 
-def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
+def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     """Preprocess the unlabeled cases of a trainer's fold where that has not been done, and find partly labeled ones.
 
     Of several processes that share a training, the first does it while the others wait.
@@ -139,15 +139,15 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) ->
     Raises:
         UserError: see prepare_unlabeled_data and predict_next_stage.
     """
-    return distributed.on_first_process(lambda: _prepare_unlabeled_cases(trainer, settings))
+    return distributed.on_first_process(lambda: _prepare_unlabeled_cases(trainer))
 
 
-def _prepare_unlabeled_cases(trainer: nnUNetTrainer, settings: MethodSettings) -> UnlabeledData:
+def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     write_splits_at_once(trainer)
     tr_keys, val_keys = trainer.do_split()
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
     partly_labeled = []
-    if settings.ignored_voxels_as_unlabeled:
+    if trainer.settings.ignored_voxels_as_unlabeled:
         partly_labeled = find_partly_labeled_cases(trainer, tr_keys)
         trainer.print_to_log_file(
             f"{len(partly_labeled)} of {len(tr_keys)} labeled training cases have ignored voxels and join the "

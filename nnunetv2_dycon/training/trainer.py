@@ -145,7 +145,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.initialize()
         checks.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
-            self.unlabeled_data = start.prepare_unlabeled_cases(self, self.settings)
+            self.unlabeled_data = start.prepare_unlabeled_cases(self)
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)

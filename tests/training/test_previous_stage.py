@@ -76,8 +76,12 @@ def test_every_method_trains_the_second_stage(
 
 def test_regions_and_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_labels(regions=True, ignores=True)
+    plans = workspace.read_plans(PLANS)
     for name in (LOW_RESOLUTION, CASCADE):
         preprocess_labeled(workspace, name)
+        # With it, the unsupervised terms would wait until something is learnt.
+        plans["configurations"][name]["dycon"] = {"ignored_voxels_as_unlabeled": False}
+    workspace.write_plans(plans, PLANS)
     shutil.rmtree(workspace.results / MODEL / "fold_0")
     train_briefly(make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION))
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
