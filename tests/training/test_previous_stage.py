@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
@@ -76,11 +77,12 @@ def test_every_method_trains_the_second_stage(
 
 def test_regions_and_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
     workspace.write_labels(regions=True, ignores=True)
-    plans = workspace.read_plans(PLANS)
     for name in (LOW_RESOLUTION, CASCADE):
         preprocess_labeled(workspace, name)
-        # With it, the unsupervised terms would wait until something is learnt.
-        plans["configurations"][name]["dycon"] = {"ignored_voxels_as_unlabeled": False}
+    # With it, the unsupervised terms would wait until something is learnt.
+    plans = workspace.read_plans(PLANS)
+    settings = PlansManager(plans).get_configuration(CASCADE).configuration["dycon"]
+    plans["configurations"][CASCADE]["dycon"] = {**settings, "ignored_voxels_as_unlabeled": False}
     workspace.write_plans(plans, PLANS)
     shutil.rmtree(workspace.results / MODEL / "fold_0")
     train_briefly(make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION))

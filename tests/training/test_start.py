@@ -14,7 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training import start
+from nnunetv2_dycon.training import checks, start
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -50,7 +50,7 @@ def test_folds_that_are_there_stay_and_fold_all_needs_none(workspace: Workspace,
 
 
 def test_no_process_for_validation_is_refused(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "default_num_processes", 0)
+    monkeypatch.setattr(checks, "default_num_processes", 0)
     with pytest.raises(UserError, match="nnUNet_def_n_proc is 0: set it to"):
         make_trainer(nnUNetTrainerDyCON).initialize()
 
