@@ -137,8 +137,10 @@ def _running(preprocess_case: Callable[..., _Result], num_processes: int) -> Ite
     with ProcessPoolExecutor(num_processes, context, end_with_parent, (os.getpid(),)) as pool:
 
         def run_in_pool(cases: Sequence[UnlabeledCase], in_spite_of_locks: bool) -> _Results:
-            futures = {pool.submit(preprocess_case, case, in_spite_of_locks=in_spite_of_locks): case for case in cases}
+            futures = {}
             try:
+                for case in cases:
+                    futures[pool.submit(preprocess_case, case, in_spite_of_locks=in_spite_of_locks)] = case
                 for future in as_completed(futures):
                     yield futures[future], future.result()
             except BrokenProcessPool as error:

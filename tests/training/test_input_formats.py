@@ -63,6 +63,9 @@ def convert(workspace: Workspace, ending: str, write: Callable[[sitk.Image, Path
             write(sitk.ReadImage(str(file)), file.with_name(file.name.replace(".nii.gz", ending)))
             file.unlink()
     workspace.write_dataset_json({**workspace.read_dataset_json(), "file_ending": ending})
+    # As nnUNetv2_preprocess leaves them, for the validation.
+    for file in (workspace.raw / "labelsTr").glob(f"*{ending}"):
+        shutil.copyfile(file, workspace.preprocessed / "gt_segmentations" / file.name)
 
 
 def read_unlabeled(data: UnlabeledData) -> dict[str, np.ndarray]:
