@@ -154,6 +154,8 @@ def test_rgb_images_in_two_dimensions(workspace: Workspace, make_trainer: Callab
         images = [str(workspace.raw / "imagesTr" / f"{label.stem}_0000.png")]
         arguments = (str(label), plans, plans.get_configuration("2d"), dataset_json)
         DefaultPreprocessor(verbose=False).run_case_save(str(folder / label.stem), images, *arguments)
+    for label in (workspace.raw / "labelsTr").iterdir():
+        shutil.copyfile(label, workspace.preprocessed / "gt_segmentations" / label.name)
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, "2d", num_epochs=1)
     train_and_predict(workspace, trainer, ".png")
     # Two views of three channels.
