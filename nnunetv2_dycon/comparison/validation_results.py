@@ -49,6 +49,7 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
     Raises:
         UserError: when a fold has no results, or files are not nnU-Net's.
     """
+    names = _names_of_keys(model_folder)
     dice: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for fold in folds:
         file = model_folder / f"fold_{fold}" / "validation" / "summary.json"
@@ -57,7 +58,6 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
                 f"{file} is not there: fold {fold} of {name} has no validation results. Train it to its end, or add "
                 "them with nnUNetv2_train ... --val."
             )
-        names = _names_of_keys(model_folder)
         for case, values in _read_summary(file, names).items():
             for key, value in values.items():
                 dice[case][key].append(value)

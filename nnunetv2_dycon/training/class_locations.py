@@ -74,11 +74,15 @@ class ClassLocations:
             batch: of nnUNetTwoViewDataLoader.
             foreground: (B, F, *blocks) on any device, of its weak view; see foreground_by_block.
         """
+        self._take_in_pending()
+        data, keys, locations = batch["data"], batch["keys"], batch["locations"]
+        self._pending = keys, locations, foreground.to("cpu", non_blocking=True), data.shape[2:]
+
+    def _take_in_pending(self) -> None:
         if self._pending is not None:
             for identifier, locations, seen in zip(*self._pending[:3], strict=True):
                 self._see_patch(identifier, locations, seen, self._pending[3])
-        data, keys, locations = batch["data"], batch["keys"], batch["locations"]
-        self._pending = keys, locations, foreground.to("cpu", non_blocking=True), data.shape[2:]
+            self._pending = None
 
     def _see_patch(self, identifier: str, locations: Tensor, foreground: Tensor, patch_size: Sequence[int]) -> None:
         voxels = self._voxels[self._rows[identifier]].numpy()
@@ -95,7 +99,11 @@ class ClassLocations:
                 own[least] = [*blocks[index].tolist(), probability]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint: of each case of which any voxel is known (F, 8, 4), indices and probability or -1."""
+        """For a checkpoint: of each case of which any voxel is known (F, 8, 4), indices and probability or -1.
+
+        What the last step saw is taken in first, under the same condition as in :meth:`see`.
+        """
+        self._take_in_pending()
         if not self._rows:
             return dict(self._saved)
         known = (self._voxels[..., 0] >= 0).flatten(1).any(1)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET
 from nnunetv2_dycon.training.students import Students
 
 # A scaler of gradients skips a few steps at the start, and one from time to time; their losses are finite.
@@ -65,7 +66,7 @@ class Divergence:
             )
 
     def _remedy(self) -> str:
-        names = [name for name in ("checkpoint_latest.pth", "checkpoint_best.pth") if (self._folder / name).is_file()]
+        names = [name for name in IN_ORDER_OF_NNUNET[1:] if (self._folder / name).is_file()]
         kept = f"{self._folder / names[0]} is the last good one" if names else "there was none before"
         return (
             f"The training is stopped; of its checkpoints, {kept}. If an unsupervised term is not finite, lower its "

@@ -52,7 +52,7 @@ def test_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         f"comparison.{kind}" for kind in ("csv", "html", "png", "txt")
     ]
     assert printed.startswith((folder / "comparison.txt").read_text())
-    rows = list(csv.reader((folder / "comparison.csv").open()))
+    rows = list(csv.reader((folder / "comparison.csv").read_text().splitlines()))
     assert rows[0] == ["case", "class", *names]
     assert ["case_3", "outer", "0.666667", "0.333333"] in rows
     assert len(rows) == 1 + 10 * 2
