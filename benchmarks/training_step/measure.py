@@ -86,6 +86,7 @@ def make_step(name: str, folder: Path, device: torch.device) -> tuple[nnUNetTrai
         batches = _pin(batches)
     if name == DYCON:
         trainer.unlabeled_stream = itertools.repeat(batches["unlabeled"])
+        trainer.class_locations.start(sorted(set(batches["unlabeled"]["keys"])))
 
     def step() -> None:
         trainer.train_step(batches["labeled"])

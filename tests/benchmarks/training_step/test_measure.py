@@ -61,10 +61,10 @@ def test_both_trainers_step_on_the_same_labeled_batch_and_dycon_on_one_more(fold
 
 def test_the_method_is_in_force_at_its_full_weights_and_otherwise_as_by_default(folder: Path) -> None:
     trainer, step = make_step("nnUNetTrainerDyCON", folder, CPU)
-    assert (
-        trainer.settings.differences({**vars(dycon_module.DyCONSettings()), "warmup_fraction": 0, "rampup_fraction": 0})
-        == []
-    )
+    at_once = {"warmup_fraction": 0, "rampup_fraction": 0}
+    # Off wherever there is no ignore label.
+    expected = {**vars(dycon_module.DyCONSettings()), **at_once, "ignored_voxels_as_unlabeled": False}
+    assert trainer.settings.differences(expected) == []
     step()
     means = trainer.statistics.pop_means()
     assert means["ramp"] == 1
