@@ -168,7 +168,7 @@ def test_a_signal_or_a_kill_leaves_no_process_of_preprocessing(
     preprocessing = start("nnunetv2_dycon", "preprocess", "-d", 501, "-p", SMALL_PLANS, "-np", 2)
 
     def stamps() -> int:
-        return sum(1 for _ in workspace.preprocessed.glob("*_unlabeled*/*.json"))
+        return sum(1 for _ in workspace.preprocessed.glob("*_unlabeled/*/*.json"))
 
     assert is_true_in_time(lambda: stamps() > 0, 300)
     preprocessing.send_signal(number)
