@@ -82,7 +82,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps an epoch, instead of the preset's")
     parser.add_argument("--validation-steps", type=int, metavar="N", help="instead of the preset's")
-    parser.add_argument("--patch-size", nargs=3, type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--features", nargs="+", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--convolutions", nargs="+", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument(

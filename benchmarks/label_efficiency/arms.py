@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER
+from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.plans import parse_assignments
 from nnunetv2_dycon.methods.settings import Value
@@ -234,12 +234,14 @@ def settings_in_force(
     return {}
 
 
-def plans_of_arm(plans: dict[str, Any], arm: Arm, trainer_class: type[nnUNetTrainer]) -> dict[str, Any]:
+def plans_of_arm(
+    plans: dict[str, Any], configuration: str, arm: Arm, trainer_class: type[nnUNetTrainer]
+) -> dict[str, Any]:
     """A copy of the benchmark's plans that carries the settings of an arm, under a name that no other arm has."""
     plans = copy.deepcopy(plans)
     plans["plans_name"] = f"{PLANS_IDENTIFIER}_{arm.name}"
     if issubclass(trainer_class, nnUNetTrainerSemiSupervised):
-        plans["configurations"][CONFIGURATION][trainer_class.method_class.settings_section] = dict(arm.settings)
+        plans["configurations"][configuration][trainer_class.method_class.settings_section] = dict(arm.settings)
     return plans
 
 

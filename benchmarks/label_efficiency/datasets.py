@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.label_efficiency.claims import Claim
-from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER, Preset, reduce_plans
+from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER, Preset, reduce_plans
 from benchmarks.label_efficiency.runs import Workspace, read_json_file, write_whole_json
 from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
@@ -150,7 +150,7 @@ def prepare_budget_dataset(
         "labeled": list(source.labeled(budget)),
         "unlabeled": list(source.unlabeled(budget)),
         "test": list(source.protocol.test),
-        "plans": {key: asdict(preset)[key] for key in ("patch_size", "features", "batch_size")},
+        "plans": {key: asdict(preset)[key] for key in ("configuration", "patch_size", "features", "batch_size")},
     }
     wanted = json.loads(json.dumps(wanted))
     marker = workspace.root / "datasets" / f"{source.name}_{budget}.json"
@@ -197,7 +197,7 @@ def _make_budget_dataset(
     number, processes = name[7:10], environment["nnUNet_def_n_proc"]
     run_nnunet_command(
         "nnUNetv2_plan_and_preprocess",
-        *("-d", number, "-c", CONFIGURATION, "-np", processes, "-npfp", processes),
+        *("-d", number, "-c", preset.configuration, "-np", processes, "-npfp", processes),
         environment=environment,
     )
     folder = workspace.preprocessed / name
@@ -206,7 +206,7 @@ def _make_budget_dataset(
     if unlabeled:
         run_nnunet_command(
             "nnunetv2_dycon",
-            *("preprocess", "-d", number, "-c", CONFIGURATION, "-p", PLANS_IDENTIFIER, "-np", processes),
+            *("preprocess", "-d", number, "-c", preset.configuration, "-p", PLANS_IDENTIFIER, "-np", processes),
             environment=environment,
         )
     return name

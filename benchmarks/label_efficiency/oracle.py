@@ -13,7 +13,6 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 
-from benchmarks.label_efficiency.presets import CONFIGURATION
 from benchmarks.label_efficiency.runs import read_json_file
 from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
 from nnunetv2_dycon.datasets.simulate import RECORD
@@ -32,19 +31,22 @@ from nnunetv2_dycon.training.unlabeled_stream import (
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
-def write_hidden_labels(raw: Path, plans: dict[str, Any], dataset_json: dict[str, Any], folder: Path) -> None:
+def write_hidden_labels(
+    raw: Path, plans: dict[str, Any], configuration_name: str, dataset_json: dict[str, Any], folder: Path
+) -> None:
     """Preprocess the unlabeled cases with their labels, into a folder that no other arm knows.
 
     Args:
         raw: the raw dataset that the benchmark made; its record tells where the labels are.
         plans: of the training.
+        configuration_name: of the plans.
         dataset_json: the dataset's dataset.json.
         folder: where to; cases that are there are left.
     """
     record = read_json_file(raw / RECORD)
     source = read_labeled_dataset(Path(record["source"]))
     plans_manager = PlansManager(plans)
-    configuration = plans_manager.get_configuration(CONFIGURATION)
+    configuration = plans_manager.get_configuration(configuration_name)
     preprocessor = configuration.preprocessor_class(verbose=False)
     folder.mkdir(exist_ok=True)
     for name in record["unlabeled"]:

@@ -10,7 +10,6 @@ from nnunetv2.experiment_planning.experiment_planners.network_topology import ge
 
 from nnunetv2_dycon.exceptions import UserError
 
-CONFIGURATION = "3d_fullres"
 PLANS_IDENTIFIER = "nnUNetPlansBenchmark"
 # ExperimentPlanner of nnU-Net.
 _SMALLEST_FEATURE_MAP, _MOST_POOLINGS = 4, 999999
@@ -34,12 +33,13 @@ class Preset:
         initial_learning_rate: of nnU-Net's SGD with polynomial decay.
         bfloat16_on_cpu: whether training and prediction on a CPU compute in bfloat16 where that is safe, as nnU-Net
             does in float16 on a GPU.
+        configuration: of nnU-Net: ``2d`` or ``3d_fullres``.
     """
 
     name: str
     channel_name: str
     label_names: tuple[str, ...]
-    patch_size: tuple[int, int, int] | None
+    patch_size: tuple[int, ...] | None
     features: tuple[int, ...] | None
     convolutions: tuple[int, ...]
     batch_size: int | None
@@ -48,6 +48,7 @@ class Preset:
     validation_steps: int
     initial_learning_rate: float = 0.01
     bfloat16_on_cpu: bool = True
+    configuration: str = "3d_fullres"
 
 
 PRESETS: dict[str, Preset] = {
@@ -78,6 +79,21 @@ PRESETS: dict[str, Preset] = {
             steps=100,
             validation_steps=16,
             initial_learning_rate=0.03,
+        ),
+        # Slices of 8 to 10 mm: the literature on this dataset is in two dimensions, and a step costs a third.
+        Preset(
+            name="acdc",
+            configuration="2d",
+            channel_name="MRI",
+            label_names=("right ventricle", "myocardium", "left ventricle"),
+            patch_size=(96, 96),
+            features=(8, 16, 32, 64, 128),
+            convolutions=(1, 2, 2, 2, 2),
+            batch_size=4,
+            epochs=40,
+            steps=200,
+            validation_steps=8,
+            initial_learning_rate=0.01,
         ),
         # nnU-Net as it is, for GPUs.
         Preset(
@@ -115,7 +131,7 @@ def reduce_plans(plans: dict[str, Any], preset: Preset) -> dict[str, Any]:
     """
     plans = copy.deepcopy(plans)
     plans["plans_name"] = PLANS_IDENTIFIER
-    configuration = plans["configurations"][CONFIGURATION]
+    configuration = plans["configurations"][preset.configuration]
     if preset.batch_size is not None:
         configuration["batch_size"] = preset.batch_size
     if preset.patch_size is None or preset.features is None:

@@ -18,7 +18,6 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from benchmarks.label_efficiency.presets import CONFIGURATION
 from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
 from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
@@ -39,6 +38,7 @@ class Training:
     Attributes:
         trainer_class: see :func:`make_benchmark_trainer`.
         plans: with the settings of the arm.
+        configuration: of the plans.
         dataset_json: the dataset's dataset.json.
         seed: of weights, batches and augmentation.
         device: where.
@@ -47,6 +47,7 @@ class Training:
 
     trainer_class: type[nnUNetTrainer]
     plans: dict[str, Any]
+    configuration: str
     dataset_json: dict[str, Any]
     seed: int
     device: torch.device
@@ -63,7 +64,7 @@ class Training:
             print(f"{final} is there: nothing to train", flush=True)
             return final
         plans["continue_training"] = latest.is_file()
-        trainer = self.trainer_class(plans, CONFIGURATION, FOLD, self.dataset_json, self.device)
+        trainer = self.trainer_class(plans, self.configuration, FOLD, self.dataset_json, self.device)
         if latest.is_file():
             trainer.initialize()
             trainer.load_checkpoint(str(latest))
@@ -83,7 +84,7 @@ class Training:
             mirroring: at test time, nnU-Net's default.
         """
         plans_manager = PlansManager(self.plans)
-        configuration = plans_manager.get_configuration(CONFIGURATION)
+        configuration = plans_manager.get_configuration(self.configuration)
         checkpoint = torch.load(checkpoint_file, map_location="cpu", weights_only=False)
         heads = plans_manager.get_label_manager(self.dataset_json).num_segmentation_heads
         channels = determine_num_input_channels(plans_manager, configuration, self.dataset_json)
@@ -111,7 +112,7 @@ class Training:
         """Where nnU-Net puts the results."""
         from nnunetv2.paths import nnUNet_results
 
-        name = f"{self.trainer_class.__name__}__{self.plans['plans_name']}__{CONFIGURATION}"
+        name = f"{self.trainer_class.__name__}__{self.plans['plans_name']}__{self.configuration}"
         return Path(nnUNet_results) / self.plans["dataset_name"] / name / f"fold_{FOLD}"
 
 
@@ -148,19 +149,21 @@ def self_train(training: Training, folder: Path, first_checkpoint: Path | None) 
         # Its labels may be those of an attempt that was interrupted.
         shutil.rmtree(raw, ignore_errors=True)
         write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw)
-        _preprocess(plans, raw, source_preprocessed, preprocessed)
+        _preprocess(plans, training.configuration, raw, source_preprocessed, preprocessed)
     dataset_json = read_json_file(preprocessed / "dataset.json")
     return first_checkpoint, replace(training, plans=plans, dataset_json=dataset_json).train()
 
 
-def _preprocess(plans: dict[str, Any], raw: Path, source_preprocessed: Path, preprocessed: Path) -> None:
+def _preprocess(
+    plans: dict[str, Any], configuration: str, raw: Path, source_preprocessed: Path, preprocessed: Path
+) -> None:
     preprocessed.mkdir(exist_ok=True)
     write_whole_json(preprocessed / f"{plans['plans_name']}.json", plans)
     shutil.copyfile(raw / "dataset.json", preprocessed / "dataset.json")
     shutil.copyfile(source_preprocessed / "dataset_fingerprint.json", preprocessed / "dataset_fingerprint.json")
     run_nnunet_command(
         "nnUNetv2_preprocess",
-        *("-d", raw.name[7:10], "-plans_name", plans["plans_name"], "-c", CONFIGURATION),
+        *("-d", raw.name[7:10], "-plans_name", plans["plans_name"], "-c", configuration),
         *("-np", os.environ["nnUNet_def_n_proc"]),
         environment=os.environ,
     )

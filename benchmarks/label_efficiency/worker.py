@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.label_efficiency.arms import Arm, find_trainer_class, plans_of_arm, settings_in_force
 from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
-from benchmarks.label_efficiency.presets import CONFIGURATION, PLANS_IDENTIFIER, Preset
+from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER, Preset
 from benchmarks.label_efficiency.runs import RECORD_VERSION, read_json_file, write_whole_json
 from benchmarks.label_efficiency.scores import compare_files
 from benchmarks.label_efficiency.trainers import THREE_QUARTERS_CHECKPOINT, make_benchmark_trainer
@@ -53,14 +53,15 @@ def execute_run(folder: Path) -> None:
     )
     dataset_json = read_json_file(preprocessed / "dataset.json")
     trainer_class = find_trainer_class(arm.trainer)
-    plans = plans_of_arm(read_json_file(preprocessed / f"{PLANS_IDENTIFIER}.json"), arm, trainer_class)
+    plans = read_json_file(preprocessed / f"{PLANS_IDENTIFIER}.json")
+    plans = plans_of_arm(plans, preset.configuration, arm, trainer_class)
     if issubclass(trainer_class, nnUNetTrainerDyCONOracle):
         trainer_class.hidden_labels_folder = folder / "hidden_labels"
-        write_hidden_labels(raw, plans, dataset_json, trainer_class.hidden_labels_folder)
+        write_hidden_labels(raw, plans, preset.configuration, dataset_json, trainer_class.hidden_labels_folder)
 
     bfloat16 = device.type == "cpu" and preset.bfloat16_on_cpu
     made = make_benchmark_trainer(trainer_class, preset, bfloat16=bfloat16)
-    training = Training(made, plans, dataset_json, order["seed"], device, bfloat16)
+    training = Training(made, plans, preset.configuration, dataset_json, order["seed"], device, bfloat16)
     first_seconds = 0.0
     if arm.kind == "self-training":
         first = None if order["first_checkpoint"] is None else Path(order["first_checkpoint"])
@@ -95,7 +96,7 @@ def execute_run(folder: Path) -> None:
         **{key: order[key] for key in ("labeled", "unlabeled", "test", "device", "threads")},
         "trainer": trainer_class.__name__,
         "settings": settings_in_force(trainer_class, arm.settings),
-        "configuration": _describe_configuration(plans),
+        "configuration": _describe_configuration(plans["configurations"][preset.configuration]),
         "packages": _describe_packages(device),
         "training_seconds": first_seconds + sum(curves["epoch_seconds"]),
         "prediction_seconds": prediction_seconds,
@@ -106,9 +107,8 @@ def execute_run(folder: Path) -> None:
     write_whole_json(folder / "record.json", record)
 
 
-def _describe_configuration(plans: dict[str, Any]) -> dict[str, Any]:
+def _describe_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
     """What of the plans decides how good a network can be."""
-    configuration = plans["configurations"][CONFIGURATION]
     described = {key: configuration[key] for key in ("patch_size", "batch_size", "spacing", "normalization_schemes")}
     network = configuration["architecture"]["arch_kwargs"]
     return described | {key: network[key] for key in ("features_per_stage", "strides", "kernel_sizes")}

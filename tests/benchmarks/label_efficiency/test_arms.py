@@ -52,7 +52,7 @@ def test_ablations_differ_from_the_defaults() -> None:
 
 def test_plans_of_an_arm_carry_its_settings_under_its_name() -> None:
     plans = {"plans_name": "nnUNetPlansBenchmark", "configurations": {"3d_fullres": {"batch_size": 2}}}
-    changed = plans_of_arm(plans, ARMS["Beta1"], DYCON)
+    changed = plans_of_arm(plans, "3d_fullres", ARMS["Beta1"], DYCON)
     assert changed["plans_name"] == "nnUNetPlansBenchmark_Beta1"
     assert changed["configurations"]["3d_fullres"]["dycon"] == {"beta_max": 1.0, "beta_min": 1.0}
     assert "dycon" not in plans["configurations"]["3d_fullres"]
@@ -60,7 +60,7 @@ def test_plans_of_an_arm_carry_its_settings_under_its_name() -> None:
 
 def test_plans_of_a_trainer_of_nnunet_have_no_settings() -> None:
     plans = {"plans_name": "nnUNetPlansBenchmark", "configurations": {"3d_fullres": {"batch_size": 2}}}
-    changed = plans_of_arm(plans, ARMS["nnUNet"], find_trainer_class(ARMS["nnUNet"].trainer))
+    changed = plans_of_arm(plans, "3d_fullres", ARMS["nnUNet"], find_trainer_class(ARMS["nnUNet"].trainer))
     assert changed == {**plans, "plans_name": "nnUNetPlansBenchmark_nnUNet"}
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.common.workspace import Configuration
-from benchmarks.label_efficiency.presets import CONFIGURATION, PRESETS, reduce_plans
+from benchmarks.common.workspace import CONFIGURATION, Configuration
+from benchmarks.label_efficiency.presets import PRESETS, reduce_plans
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -42,6 +42,18 @@ def test_thick_slices_are_not_pooled_first() -> None:
     network = reduced["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]
     assert network["strides"] == [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2]]
     assert network["kernel_sizes"][0] == [1, 3, 3]
+
+
+def test_slices_have_a_network_in_two_dimensions() -> None:
+    plans = plans_at([10.0, 3.0, 3.0])
+    plans["configurations"]["2d"] = copy.deepcopy(plans["configurations"][CONFIGURATION]) | {"spacing": [3.0, 3.0]}
+    reduced = reduce_plans(plans, PRESETS["acdc"])
+    configuration = reduced["configurations"]["2d"]
+    network = configuration["architecture"]["arch_kwargs"]
+    assert configuration["patch_size"] == [96, 96]
+    assert network["strides"] == [[1, 1], *[[2, 2]] * 4]
+    assert network["kernel_sizes"] == [[3, 3]] * 5
+    assert reduced["configurations"][CONFIGURATION] == plans["configurations"][CONFIGURATION]
 
 
 def test_planned_keeps_nnunets_plans() -> None:
