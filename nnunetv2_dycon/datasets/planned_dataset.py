@@ -50,12 +50,7 @@ class PlannedDataset:
         Raises:
             UserError: when the plans have no such one, or it holds what nnU-Net cannot use.
         """
-        if name not in self.plans["configurations"]:
-            raise UserError(
-                f"{self.plans_file} has no configuration {name}. It has {', '.join(self.plans['configurations'])}."
-            )
-        resolved = self.plans_manager._internal_resolve_configuration_inheritance(name)
-        check_configuration(resolved, name, str(self.plans_file), self.dataset_json)
+        check_configuration(self.plans, name, str(self.plans_file), self.dataset_json)
         return self.plans_manager.get_configuration(name)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nnunetv2
 import numpy as np
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.exceptions import UserError
@@ -38,7 +40,14 @@ _COUNT = number("an integer of at least 1", minimum=1, integer=True)
 _LABEL = number("an integer of at least 0", minimum=0, integer=True)
 _LENGTH = Schema("a number above 0", lambda value: number().accepts(value) and value > 0)
 _CASES = list_of(FILE_NAME, "a list of case names")
-_AXES = list_of(_LABEL, "a list of three axes", lengths=[3])
+_AXES = Schema(
+    "a list of the axes 0, 1 and 2, each once",
+    lambda value: list_of(_LABEL, "").problem(value, "") is None and sorted(value) == [0, 1, 2],
+)
+_REGION = Schema(
+    "a list of such integers",
+    lambda value: isinstance(value, list) and value != [] and list_of(_LABEL, "").problem(value, "") is None,
+)
 
 SPLITS = list_of(
     record({"train": _CASES, "val": _CASES}, {"unlabeled": _CASES}, closed=True),
@@ -47,9 +56,7 @@ SPLITS = list_of(
 _FILE_LIST_ENTRY = record({"images": list_of(TEXT, "a list of files"), "label": TEXT})
 DATASET_JSON = record(
     {
-        "labels": mapping_of(
-            either(_LABEL, list_of(_LABEL, "a list of such integers")), "an object from the labels' names to values"
-        ),
+        "labels": mapping_of(either(_LABEL, _REGION), "an object from the labels' names to values"),
         "file_ending": FILE_ENDING,
     },
     {
@@ -94,13 +101,13 @@ _CONFIGURATION = record(
         "resampling_fn_data_kwargs": mapping_of(),
         "resampling_fn_seg": TEXT,
         "resampling_fn_seg_kwargs": mapping_of(),
-    },
-    {
         "resampling_fn_probabilities": TEXT,
         "resampling_fn_probabilities_kwargs": mapping_of(),
+        "batch_dice": BOOLEAN,
+    },
+    {
         "median_image_size_in_voxels": list_of(_LENGTH, "a list of numbers"),
         "architecture": _ARCHITECTURE,
-        "batch_dice": BOOLEAN,
         "previous_stage": either(TEXT, _NOTHING),
         "next_stage": either(TEXT, list_of(TEXT, "a list of configurations"), _NOTHING),
     },
@@ -134,20 +141,29 @@ def _check_labels(dataset_json: Mapping[str, Any], where: str) -> None:
     if labels.get("background") != 0:
         raise UserError(f'{where}: labels must give "background" the value 0; correct the file.')
     known = [value for name, value in labels.items() if name != "ignore"]
-    values = sorted(set(np.hstack([[], *known]).astype(int).tolist()))
+    values = sorted({label for value in known for label in (value if isinstance(value, list) else [value])})
     if values != list(range(len(values))):
         raise UserError(
             f"{where}: the labels have the values {', '.join(map(str, values))}, and nnU-Net needs consecutive ones "
             "from 0 on; number them anew, in the label files too."
         )
+    if len(values) == 1:
+        raise UserError(f"{where}: the labels have no foreground, which is what a network learns; add its label.")
     if "ignore" in labels and labels["ignore"] != len(values):
         raise UserError(f'{where}: the label "ignore" must have the highest value, {len(values)}; correct the file.')
     regions = [value for value in known if not set(np.atleast_1d(value).tolist()) <= {0}]
-    order = dataset_json.get("regions_class_order")
-    if any(isinstance(value, list) and len(value) > 1 for value in known) and len(order or []) != len(regions):
+    order = dataset_json.get("regions_class_order") or []
+    if not any(isinstance(value, list) and len(value) > 1 for value in known):
+        return
+    if len(order) != len(regions):
         raise UserError(
             f"{where} has regions, so regions_class_order must be a list with a label for each of the {len(regions)} "
             "regions; correct the file."
+        )
+    if unknown := [label for label in order if label not in values[1:]]:
+        raise UserError(
+            f"{where}: regions_class_order gives predictions the value {unknown[0]}, which is no label of the "
+            f"foreground ({', '.join(map(str, values[1:]))}); correct the file."
         )
 
 
@@ -163,7 +179,16 @@ def check_plans(content: object, where: str) -> None:
     """
     PLANS.check(content, where)
     assert isinstance(content, dict)
-    _refuse_unknown(content["image_reader_writer"], f"{where}: image_reader_writer", "imageio")
+    forward, backward = content["transpose_forward"], content["transpose_backward"]
+    if np.argsort(forward).tolist() != backward:
+        raise UserError(
+            f"{where}: transpose_backward {backward} does not undo transpose_forward {forward}, and predictions would "
+            f"lie the wrong way round. Write {np.argsort(forward).tolist()}."
+        )
+    _find(content["image_reader_writer"], f"{where}: image_reader_writer", inspect.isclass, "imageio")
+    if "label_manager" in content:
+        folders = ("utilities", "label_handling")
+        _find(content["label_manager"], f"{where}: label_manager", inspect.isclass, *folders)
     if not any(f"foreground_intensity_properties_{end}" in content for end in ("per_channel", "by_modality")):
         raise UserError(f"{where} lacks the key foreground_intensity_properties_per_channel. Correct the file.")
     configurations = content["configurations"]
@@ -184,27 +209,49 @@ def check_plans(content: object, where: str) -> None:
             parent = configurations[parent].get("inherits_from")
 
 
-def _refuse_unknown(name: str, where: str, *folders: str) -> None:
-    """Refuse the name of a class or function that nnU-Net would not find among its own."""
+def _find(name: str, where: str, is_kind: Callable[[Any], bool], *folders: str) -> Any:
+    """The class or function of a name as nnU-Net finds it among its own; a UserError where it would find none."""
     folder = Path(nnunetv2.__path__[0]).joinpath(*folders)
-    if recursive_find_python_class(str(folder), name, ".".join(("nnunetv2", *folders))) is None:
+    found = recursive_find_python_class(str(folder), name, ".".join(("nnunetv2", *folders)))
+    if not is_kind(found) or inspect.isabstract(found):
         raise UserError(f'{where}: nnU-Net has no "{name}". Correct the file.')
+    return found
 
 
-def check_configuration(content: Mapping[str, Any], name: str, where: str, dataset_json: Mapping[str, Any]) -> None:
-    """Check a configuration of plans, with what it inherits.
+def check_configuration(plans: Mapping[str, Any], name: str, where: str, dataset_json: Mapping[str, Any]) -> None:
+    """Check a configuration of plans, with what it inherits and, in a cascade, the stages before and after it.
 
     Args:
-        content: the configuration.
+        plans: which have been checked.
         name: such as ``3d_fullres``.
-        where: the file, for the message.
+        where: the file of the plans, for the message.
         dataset_json: of the dataset, which has been checked.
 
     Raises:
-        UserError: for a missing key, values that nnU-Net cannot use, and a patch that the network cannot halve as often
-            as it has to.
+        UserError: for a configuration that is not there, a missing key, values that nnU-Net cannot use, and a patch
+            that the network cannot halve as often as it has to.
     """
-    where = f"{where}: configurations.{name}"
+    if name not in plans["configurations"]:
+        raise UserError(f"{where} has no configuration {name}. It has {', '.join(plans['configurations'])}.")
+    content = _resolved(plans, name)
+    _check_resolved(content, f"{where}: configurations.{name}", plans, dataset_json)
+    for key in ("previous_stage", "next_stage"):
+        for stage in np.atleast_1d(content.get(key) or []).tolist():
+            if stage not in plans["configurations"]:
+                raise UserError(
+                    f'{where}: configurations.{name} has the {key} "{stage}", which is not there. Correct it.'
+                )
+            _check_resolved(_resolved(plans, stage), f"{where}: configurations.{stage}", plans, dataset_json)
+
+
+def _resolved(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+    resolved: dict[str, Any] = PlansManager(dict(plans))._internal_resolve_configuration_inheritance(name)
+    return resolved
+
+
+def _check_resolved(
+    content: Mapping[str, Any], where: str, plans: Mapping[str, Any], dataset_json: Mapping[str, Any]
+) -> None:
     if content.get("architecture", ANYTHING) is ANYTHING and "UNet_class_name" not in content:
         raise UserError(f"{where} lacks the key architecture. Correct the file.")
     problem = _CONFIGURATION.problem(content, where)
@@ -217,16 +264,48 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str, datas
                 f"{where}.{key} has {len(content[key])} entries, and dataset.json {len(channels)} channels. Correct "
                 "one of the two, or plan again."
             )
-    _refuse_unknown(content["preprocessor_name"], f"{where}.preprocessor_name", "preprocessing")
-    for key in ("resampling_fn_data", "resampling_fn_seg"):
-        _refuse_unknown(content[key], f"{where}.{key}", "preprocessing", "resampling")
+    _find(content["preprocessor_name"], f"{where}.preprocessor_name", inspect.isclass, "preprocessing")
+    for key in ("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"):
+        function = _find(content[key], f"{where}.{key}", inspect.isfunction, "preprocessing", "resampling")
+        try:
+            # An image, its shape and spacing as they are to be, and its spacing as it is.
+            inspect.signature(function).bind(*[None] * 4, **content[f"{key}_kwargs"])
+        except TypeError as error:
+            raise UserError(
+                f"{where}.{key}_kwargs are not those of {content[key]}: {error}. Correct the file."
+            ) from None
     for scheme in content["normalization_schemes"]:
-        _refuse_unknown(scheme, f"{where}.normalization_schemes", "preprocessing", "normalization")
+        folders = ("preprocessing", "normalization")
+        _find(scheme, f"{where}.normalization_schemes", inspect.isclass, *folders)
+    _check_intensities(content["normalization_schemes"], plans, where)
+    _check_sizes(content, where)
+
+
+def _check_intensities(schemes: Sequence[str], plans: Mapping[str, Any], where: str) -> None:
+    """Check that the plans have the intensities of each channel, and of those of CT all that is read."""
+    ends = ("per_channel", "by_modality")
+    key = next(key for end in ends if (key := f"foreground_intensity_properties_{end}") in plans)
+    for channel, scheme in enumerate(schemes):
+        schema = _CT_INTENSITIES if scheme == "CTNormalization" else mapping_of()
+        if problem := record({str(channel): schema}).problem(plans[key], f"{where}: the plans' {key}"):
+            raise UserError(f"{problem}. Correct the file, or plan again.")
+
+
+def _check_sizes(content: Mapping[str, Any], where: str) -> None:
+    """Check that spacing, patch and network have the same number of axes, and that the network can halve the patch."""
     patch_size, architecture = content["patch_size"], content.get("architecture", {})
+    for key in ("strides", "kernel_sizes"):
+        sizes = architecture.get("arch_kwargs", {}).get(key)
+        is_known = _SIZES.problem(sizes, "") is None
+        if is_known and any(np.ndim(size) > 0 and len(size) != len(patch_size) for size in sizes):
+            raise UserError(f"{where} has {key} of another dimension than patch_size {patch_size}. Correct the file.")
+    if len(content["spacing"]) != len(patch_size):
+        raise UserError(
+            f"{where} has {len(content['spacing'])} values of spacing and {len(patch_size)} of patch_size. Correct the "
+            "file."
+        )
     strides = architecture.get("arch_kwargs", {}).get("strides")
-    if _STRIDES.problem(strides, "") is None:
-        if any(np.ndim(stride) > 0 and len(stride) != len(patch_size) for stride in strides):
-            raise UserError(f"{where} has strides of another dimension than patch_size {patch_size}. Correct the file.")
+    if _SIZES.problem(strides, "") is None:
         total = np.prod([np.broadcast_to(stride, len(patch_size)) for stride in strides], axis=0).tolist()
         if any(size % stride for size, stride in zip(patch_size, total, strict=True)):
             raise UserError(
@@ -235,4 +314,5 @@ def check_configuration(content: Mapping[str, Any], name: str, where: str, datas
             )
 
 
-_STRIDES = list_of(either(_COUNT, list_of(_COUNT, "a list of integers")), "a list of strides")
+_SIZES = list_of(either(_COUNT, list_of(_COUNT, "a list of integers")), "a list of sizes")
+_CT_INTENSITIES = record(dict.fromkeys(("mean", "std", "percentile_00_5", "percentile_99_5"), number()))

@@ -24,8 +24,14 @@ def read_splits(splits_file: Path) -> list[Split]:
 
     Raises:
         UserError: for what is no list of folds, keys other than ``train``, ``val`` and ``unlabeled``, of which a
-            misspelled one would have labels used that are off limits, and names that no case can have.
+            misspelled one would have labels used that are off limits, names that no case can have, and a link whose
+            target is gone, in place of which nnU-Net would make folds of all labels.
     """
+    if splits_file.is_symlink() and not splits_file.exists():
+        raise UserError(
+            f"{splits_file} is a link to {splits_file.readlink()}, which is not there: correct the link, or remove it "
+            "to have nnU-Net make folds."
+        )
     if not splits_file.exists():
         return []
     splits: list[Split] = read_json_file(splits_file, SPLITS)
@@ -37,9 +43,9 @@ def read_or_make_splits(splits_file: Path, labeled: Iterable[str]) -> list[Split
 
     With fewer than five labeled cases nnU-Net can make none.
     """
-    labeled = sorted(labeled)
+    splits, labeled = read_splits(splits_file), sorted(labeled)
     if splits_file.is_file() or len(labeled) < NUMBER_OF_FOLDS:
-        return read_splits(splits_file)
+        return splits
     # As in nnUNetTrainer.do_split.
     splits = generate_crossval_split(labeled, seed=12345, n_splits=NUMBER_OF_FOLDS)
     return [{key: [str(case) for case in cases] for key, cases in split.items()} for split in splits]

@@ -16,6 +16,7 @@ from nnunetv2_dycon.training.find_trainer import find_trainer
 
 _COMMAND = "nnunetv2.run.run_training"
 _PRETRAINED_WEIGHTS = "nnunetv2.run.load_pretrained_weights"
+_NETWORK = "nnunetv2.utilities.get_network_from_plans"
 
 
 def explain(error: BaseException, traceback: TracebackType | None) -> str | None:
@@ -37,6 +38,12 @@ def explain(error: BaseException, traceback: TracebackType | None) -> str | None
         return (
             f"-pretrained_weights {arguments['fname']} cannot be used ({first_line[:200]}): give a checkpoint of "
             "nnU-Net with the network of these plans."
+        )
+    if (_NETWORK, "get_network_from_plans") in by_function and not isinstance(error, MemoryError):
+        first_line, *_ = str(error).splitlines() or [""]
+        return (
+            f"The network of the plans cannot be built ({type(error).__name__}: {first_line[:200]}): correct "
+            '"architecture" of the configuration, or plan again.'
         )
     if frames and _module(frames[-1]) == _COMMAND and isinstance(error, RuntimeError | AssertionError):
         return str(error)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, preprocessed_folder, results_folder
 from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
@@ -36,13 +35,8 @@ def check_inputs(
     folder = preprocessed / name if isinstance(name, str) else preprocessed
     check_plans(plans, str(folder / f"{plans.get('plans_name', 'plans')}.json"))
     plans_file = folder / f"{plans['plans_name']}.json"
-    if configuration not in plans["configurations"]:
-        raise UserError(
-            f"{plans_file} has no configuration {configuration}. It has {', '.join(plans['configurations'])}."
-        )
-    resolved = PlansManager(plans)._internal_resolve_configuration_inheritance(configuration)
     check_dataset_json(dataset_json, str(folder / "dataset.json"))
-    check_configuration(resolved, configuration, str(plans_file), dataset_json)
+    check_configuration(plans, configuration, str(plans_file), dataset_json)
     if isinstance(fold, int) and fold < 0:
         raise UserError(f"There is no fold {fold}: train one from 0 on, or all.")
     model = f"{trainer_name}__{plans['plans_name']}__{configuration}"

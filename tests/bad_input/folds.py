@@ -28,6 +28,12 @@ def splits_folder(place: Place) -> None:
     file.mkdir()
 
 
+def splits_that_are_a_broken_link(place: Place) -> None:
+    file = place.workspace.preprocessed / "splits_final.json"
+    file.unlink()
+    file.symlink_to("moved/splits_final.json")
+
+
 def splits_and_a_fourth_of_the_labels_are_gone(place: Place) -> None:
     (place.workspace.preprocessed / "splits_final.json").unlink()
     for file in (place.workspace.preprocessed / "nnUNetPlans_3d_fullres").glob("demo_00[01]*"):
@@ -50,6 +56,12 @@ ROWS = [
     ),
     Row("an empty file", ALL, "splits_final.json is not readable as JSON (it is empty)", splits("")),
     Row("a folder of that name", ALL, "splits_final.json cannot be read as a file (it is a folder)", splits_folder),
+    Row(
+        "a link to nothing of that name, so that nnU-Net would make folds of all labels",
+        ALL,
+        "splits_final.json is a link to moved/splits_final.json, which is not there: correct the link, or remove it",
+        splits_that_are_a_broken_link,
+    ),
     Row(
         "an object in place of the list of folds",
         ALL,

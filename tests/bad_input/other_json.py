@@ -132,6 +132,24 @@ ROWS = [
         labels(background=0, whole=[1, 2], inner=2),
     ),
     Row(
+        "a regions_class_order with a value that is no label",
+        ALL,
+        "regions_class_order gives predictions the value 7, which is no label of the foreground (1, 2)",
+        changed(
+            lambda content: content.update(
+                labels={"background": 0, "whole": [1, 2], "inner": 2}, regions_class_order=[1, 7]
+            )
+        ),
+    ),
+    Row("a region of no label", ALL, "labels.whole must be an integer ..., not []", labels(background=0, whole=[])),
+    Row("labels without foreground", ALL, "the labels have no foreground", labels(background=0, ignore=1)),
+    Row(
+        "a label of thirty digits",
+        ALL,
+        "the labels have the values 0, 1000000000000000000000000000000, and nnU-Net needs consecutive ones",
+        labels(background=0, organ=10**30),
+    ),
+    Row(
         "a file_ending without a dot",
         ALL,
         'file_ending must be a file ending such as ".nii.gz", not "nii.gz"',

@@ -43,6 +43,11 @@ def without(*path: str) -> Prepare:
     return changed(remove)
 
 
+def network(**changes: object) -> Prepare:
+    """Plans whose network of 3d_fullres is changed."""
+    return changed(lambda plans: plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"].update(changes))
+
+
 def plans_folder(place: Place) -> None:
     file = place.workspace.preprocessed / "nnUNetPlansSmall.json"
     file.unlink()
@@ -203,6 +208,112 @@ ROWS = [
         ALL,
         'use_mask_for_norm[0] must be true or false, not "false"',
         configuration(use_mask_for_norm=["false"]),
+    ),
+    Row(
+        "an axis twice in transpose_forward",
+        ALL,
+        "transpose_forward must be a list of the axes 0, 1 and 2, each once, not [0, 0, 1]",
+        changed(lambda plans: plans.update(transpose_forward=[0, 0, 1])),
+    ),
+    Row(
+        "a transpose_backward that does not undo transpose_forward",
+        ALL,
+        "transpose_backward [1, 2, 0] does not undo transpose_forward [1, 2, 0] ... Write [2, 0, 1]",
+        changed(lambda plans: plans.update(transpose_forward=[1, 2, 0], transpose_backward=[1, 2, 0])),
+    ),
+    Row(
+        "a previous_stage that is not there",
+        ALL,
+        'configurations.3d_fullres has the previous_stage "3d_none", which is not there. Correct it',
+        configuration(previous_stage="3d_none"),
+    ),
+    Row(
+        "a next_stage that is not there",
+        ALL,
+        'configurations.3d_fullres has the next_stage "3d_none", which is not there. Correct it',
+        configuration(next_stage=["3d_none"]),
+    ),
+    Row(
+        "a next_stage that nnU-Net cannot use",
+        ALL,
+        "configurations.later lacks the key architecture",
+        changed(
+            lambda plans: plans["configurations"].update(
+                {"later": {}, "3d_fullres": {**plans["configurations"]["3d_fullres"], "next_stage": "later"}}
+            )
+        ),
+    ),
+    Row(
+        "plans without resampling of predictions, which the last validation would ask for",
+        ALL,
+        "lacks the key resampling_fn_probabilities",
+        without(*IN_3D, "resampling_fn_probabilities"),
+    ),
+    Row(
+        "a resampling of predictions that nnU-Net does not have",
+        ALL,
+        'resampling_fn_probabilities: nnU-Net has no "linear"',
+        configuration(resampling_fn_probabilities="linear"),
+    ),
+    Row(
+        "an argument that resampling does not take",
+        ALL,
+        "resampling_fn_probabilities_kwargs are not those of resample_data_or_seg_to_shape: ... 'orders'",
+        configuration(resampling_fn_probabilities_kwargs={"orders": 1}),
+    ),
+    Row("plans without batch_dice", ALL, "3d_fullres lacks the key batch_dice", without(*IN_3D, "batch_dice")),
+    Row(
+        "a spacing of another dimension than the patch",
+        ALL,
+        "has 2 values of spacing and 3 of patch_size",
+        configuration(spacing=[1, 1]),
+    ),
+    Row(
+        "kernels of another dimension than the patch",
+        ALL,
+        "has kernel_sizes of another dimension than patch_size",
+        network(kernel_sizes=[[3, 3]] * 3),
+    ),
+    Row(
+        "a label manager that nnU-Net does not have",
+        ALL,
+        'label_manager: nnU-Net has no "MyLabels"',
+        changed(lambda plans: plans.update(label_manager="MyLabels")),
+    ),
+    Row(
+        "a function in place of a preprocessor",
+        ALL,
+        'preprocessor_name: nnU-Net has no "crop_to_nonzero"',
+        configuration(preprocessor_name="crop_to_nonzero"),
+    ),
+    Row(
+        "the base class of normalizations in place of one",
+        ALL,
+        'normalization_schemes: nnU-Net has no "ImageNormalization"',
+        configuration(normalization_schemes=["ImageNormalization"]),
+    ),
+    Row(
+        "plans without the intensities of a channel",
+        ALL,
+        "the plans' foreground_intensity_properties_per_channel lacks the key 0",
+        changed(lambda plans: plans.update(foreground_intensity_properties_per_channel={})),
+    ),
+    Row(
+        "intensities of CT that are not all there",
+        ALL,
+        "foreground_intensity_properties_per_channel: 0 lacks the key std",
+        changed(
+            lambda plans: (
+                plans["foreground_intensity_properties_per_channel"]["0"].pop("std"),
+                plans["configurations"]["3d_fullres"].update(normalization_schemes=["CTNormalization"]),
+            )
+        ),
+    ),
+    Row(
+        "a network that cannot be built",
+        (TRAIN,),
+        "The network of the plans cannot be built (AssertionError: features_per_stage must have as many entries",
+        network(features_per_stage=[4, 8]),
     ),
     Row(
         "normalization_schemes that are a text",
