@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import multiprocessing.util
 import os
 import signal
@@ -44,6 +45,9 @@ class StopSignals:
     :attr:`deferred` is True it is noted alone, and raised by whoever reads :attr:`received`, or at the end of the
     block. A second signal, three seconds after the first or later, ends the process at once, as without the block.
 
+    In a process that another one has started, the same holds for SIGINT once that one has ended: PyTorch has it sent
+    then, as when ``nnUNetv2_train -num_gpus`` is stopped. Before, SIGINT does what it did.
+
     Signals for which a program has set handlers of its own are left to them, and threads other than the main one can
     set none.
 
@@ -64,6 +68,12 @@ class StopSignals:
                 previous = signal.getsignal(number)
                 if previous == signal.SIG_DFL or isinstance(getattr(previous, "__self__", None), StopSignals):
                     self._previous[number] = signal.signal(number, self._receive)
+            previous = signal.getsignal(signal.SIGINT)
+            is_ours = isinstance(getattr(previous, "__self__", None), StopSignals)
+            # Shells have programs in the background ignore it.
+            may_change = is_ours or previous in (signal.default_int_handler, signal.SIG_IGN)
+            if multiprocessing.parent_process() is not None and may_change:
+                self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
@@ -79,6 +89,16 @@ class StopSignals:
         """Raise :class:`Stopped` if a signal has come."""
         if self.received is not None:
             raise Stopped(self.received)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            # The signal comes when its first thread ends, and it ends with the last one.
+            parent.join(_POLL_INTERVAL)
+        if parent is None or not parent.is_alive():
+            self._receive(number, frame)
+        elif callable(previous := self._previous.get(number)):
+            previous(number, frame)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         # Nothing is printed here: the signal may have come in the middle of another print.

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.datasets.splits import off_limits_cases
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import prepare_unlabeled_data
+    from nnunetv2_dycon.training.checks import refuse_missing_device
     from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
     from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
     from nnunetv2_dycon.training.previous_stage import PreviousStage
@@ -46,8 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"-np must be at least 1, not {arguments.np}.")
     if arguments.f != "all" and not arguments.f.isdecimal():
         raise UserError(f"-f must be a number or all, not {arguments.f}.")
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA GPU: give -device cpu.")
+    refuse_missing_device(torch.device(arguments.device))
     dataset = read_planned_dataset(arguments.d, arguments.p)
     next_stages = dataset.configuration(arguments.c).next_stage_names
     if not next_stages:

@@ -84,6 +84,11 @@ def _warnings_of(first: ValidationResults, other: ValidationResults, compared: i
                 f"{', '.join(only[:_MAX_NAMED])}{' ...' if len(only) > _MAX_NAMED else ''}. Their folds differ "
                 "(splits_final.json)."
             )
+    if compared == 0 and first.dice.keys() & other.dice.keys():
+        raise UserError(
+            f"{first.name} and {other.name} have no class in common that has a Dice in a case of both: compare models "
+            "whose dataset.json has the same names of labels."
+        )
     if compared == 0:
         raise UserError(
             f"{first.name} and {other.name} have no validation case in common: train both with the same "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 
+from nnunetv2_dycon.datasets.schemas import LABELS
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.json_files import read_json
+from nnunetv2_dycon.json_files import read_json, read_json_file, record
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
 
 def _names_of_keys(model_folder: Path) -> dict[Any, str]:
     """The name of each label or region, by what nnU-Net calls it in summaries."""
-    labels = read_json(model_folder / "dataset.json", ("labels",))["labels"]
+    labels = read_json_file(model_folder / "dataset.json", record({"labels": LABELS}))["labels"]
     names = {}
     for name, values in labels.items():
         # With regions nnU-Net evaluates tuples, without them numbers.
@@ -82,7 +84,7 @@ def _read_summary(file: Path, names: dict[Any, str]) -> dict[str, dict[str, floa
     try:
         return {
             _case_of(entry["prediction_file"]): {
-                names[key_to_label_or_region(key)]: float(metrics["Dice"]) for key, metrics in entry["metrics"].items()
+                names[key_to_label_or_region(key)]: _dice(metrics["Dice"]) for key, metrics in entry["metrics"].items()
             }
             for entry in entries
         }
@@ -91,6 +93,13 @@ def _read_summary(file: Path, names: dict[Any, str]) -> dict[str, dict[str, floa
             f"{file} is not what nnU-Net writes for the labels of this dataset ({error!r}): validate again with "
             "nnUNetv2_train ... --val."
         ) from error
+
+
+def _dice(value: object) -> float:
+    dice = float(value)  # type: ignore[arg-type]  # a TypeError says so
+    if not (math.isnan(dice) or 0 <= dice <= 1):
+        raise ValueError(f"a Dice of {dice}")
+    return dice
 
 
 def _case_of(prediction_file: str) -> str:

@@ -54,9 +54,10 @@ SPLITS = list_of(
     "a list of folds, each with the lists 'train' and 'val'",
 )
 _FILE_LIST_ENTRY = record({"images": list_of(TEXT, "a list of files"), "label": TEXT})
+LABELS = mapping_of(either(_LABEL, _REGION), "an object from the labels' names to values")
 DATASET_JSON = record(
     {
-        "labels": mapping_of(either(_LABEL, _REGION), "an object from the labels' names to values"),
+        "labels": LABELS,
         "file_ending": FILE_ENDING,
     },
     {

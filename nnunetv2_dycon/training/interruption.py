@@ -22,7 +22,7 @@ from nnunetv2_dycon.processes import (
     forked_workers_end_with_this_process,
 )
 from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY
-from nnunetv2_dycon.training.distributed import is_true_anywhere
+from nnunetv2_dycon.training.distributed import is_true_anywhere, wait_for_all
 from nnunetv2_dycon.training.unlabeled_stream import DeadWorkerError
 
 _, LATEST_CHECKPOINT, BEST_CHECKPOINT = IN_ORDER_OF_NNUNET
@@ -141,10 +141,13 @@ class Interruption:
         if not self.stop_requested():
             return
         self.save_unfinished_epoch()
+        # Whoever has started several processes ends all of them when the first one has ended.
+        wait_for_all()
         trainer, received = self._trainer, self._signals.received or STOP_SIGNALS[0]
+        remedy = "No checkpoint was written, as asked for" if trainer.disable_checkpointing else "Go on with --c"
         trainer.print_to_log_file(
             f"Stopped by {received.name} after step {trainer.steps_in_epoch} of epoch {trainer.current_epoch} (exit "
-            f"code {EXIT_CODE}). Go on with --c."
+            f"code {EXIT_CODE}). {remedy}."
         )
         raise Stopped(received)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from torch import distributed
 from torch.multiprocessing import ProcessRaisedException
 
 from nnunetv2_dycon.exceptions import UserError, print_user_errors_without_traceback
+from nnunetv2_dycon.processes import Stopped
 from nnunetv2_dycon.training.find_trainer import find_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
@@ -81,9 +83,23 @@ def train(arguments: Sequence[str]) -> None:
         run_training_entry()
     except ProcessRaisedException as error:
         raise _user_error_in(error) or error from None
+    except Stopped as stopped:
+        if options.num_gpus > 1:
+            _pass_on(stopped)
+        raise
     # Not after an error: this would wait for processes that wait for this one.
     if several:
         distributed.destroy_process_group()
+
+
+def _pass_on(stopped: Stopped) -> None:
+    """Give the signal to the processes that -num_gpus has started, and wait until they have stopped."""
+    processes = multiprocessing.active_children()
+    for process in processes:
+        if process.pid is not None:
+            os.kill(process.pid, stopped.received)
+    for process in processes:
+        process.join()
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -222,8 +222,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """See nnUNetTrainer.on_train_epoch_end."""
         super().on_train_epoch_end(self.interruption.end_epoch(train_outputs))
-        self.logger.log("cases_with_foreground", self.class_locations.known_case_fraction, self.current_epoch)
-        for name, mean in distributed.mean_over_processes(self.statistics.pop_means()).items():
+        values = {"cases_with_foreground": self.class_locations.known_case_fraction, **self.statistics.pop_means()}
+        for name, mean in distributed.mean_over_processes(values).items():
             self.logger.log(name, mean, self.current_epoch)
 
     def on_epoch_end(self) -> None:

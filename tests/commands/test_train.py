@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.commands.main import main
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.processes import Stopped, StopSignals
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.launch import train
 
@@ -80,6 +82,62 @@ def test_an_error_in_a_process_of_num_gpus(monkeypatch: pytest.MonkeyPatch) -> N
     )
     with pytest.raises(UserError, match=r"^The disk is full.\nMake room.$"):
         train([*ARGUMENTS, "nnUNetTrainerDyCON", "-num_gpus", "2"])
+
+
+def _wait_for_a_signal(_: int, folder: Path) -> None:
+    """What a process of ``-num_gpus`` does: it ends after the step in which a signal has come."""
+    with StopSignals() as signals:
+        signals.deferred = True
+        (folder / f"is_ready_{os.getpid()}").touch()
+        deadline = time.monotonic() + 60
+        while signals.received is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if signals.received is not None:
+            (folder / f"received_{signals.received.name}").touch()
+
+
+def _wait_for(folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_a_signal_reaches_the_processes_of_num_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        "nnunetv2_dycon.training.launch.run_training_entry",
+        lambda: torch.multiprocessing.spawn(_wait_for_a_signal, (tmp_path,), nprocs=1),
+    )
+
+    def send() -> None:
+        _wait_for(tmp_path, "is_ready_*")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(Stopped), StopSignals():
+        train([*ARGUMENTS, "nnUNetTrainerDyCON", "-num_gpus", "2"])
+    assert (tmp_path / "received_SIGTERM").is_file()
+    (started,) = tmp_path.glob("is_ready_*")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.name.rpartition("_")[2]), 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch asks Linux for the signal")
+def test_a_process_of_num_gpus_stops_in_order_when_the_one_that_started_it_has_ended(tmp_path: Path) -> None:
+    """As nnUNetv2_train -num_gpus does, whose own process ends at once."""
+    script = (
+        "import sys, pathlib, torch\n"
+        "from tests.commands.test_train import _wait_for_a_signal\n"
+        "if __name__ == '__main__':\n"
+        "    torch.multiprocessing.spawn(_wait_for_a_signal, (pathlib.Path(sys.argv[1]),), nprocs=1)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path], env=environment) as process:
+        _wait_for(tmp_path, "is_ready_*")
+        process.terminate()
+    _wait_for(tmp_path, "received_*")
+    assert (tmp_path / "received_SIGINT").is_file()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=["one GPU", "several GPUs"])

@@ -47,10 +47,23 @@ def test_folds_that_are_validated(write_model: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {"metric_per_case": 3}, {"metric_per_case": [{"prediction_file": "a.nii.gz", "metrics": {"7": {}}}]}],
+    [
+        {},
+        {"metric_per_case": 3},
+        {"metric_per_case": [{"prediction_file": "a.nii.gz", "metrics": {"7": {}}}]},
+        {"metric_per_case": [{"prediction_file": "a.nii.gz", "metrics": {"1": {"Dice": float("inf")}}}]},
+    ],
 )
 def test_a_file_that_is_not_nnunets(content: dict, write_model: Callable[..., Path]) -> None:
     model = write_model("nnUNetTrainer", {"0": {"a": (10, 10)}})
     (model / "fold_0" / "validation" / "summary.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"summary\.json"):
+        read_validation_results(model, "", ["0"])
+
+
+@pytest.mark.parametrize("labels", [None, [1], {"background": 0, "outer": [[1]]}, {"background": 0, "outer": {}}])
+def test_labels_that_are_none(labels: object, write_model: Callable[..., Path]) -> None:
+    model = write_model("nnUNetTrainer", {"0": {"a": (10, 10)}})
+    (model / "dataset.json").write_text(json.dumps({"labels": labels}))
+    with pytest.raises(UserError, match=r"dataset\.json: labels"):
         read_validation_results(model, "", ["0"])

@@ -6,8 +6,10 @@ import copy
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.processes import EXIT_CODE, Stopped
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training.interruption import LATEST_CHECKPOINT
+from nnunetv2_dycon.training.interruption import LATEST_CHECKPOINT, Interruption
 from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream
 
 if TYPE_CHECKING:
@@ -230,3 +232,34 @@ def test_a_checkpoint_from_the_middle_of_an_epoch_is_nnunets_too(train: Train) -
     trainer, _ = train(signal_at=("training", 4))
     checkpoint = torch.load(Path(trainer.output_folder) / LATEST_CHECKPOINT, weights_only=False)
     assert_equal(checkpoint["network_weights"], dict(trainer.students.deployed_average.state_dict()))
+
+
+def _stop_one_of_two(rank: int, folder: Path) -> None:
+    """Leave a step; the first process takes its time to write the checkpoint, and the second has got the signal."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+
+    def save_checkpoint(file: str) -> None:
+        if rank == 0:
+            time.sleep(0.5)
+            Path(file).touch()
+
+    interruption = Interruption(
+        SimpleNamespace(  # type: ignore[arg-type]
+            output_folder=folder,
+            save_checkpoint=save_checkpoint,
+            print_to_log_file=print,
+            steps_in_epoch=1,
+            current_epoch=0,
+            disable_checkpointing=False,
+        )
+    )
+    interruption._signals.received = signal.SIGTERM if rank == 1 else None
+    with pytest.raises(Stopped):
+        interruption.leave_if_requested()
+    # Whoever has started the processes ends the others when one has ended.
+    assert (folder / LATEST_CHECKPOINT).is_file()
+    torch.distributed.destroy_process_group()
+
+
+def test_no_process_leaves_before_the_checkpoint_is_written(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_stop_one_of_two, (tmp_path,), nprocs=2)

@@ -125,7 +125,8 @@ def test_a_model_of_other_preprocessing_is_refused(
         (["-f", "1"], "Run first: nnUNetv2_train 501 3d_lowres 1 -tr nnUNetTrainerDyCON"),
         (["-c", "3d_fullres"], "has no next stage: only a cascade needs predictions"),
         (["-tr", "nnUNetTrainer"], "is not a semi-supervised trainer"),
-        (["-device", "cuda"], "PyTorch finds no CUDA GPU"),
+        (["-device", "cuda"], "finds no cuda device"),
+        (["-device", "mps"], "finds no mps device"),
     ],
 )
 @pytest.mark.usefixtures("workspace")
