@@ -42,6 +42,16 @@ def check_image(image: np.ndarray, num_channels: int) -> None:
         raise UserError("is empty: all its voxels are the same")
 
 
+def check_preprocessed(image: np.ndarray) -> None:
+    """Refuse a scan, (C, X, Y, Z), whose values were so large that nothing finite came of them."""
+    for channel, values in enumerate(image):
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"channel {channel:04d} holds values that are NaN or infinite after normalization: write smaller "
+                "numbers, such as 0, where it has none"
+            )
+
+
 def check_target_shape(
     image: np.ndarray,
     spacing: Sequence[float],

@@ -32,7 +32,12 @@ from nnunetv2_dycon.preprocessing.case_stamp import (
     write_stamp,
 )
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
-from nnunetv2_dycon.preprocessing.scan_checks import check_image, check_target_shape, refuse_missing_file
+from nnunetv2_dycon.preprocessing.scan_checks import (
+    check_image,
+    check_preprocessed,
+    check_target_shape,
+    refuse_missing_file,
+)
 from nnunetv2_dycon.processes import end_with_parent, end_workers
 
 _MAX_LISTED_ERRORS = 10
@@ -226,7 +231,9 @@ def _write_case(
         def run_case_npy(self, data: np.ndarray, seg: None, properties: dict, *args: object, **kwargs: object) -> tuple:
             check_image(data, number_of_channels(dataset_json))
             check_target_shape(data, properties["spacing"], plans_manager, configuration_manager)
-            return super().run_case_npy(data, seg, properties, *args, **kwargs)
+            preprocessed = super().run_case_npy(data, seg, properties, *args, **kwargs)
+            check_preprocessed(preprocessed[0])
+            return preprocessed
 
     with explained_write_errors(folder), scratch_folder(folder / case.identifier) as scratch:
         target, images = str(scratch / case.identifier), [str(image) for image in case.images]

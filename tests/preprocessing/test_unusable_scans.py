@@ -197,3 +197,12 @@ def test_the_bad_channel_is_named() -> None:
         check_image(np.full((3, 2, 2, 2), 5.0), 3)
     with pytest.raises(UserError, match="has 3 channels"):
         check_image(image, 1)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy says so, and goes on
+def test_a_scan_whose_normalisation_overflows_is_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    """As where the voxels around the body have the least number that there is."""
+    least = np.finfo(np.float32).min
+    change_scan(scan_of(workspace, "demo_007"), lambda image: np.where(image > image.mean(), image, least))
+    with pytest.raises(UserError, match=r"demo_007_0000\.nii\.gz .* infinite after normalization: write smaller"):
+        prepare_unlabeled()
