@@ -97,13 +97,19 @@ class DyCONOracle(DyCON):
         truth = (truth > 0).float()
         if unknown is None:
             unknown = torch.zeros_like(truth[:, :1], dtype=torch.bool)
+        if task.moved is not None:
+            next_ones = (torch.arange(len(truth), device=truth.device) + 1) % len(truth)
+            truth = torch.where(task.moved, truth[next_ones], truth)
+            unknown = torch.where(task.moved, unknown[next_ones], unknown)
         if task.labeled is not None:
             # Labeled patches were pasted there, and the logits are their labels.
             truth = torch.where(task.labeled, task.teacher.logits.float().softmax(1), truth)
             unknown = unknown & ~task.labeled
         if task.ignored is not None:
             unknown = unknown | task.ignored
-        return OracleTask(task.patches, task.teacher, task.labeled, task.ignored, truth=truth, unknown=unknown)
+        return OracleTask(
+            task.patches, task.teacher, task.moved, task.labeled, task.ignored, truth=truth, unknown=unknown
+        )
 
     def unlabeled_cell_labels(self, probabilities: Tensor, cells: Sequence[int], task: PastedTask) -> CellLabels:
         """The true classes. See DyCON."""

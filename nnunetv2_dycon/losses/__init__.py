@@ -15,12 +15,14 @@ from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.losses.reduction import Reduction, ReductionOverProcesses
 from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy, softmax_mse
 from nnunetv2_dycon.losses.uncl import UnCL, UnCLTerms, uncl_loss, uncl_terms
+from nnunetv2_dycon.losses.uncl_pseudo_labels import PseudoLabelTerms, uncl_of_pseudo_labels
 
 __all__ = [
     "CellLabels",
     "Classes",
     "FeCL",
     "LabelSpace",
+    "PseudoLabelTerms",
     "Reduction",
     "ReductionOverProcesses",
     "Regions",
@@ -35,5 +37,6 @@ __all__ = [
     "mean_over_cells",
     "softmax_mse",
     "uncl_loss",
+    "uncl_of_pseudo_labels",
     "uncl_terms",
 ]

@@ -81,6 +81,12 @@ class LabelSpace(ABC):
             best = torch.maximum(best, logit)
         return classes
 
+    def confidence(self, probabilities: Tensor) -> Tensor:
+        """The probability of what :meth:`harden` chooses, (B, 1, *spatial); of several regions the least."""
+        if self.overlapping:
+            return torch.maximum(probabilities, 1 - probabilities).amin(1, keepdim=True)
+        return probabilities.amax(1, keepdim=True)
+
     def is_foreground(self, probabilities: Tensor) -> Tensor:
         """Whether a class is more probable than background, or any region more than 0.5: (B, 1, *spatial) booleans."""
         if self.overlapping:

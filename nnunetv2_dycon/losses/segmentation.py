@@ -24,7 +24,7 @@ def dice_and_cross_entropy(
     batch_dice: bool = False,
     reduction: Reduction = WHOLE_BATCH,
 ) -> list[Tensor]:
-    """``1 - Dice + cross-entropy`` of the voxels in each mask.
+    """``1 - Dice + cross-entropy`` of the voxels in each mask, or weighted by it.
 
     The loss of nnUNetTrainer (``DC_and_CE_loss`` and ``DC_and_BCE_loss``) plus 1, so that its least value is 0, and
     restricted to a mask without waiting for the device. As there, Dice leaves out background, and a class that is
@@ -35,13 +35,13 @@ def dice_and_cross_entropy(
         logits: (B, C, *spatial), any floating point type.
         target: (B, 1, *spatial) integer classes; what it is outside all masks does not matter. For regions
             (B, C, *spatial), booleans or 0 and 1.
-        masks: each (B, 1, *spatial) booleans.
+        masks: each (B, 1, *spatial), boolean or weights in [0, 1]; no gradient passes.
         labels: what the channels mean.
         batch_dice: one Dice over the batch instead of the mean of one per patch.
         reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
-        A scalar for each mask, at least 0. For a mask that is false everywhere, it and its gradient are exactly zero.
+        A scalar for each mask, at least 0. For a mask that is 0 everywhere, it and its gradient are exactly zero.
 
     Raises:
         TypeError: if `labels` are of another kind.

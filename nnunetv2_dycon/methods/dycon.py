@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,12 @@ from nnunetv2_dycon.losses.cell_labels import (
 )
 from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.losses.uncl import uncl_terms
+from nnunetv2_dycon.losses.uncl_pseudo_labels import uncl_of_pseudo_labels
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.schedules import adaptive_beta, sigmoid_rampup
 from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 from nnunetv2_dycon.networks.projection_head import ProjectionHead
-from nnunetv2_dycon.views.copy_paste import paste_boxes
+from nnunetv2_dycon.views.copy_paste import paste_boxes, paste_boxes_of_next
 
 # The released code's ramp of the threshold above which a teacher's negative is hard.
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
@@ -34,23 +35,45 @@ _LARGEST_VOXEL_WEIGHT = 10.0
 class DyCONSettings(MethodSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
-    copy_paste_fraction: float = setting(
-        0.75,
-        "length, along each axis and as a fraction of the patch's, of the box of a labeled patch that is pasted into "
-        "each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
+    cutmix_fraction: float = setting(
+        0.0,
+        "length, along each axis and as a fraction of the patch's, of the box of the next unlabeled patch of the batch "
+        "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
         maximum=1,
     )
+    copy_paste_fraction: float = setting(
+        0.75,
+        "length, likewise, of the box of a labeled patch that is then pasted into unlabeled ones; 0: none, as in the "
+        "paper",
+        minimum=0,
+        maximum=1,
+    )
+    copy_paste_share: float = setting(
+        1.0, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
+    )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
+    uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(
+        "probabilities",
+        "what UnCL measures: the squared difference of the probabilities, as in the paper, or nnU-Net's loss against "
+        "the teacher's most probable classes",
+        choices=("probabilities", "pseudo_labels"),
+    )
+    uncl_confidence: float = setting(
+        0.95,
+        "least probability of the teacher's class with which a voxel counts in UnCL of pseudo-labels",
+        minimum=0,
+        maximum=1,
+    )
     uncl_normalization: Literal["voxels", "classes"] = setting(
         "classes",
-        "how UnCL's distance is averaged: over voxels, as in the paper, or as a Dice loss of each class, for which the "
-        "size of a structure does not matter",
+        "how UnCL's squared difference is averaged: over voxels, as in the paper, or as a Dice loss of each class, for "
+        "which the size of a structure does not matter",
         choices=("voxels", "classes"),
     )
     uncl_entropy_weight: float = setting(
         0.02,
-        "factor on UnCL's entropy term beta * mean(H_student + H_teacher); 1 in the paper",
+        "factor on the entropy term beta * mean(H_student + H_teacher) beside the squared difference; 1 in the paper",
         minimum=0,
         maximum=LARGEST_WEIGHT,
     )
@@ -87,13 +110,15 @@ class DyCONSettings(MethodSettings):
 
 @dataclass(frozen=True)
 class PastedTask(Task):
-    """Unlabeled patches with a box of a labeled one; there, the reference takes the place of the teacher's logits.
+    """Unlabeled patches with boxes of others; what they show there takes the place of the teacher's logits.
 
     Attributes:
+        moved: (B, 1, *patch) booleans, true in the box of another unlabeled patch; None: nowhere.
         labeled: (B, 1, *patch) booleans, true where a patch shows a labeled one; None: nowhere.
         ignored: (B, 1, *patch) booleans, true where that one has the ignore label; None: nowhere.
     """
 
+    moved: Tensor | None = None
     labeled: Tensor | None = None
     ignored: Tensor | None = None
 
@@ -101,7 +126,7 @@ class PastedTask(Task):
 class DyCON(Method[DyCONSettings, PastedTask]):
     """DyCON: UnCL and FeCL on a mean teacher.
 
-    UnCL draws student and teacher together on unlabeled patches, less where either is uncertain. FeCL contrasts the
+    UnCL teaches the student what the teacher sees on unlabeled patches, less where it is uncertain. FeCL contrasts the
     cells of the bottleneck: labeled cells take their class from the segmentation, unlabeled ones from the teacher, with
     its confidence. No label of an unlabeled case is read.
     """
@@ -111,6 +136,7 @@ class DyCON(Method[DyCONSettings, PastedTask]):
     terms = ("uncl", "fecl")
     panels: ClassVar = {
         "entropy [nats]": ("student_entropy", "teacher_entropy"),
+        "confident voxels": ("confident_fraction",),
         "beta": ("beta",),
         "pseudo-label foreground fraction": ("pseudo_foreground_fraction",),
     }
@@ -133,45 +159,59 @@ class DyCON(Method[DyCONSettings, PastedTask]):
         return adaptive_beta(progress, self.settings.beta_max, self.settings.beta_min)
 
     def task(self, strong: Tensor, guidance: Guidance, labeled: LabeledBatch) -> PastedTask:
-        """Paste a box of a labeled patch into each unlabeled one; there, its labels take the place of the teacher's.
+        """Paste boxes into the unlabeled patches; there, the student is told what these show.
 
-        One of the two directions of bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other
-        one little of the unlabeled patch is seen. See Method.
+        First boxes of other unlabeled patches (CutMix; Yang et al., UniMatch, CVPR 2023, arXiv:2208.09910), then of
+        labeled ones, whose labels take the place of the teacher's. The latter is one of the two directions of
+        bidirectional copy-paste (Bai et al., CVPR 2023, arXiv:2305.00673): in the other one little of the unlabeled
+        patch is seen. See Method.
         """
-        teacher, fraction = guidance.teacher, self.settings.copy_paste_fraction
-        if fraction == 0:
-            return PastedTask(strong, teacher)
-        mixed = paste_boxes(strong, labeled.data, fraction)
-        reference, ignored = self.labels.reference_logits(labeled.target[mixed.partners], teacher.logits.shape[1])
-        logits = torch.where(mixed.from_partner, reference.to(teacher.logits.dtype), teacher.logits)
-        ignored = None if ignored is None else mixed.from_partner & ignored
-        return PastedTask(mixed.patches, replace(teacher, output=logits), mixed.from_partner, ignored)
+        settings = self.settings
+        patches, logits = strong, guidance.teacher.logits
+        moved = shows_labeled = ignored = None
+        if settings.cutmix_fraction > 0:
+            patches, moved, partners = paste_boxes_of_next(patches, settings.cutmix_fraction, wraps=True)
+            logits = torch.where(moved, logits[partners], logits)
+        if settings.copy_paste_fraction > 0 and settings.copy_paste_share > 0:
+            patches, shows_labeled, partners = paste_boxes(
+                patches, labeled.data, settings.copy_paste_fraction, settings.copy_paste_share
+            )
+            reference, ignored = self.labels.reference_logits(labeled.target[partners], logits.shape[1])
+            logits = torch.where(shows_labeled, reference.to(logits.dtype), logits)
+            ignored = None if ignored is None else shows_labeled & ignored
+        return PastedTask(patches, replace(guidance.teacher, output=logits), moved, shows_labeled, ignored)
 
     def unlabeled_losses(self, student: Prediction, task: PastedTask, progress: float) -> Losses:
         """UnCL and FeCL's unlabeled half. See Method."""
-        beta = self.beta(progress)
-        uncl = uncl_terms(
-            student.logits,
-            task.teacher.logits,
-            beta,
-            labels=self.labels,
-            mask=self.voxel_weights(task),
-            normalization=self.settings.uncl_normalization,
-            reduction=self.reduction,
-        )
+        uncl, statistics = self._uncl(student.logits, task, self.beta(progress))
         probabilities = self.labels.probabilities(task.teacher.logits.float())
-        terms = {"uncl": uncl.distance + self.settings.uncl_entropy_weight * beta * uncl.entropy}
+        terms = {"uncl": uncl}
         if student.embeddings is not None:
             cells = student.embeddings.shape[2:]
             cell_labels = self.unlabeled_cell_labels(probabilities, cells, task)
             terms["fecl"] = 0.5 * self._fecl(student.logits, student.embeddings, cell_labels, progress, task)
-        statistics: dict[str, Tensor | float] = {
-            "beta": beta,
-            "student_entropy": uncl.student_entropy,
-            "teacher_entropy": uncl.teacher_entropy,
-            "pseudo_foreground_fraction": self.labels.is_foreground(probabilities).float().mean(),
-        }
+        statistics["pseudo_foreground_fraction"] = self.labels.is_foreground(probabilities).float().mean()
         return Losses(terms, statistics)
+
+    def _uncl(self, student: Tensor, task: PastedTask, beta: float) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """UnCL of the student's logits, and its statistics."""
+        teacher, settings = task.teacher.logits, self.settings
+        options: dict[str, Any] = {
+            "labels": self.labels,
+            "mask": self.voxel_weights(task),
+            "reduction": self.reduction,
+        }
+        if settings.uncl_distance == "pseudo_labels":
+            options |= {"confidence": settings.uncl_confidence, "batch_dice": self.batch_dice}
+            loss, *values = uncl_of_pseudo_labels(student, teacher, beta, **options)
+        else:
+            distance, entropy, *values = uncl_terms(
+                student, teacher, beta, normalization=settings.uncl_normalization, **options
+            )
+            loss = distance + settings.uncl_entropy_weight * beta * entropy
+            values.append(torch.ones_like(loss.detach()))
+        names = ("student_entropy", "teacher_entropy", "confident_fraction")
+        return loss, {"beta": beta, **dict(zip(names, values, strict=True))}
 
     def voxel_weights(self, task: PastedTask) -> Tensor | None:
         """How much each voxel of a task counts in UnCL: (B, 1, *patch); None if all count alike.
@@ -223,8 +263,9 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             entropy = mean_over_cells(self.labels.entropy(logits.detach()), cells) / num_distributions
         if task is not None and task.teacher.embeddings is not None:
             teacher_embeddings = _as_list_of_cells(task.teacher.embeddings)
-            # The teacher saw the unlabeled patch alone.
-            teacher_mask = None if task.labeled is None else mean_over_cells(task.labeled, cells) == 0
+            # The teacher saw the unlabeled patch without boxes.
+            boxes = [mean_over_cells(box, cells) for box in (task.moved, task.labeled) if box is not None]
+            teacher_mask = torch.stack(boxes).sum(0) == 0 if boxes else None
         return fecl_loss(
             _as_list_of_cells(embeddings),
             cell_labels.labels,

@@ -84,15 +84,29 @@ class MixedPatches(NamedTuple):
     partners: Tensor
 
 
-def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
-    """Paste a box of a labeled patch into each unlabeled one, at the place where it was; boxes wrap around.
+def share_of_batch(batch: int, share: float, device: torch.device | str) -> Tensor:
+    """Choose a share of the patches of a batch, evenly spread from a random start: (batch,) booleans.
+
+    The number is `share` times `batch` where that is whole; else it is the next lower or higher one, by chance, so that
+    the mean over batches is exact.
+    """
+    places = torch.arange(batch, device=device) * share + torch.rand(1, device=device)
+    return (places + share).floor() > places.floor()
+
+
+def paste_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float, share: float = 1.0) -> MixedPatches:
+    """Paste a box of a labeled patch into unlabeled ones, at the place where it was; boxes wrap around.
 
     Args:
         unlabeled: (B, C, *patch).
         labeled: (B', C, *patch), of which the partners are.
         fraction: see :func:`random_box_mask`.
+        share: of the unlabeled patches that get a box, in [0, 1]; see :func:`share_of_batch`.
     """
     mask = _boxes_of(unlabeled, fraction, wraps=True)
+    if share < 1:
+        chosen = share_of_batch(len(unlabeled), share, unlabeled.device)
+        mask = mask & chosen.view(-1, *[1] * (mask.ndim - 1))
     return _mix(unlabeled, labeled, mask, random_partners(len(unlabeled), len(labeled), unlabeled.device))
 
 
@@ -105,12 +119,12 @@ def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> Mixed
     return _mix(unlabeled, labeled, mask, random_partners(len(unlabeled), len(labeled), unlabeled.device))
 
 
-def paste_boxes_of_next(patches: Tensor, fraction: float) -> MixedPatches:
+def paste_boxes_of_next(patches: Tensor, fraction: float, *, wraps: bool = False) -> MixedPatches:
     """Paste into each patch a box of the next one of the same batch, its partner; a single patch stays as it is.
 
     Arguments are those of :func:`paste_boxes`.
     """
-    boxes = _boxes_of(patches, fraction, wraps=False)
+    boxes = _boxes_of(patches, fraction, wraps=wraps)
     if len(patches) == 1:
         boxes = torch.zeros_like(boxes)
     next_ones = (torch.arange(len(patches), device=patches.device) + 1) % len(patches)

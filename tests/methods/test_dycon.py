@@ -63,6 +63,40 @@ def test_the_reference_takes_the_teachers_place_where_the_labeled_patch_is_seen(
     assert task.ignored is None
 
 
+def test_a_box_of_the_next_unlabeled_patch_brings_its_teachers_logits() -> None:
+    dycon = make_dycon(copy_paste_fraction=0, cutmix_fraction=0.5)
+    strong, logits = torch.randn(3, 1, *PATCH), torch.randn(3, 3, *PATCH)
+    labeled = LabeledBatch(torch.ones(2, 1, *PATCH), torch.zeros(2, 1, *PATCH))
+    task = dycon.task(strong, Guidance((Prediction(logits),)), labeled)
+    assert task.moved.flatten(1).sum(1).tolist() == [24, 24, 24]
+    assert task.labeled is None
+    for values, mixed in ((strong, task.patches), (logits, task.teacher.logits)):
+        assert torch.equal(mixed, torch.where(task.moved, values.roll(-1, 0), values))
+
+
+def test_labeled_boxes_lie_over_those_of_unlabeled_patches_in_a_share_of_the_batch() -> None:
+    _, task = mix(make_dycon(cutmix_fraction=0.5, copy_paste_share=0.5), torch.full((2, 1, *PATCH), 2))
+    assert sorted(task.labeled.flatten(1).sum(1).tolist()) == [0, 24]
+    assert torch.equal(task.patches > 0, task.labeled)
+    assert (task.teacher.logits.argmax(1, keepdim=True)[task.labeled] == 2).all()
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_uncl_of_pseudo_labels(regions: bool) -> None:
+    dycon = make_dycon(regions=regions, fecl_weight=0, uncl_distance="pseudo_labels", uncl_confidence=0.5)
+    _, task = mix(dycon, torch.ones(2, 2 if regions else 1, *PATCH))
+    student = torch.randn_like(task.teacher.logits, requires_grad=True)
+    losses = dycon.unlabeled_losses(Prediction(student), task, 0.5)
+    expected = dycon_module.uncl_of_pseudo_labels(
+        student, task.teacher.logits, dycon.beta(0.5), labels=dycon.labels, confidence=0.5
+    )
+    assert losses.terms["uncl"] == expected.loss
+    assert losses.statistics["confident_fraction"] == expected.confident_fraction
+    # A student that says the same is right.
+    same = dycon.unlabeled_losses(Prediction(20 * task.teacher.logits), task, 0.5).terms["uncl"]
+    assert same < 0.1 < losses.terms["uncl"]
+
+
 def test_regions() -> None:
     target = (torch.rand(1, 3, *PATCH) < 0.5).expand(2, -1, -1, -1, -1)
     _, task = mix(make_dycon(regions=True, ignores=True), target)
@@ -119,14 +153,17 @@ def test_all_voxels_count_alike_without_ignored_ones_and_as_before_with_the_sett
 
 
 @pytest.mark.parametrize("regions", [False, True])
-def test_nothing_waits_for_the_device(regions: bool) -> None:
+@pytest.mark.parametrize("distance", ["probabilities", "pseudo_labels"])
+def test_nothing_waits_for_the_device(regions: bool, distance: str) -> None:
     # A tensor on the meta device has no values: whatever asks for one raises.
-    dycon = make_dycon(regions=regions, ignores=True)
+    views = {"cutmix_fraction": 0.5, "copy_paste_share": 0.5}
+    dycon = make_dycon(regions=regions, ignores=True, fecl_weight=0, uncl_distance=distance, **views)
     strong, data = torch.empty(2, 2, 1, *PATCH, device="meta").unbind()
     logits = torch.empty(2, 2 if regions else 3, *PATCH, device="meta")
     target = torch.empty(2, 3 if regions else 1, *PATCH, device="meta")
     task = dycon.task(strong, Guidance((Prediction(logits),)), LabeledBatch(data, target))
     assert task.teacher.logits.shape == logits.shape
+    dycon.unlabeled_losses(Prediction(logits), task, 0.5)
 
 
 def test_fecl_takes_its_hard_negatives_from_cells_that_the_teacher_saw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,12 +171,15 @@ def test_fecl_takes_its_hard_negatives_from_cells_that_the_teacher_saw(monkeypat
     monkeypatch.setattr(dycon_module, "fecl_loss", lambda *_, **options: seen.append(options) or torch.zeros(()))
     dycon = make_dycon(fecl_variant="official")
     _, task = mix(dycon, torch.zeros(2, 1, *PATCH))
+    moved = torch.zeros_like(task.labeled)
+    moved[:, :, :2, :2, :2] = True
+    task = replace(task, moved=moved)
     embeddings = torch.randn(2, 2, 3, 4, 2)
     task = replace(task, teacher=replace(task.teacher, embeddings=torch.randn_like(embeddings)))
     dycon.unlabeled_losses(Prediction(torch.randn(2, 3, *PATCH), None, embeddings), task, 0.5)
     dycon.labeled_losses(Prediction(torch.randn(2, 3, *PATCH), None, embeddings), torch.zeros(2, 1, *PATCH), 0.5)
     unlabeled, labeled = seen
-    shown = task.labeled.reshape(2, 3, 2, 4, 2, 2, 2).any(2).any(3).any(4)
+    shown = (task.labeled | moved).reshape(2, 3, 2, 4, 2, 2, 2).any(2).any(3).any(4)
     assert torch.equal(unlabeled["teacher_mask"].view(2, 3, 4, 2), ~shown)
     assert unlabeled["teacher_embeddings"].shape == (2, 24, 2)
     assert labeled["teacher_embeddings"] is None

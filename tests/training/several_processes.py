@@ -26,6 +26,7 @@ from nnunetv2_dycon.losses import (
     gadice_loss,
     softmax_mse,
     uncl_loss,
+    uncl_of_pseudo_labels,
 )
 from nnunetv2_dycon.methods import dycon
 from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCON, nnUNetTrainerMeanTeacher
@@ -140,11 +141,20 @@ def losses(reduction: Reduction, patches: slice) -> dict[str, tuple[Tensor, Tens
     def uncl(logits: Tensor, **options: Any) -> Tensor:
         return uncl_loss(logits, teacher, 0.7, reduction=reduction, **options)
 
+    def hard_uncl(logits: Tensor, **options: Any) -> Tensor:
+        terms = uncl_of_pseudo_labels(logits, teacher, 0.7, confidence=0.5, mask=mask, reduction=reduction, **options)
+        return sum(value for value in terms)
+
     every: dict[str, tuple[Tensor, Callable[[Tensor], Tensor]]] = {
         "softmax_mse": (student, lambda x: softmax_mse(x, teacher, reduction=reduction)),
         "softmax_mse in a mask": (student, lambda x: softmax_mse(x, teacher, mask=mask, reduction=reduction)),
         "dice": (student, dice),
         "dice over the batch": (student, lambda x: dice(x, batch_dice=True)),
+        "uncl of pseudo-labels": (student, lambda x: hard_uncl(x)),
+        "uncl of pseudo-labels, regions over the batch": (
+            student,
+            lambda x: hard_uncl(x, labels=Regions(), batch_dice=True),
+        ),
         "dice of regions": (student, lambda x: dice(x, labels=Regions(False), batch_dice=True)),
         "uncl over voxels": (student, uncl),
         "uncl in a mask": (student, lambda x: uncl(x, mask=mask)),
@@ -225,8 +235,9 @@ def _batch(step: int, part: slice) -> tuple[dict[str, Any], Tensor]:
     return {"data": data, "target": [target, target[:, :, ::2, ::2, ::2]]}, views
 
 
-def paste_fixed_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> MixedPatches:
+def paste_fixed_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float, share: float) -> MixedPatches:
     """As DyCON pastes boxes of labeled patches, but at one place and from the patch of the same number."""
+    assert share == 1
     mask = torch.zeros_like(unlabeled[:, :1], dtype=torch.bool)
     mask[(..., *(slice(round(fraction * length)) for length in unlabeled.shape[2:]))] = True
     return MixedPatches(torch.where(mask, labeled, unlabeled), mask, torch.arange(len(unlabeled)))

@@ -16,6 +16,7 @@ from nnunetv2_dycon.views.copy_paste import (
     paste_boxes_of_next,
     random_box_mask,
     random_partners,
+    share_of_batch,
 )
 
 
@@ -137,6 +138,33 @@ def test_pasted_boxes_wrap_around_and_exchanged_ones_do_not() -> None:
     for mask, wraps in ((pasted, True), (exchanged, False)):
         rows = mask[:, 0].any(2)
         assert bool((rows[:, 0] & rows[:, -1]).any()) == wraps
+
+
+def test_a_share_of_the_patches_gets_a_box_of_a_labeled_one() -> None:
+    unlabeled, labeled = torch.zeros(4, 1, 6, 6), torch.ones(2, 1, 6, 6)
+    with_box = torch.stack([paste_boxes(unlabeled, labeled, 0.5, 0.5).patches.flatten(1).any(1) for _ in range(200)])
+    assert (with_box.sum(1) == 2).all()
+    # Every second one, from the first or from the second.
+    assert (with_box[:, 0] != with_box[:, 1]).all()
+    assert 60 < with_box[:, 0].sum() < 140
+    assert not paste_boxes(unlabeled, labeled, 0.5, 0).patches.any()
+
+
+@pytest.mark.parametrize(("batch", "share"), [(2, 0.25), (3, 0.5), (5, 0.7), (4, 1.0), (4, 0.0)])
+def test_shares_are_exact_on_average_and_as_near_as_can_be_in_each_batch(batch: int, share: float) -> None:
+    torch.manual_seed(0)
+    chosen = torch.stack([share_of_batch(batch, share, "cpu") for _ in range(4000)])
+    number = chosen.sum(1)
+    assert ((number - share * batch).abs() < 1).all()
+    assert number.float().mean().item() == pytest.approx(share * batch, abs=0.04)
+    assert torch.allclose(chosen.float().mean(0), torch.tensor(share), atol=0.04)
+
+
+def test_boxes_of_the_next_patch_may_wrap_around() -> None:
+    mask = paste_boxes_of_next(torch.zeros(300, 1, 8, 8), 0.75, wraps=True).from_partner[:, 0]
+    rows = mask.any(2)
+    assert (rows[:, 0] & rows[:, -1] & ~rows.all(1)).any()
+    assert (mask.flatten(1).sum(1) == 36).all()
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
