@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,6 @@ def prepare(folder: Path, *, labeled: int, unlabeled: int, test: int, size: int,
     write_dataset(raw, folder / _HIDDEN, labeled=labeled, unlabeled=unlabeled, test=test, size=size)
     configuration = Configuration((patch,) * 3, (6, 12, 24), spacing=(1.0, 1.0, 1.0))
     preprocess_workspace(folder, configuration, settings={})
-    shutil.copytree(raw / "labelsTr", folder / "nnUNet_preprocessed" / DATASET_NAME / "gt_segmentations")
     names = sorted(file.stem for file in (raw / "labelsTr").iterdir())
     split = {kind: [name for name in names if name.startswith(kind)] for kind in ("labeled", "test")}
     splits = [{"train": split["labeled"], "val": split["test"]}]

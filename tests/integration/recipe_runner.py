@@ -25,6 +25,9 @@ from nnunetv2_dycon import trainers
 
 def short(base, name):
     class Trainer(base):
+        # With an ignore label, the unsupervised losses would wait until what is annotated is learnt.
+        ramp = 1.0
+
         def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
             super().__init__(plans, configuration, fold, dataset_json, device)
             self.num_epochs = 2
