@@ -31,11 +31,15 @@ class Stopped(SystemExit):
 
     Args:
         received: the signal.
+
+    Attributes:
+        says_how_to_go_on: whether whoever was stopped has told the user.
     """
 
     def __init__(self, received: signal.Signals) -> None:
         super().__init__(EXIT_CODE)
         self.received = received
+        self.says_how_to_go_on = False
 
 
 class StopSignals:
@@ -54,11 +58,13 @@ class StopSignals:
     Attributes:
         received: the signal that has come, None so far.
         deferred: whether a signal is noted alone.
+        says_how_to_go_on: of what is raised at the end of the block.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.deferred = False
+        self.says_how_to_go_on = False
         self._received_at = 0.0
         self._previous: dict[int, Any] = {}
 
@@ -88,7 +94,9 @@ class StopSignals:
     def raise_if_received(self) -> None:
         """Raise :class:`Stopped` if a signal has come."""
         if self.received is not None:
-            raise Stopped(self.received)
+            stopped = Stopped(self.received)
+            stopped.says_how_to_go_on = self.says_how_to_go_on
+            raise stopped
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         parent = multiprocessing.parent_process()
@@ -121,7 +129,36 @@ def forked_workers_end_with_this_process() -> Iterator[None]:
     """
     parent = _Parent()
     multiprocessing.util.register_after_fork(parent, _guard_forked_worker)
-    yield
+    _fork_mask.guards = True
+    try:
+        yield
+    finally:
+        _fork_mask.guards = False
+
+
+class _ForkMask(threading.local):
+    """Stop signals are blocked while a thread forks a guarded worker.
+
+    Libraries start threads of their own in a forked process before any Python code runs there. They inherit what is
+    blocked, and a signal that one of them does not block would go to it.
+    """
+
+    guards = False
+    before: set[int | signal.Signals] | None = None
+
+    def block(self) -> None:
+        if self.guards:
+            self.before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+    def restore(self) -> None:
+        if self.before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
+            self.before = None
+
+
+_fork_mask = _ForkMask()
+if hasattr(signal, "sigtimedwait"):
+    os.register_at_fork(before=_fork_mask.block, after_in_parent=_fork_mask.restore)
 
 
 class _Parent:

@@ -137,6 +137,39 @@ def ends(pid: int, timeout: float = 5) -> bool:
     return False
 
 
+THREAD_OF_A_LIBRARY = """
+import multiprocessing, os, signal, threading
+from nnunetv2_dycon import processes
+
+blocked = []
+def start_thread():
+    thread = threading.Thread(target=lambda: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    thread.start()
+    thread.join()
+
+# As a library in C does, which starts its threads again before multiprocessing comes to word.
+os.register_at_fork(after_in_child=start_thread)
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+with processes.forked_workers_end_with_this_process():
+    worker = context.Process(target=lambda: queue.put(sorted(blocked[-1])))
+    worker.start()
+    print([number.name for number in queue.get()], signal.pthread_sigmask(signal.SIG_BLOCK, []))
+    worker.join()
+worker = context.Process(target=lambda: queue.put(sorted(blocked[-1])))
+worker.start()
+print(queue.get())
+worker.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="needs sigtimedwait")
+def test_threads_that_a_fork_starts_leave_signals_to_the_thread_that_waits_for_them() -> None:
+    command = [sys.executable, "-c", THREAD_OF_A_LIBRARY]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert finished.stdout.splitlines() == ["['SIGUSR1', 'SIGTERM'] set()", "[]"]
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 def test_a_forked_worker_ends_when_its_parent_is_killed_and_not_at_a_signal_to_all(parent: subprocess.Popen) -> None:
     worker = int(parent.stdout.readline())

@@ -88,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {place}. Check this path, its permissions and the free space.", file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(f"Stopped by {stopped.received.name}. Run the same command again to go on.", file=sys.stderr)
+        # A training has said itself how it goes on, which is not by the same command.
+        if not stopped.says_how_to_go_on:
+            print(f"Stopped by {stopped.received.name}. Run the same command again to go on.", file=sys.stderr)
         return EXIT_CODE
     return 0
 

@@ -30,8 +30,9 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
     except UserError:
         raise
     except RuntimeError as error:
-        close = difflib.get_close_matches(name, _names_of_trainers(), n=1)
-        hint = f"Did you mean {close[0]}?" if close else "Correct the name after -tr."
+        names = {known.lower(): known for known in _names_of_trainers()}
+        close = difflib.get_close_matches(name.lower(), names, n=1)
+        hint = f"Did you mean {names[close[0]]}?" if close else "Correct the name after -tr."
         raise UserError(f"{error} {hint}") from error
     except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):

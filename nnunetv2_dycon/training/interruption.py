@@ -61,6 +61,8 @@ class Interruption:
                     remove_remains(Path(trainer.output_folder) / name)
                 yield
             except BaseException as error:
+                if isinstance(error, Stopped):
+                    error.says_how_to_go_on = True
                 if isinstance(error, Stopped) and not self._signals.deferred:
                     trainer.print_to_log_file(
                         f"Stopped by {error.received.name} before the first step (exit code {EXIT_CODE}). "
@@ -68,6 +70,7 @@ class Interruption:
                     )
                 if self._signals.deferred and _lost_worker(error):
                     self.save_unfinished_epoch()
+                    trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
                 self._end_workers()
                 raise
             if self._signals.received is not None:
@@ -75,6 +78,7 @@ class Interruption:
                     f"Stopped by {self._signals.received.name} after the last epoch (exit code {EXIT_CODE}). The "
                     "command with --c or --val validates."
                 )
+                self._signals.says_how_to_go_on = True
 
     @contextlib.contextmanager
     def in_validation(self) -> Iterator[None]:
@@ -89,6 +93,7 @@ class Interruption:
                 f"Stopped by {stopped.received.name} in the validation (exit code {EXIT_CODE}). The command with --c "
                 "or --val validates from the start."
             )
+            stopped.says_how_to_go_on = True
             raise
 
     def defer_signals(self) -> None:
@@ -100,6 +105,7 @@ class Interruption:
         trainer, steps = self._trainer, len(self._resumed_outputs)
         if steps > 0:
             self._iterations = trainer.num_iterations_per_epoch
+            trainer.print_to_log_file(f"Going on after step {steps} of {self._iterations}")
             trainer.num_iterations_per_epoch = max(0, self._iterations - steps)
             trainer.statistics.load_state_dict(self._statistics)
         trainer.steps_in_epoch = steps
@@ -143,13 +149,17 @@ class Interruption:
         self.save_unfinished_epoch()
         # Whoever has started several processes ends all of them when the first one has ended.
         wait_for_all()
-        trainer, received = self._trainer, self._signals.received or STOP_SIGNALS[0]
-        remedy = "No checkpoint was written, as asked for" if trainer.disable_checkpointing else "Go on with --c"
-        trainer.print_to_log_file(
-            f"Stopped by {received.name} after step {trainer.steps_in_epoch} of epoch {trainer.current_epoch} (exit "
-            f"code {EXIT_CODE}). {remedy}."
-        )
+        received = self._signals.received or STOP_SIGNALS[0]
+        self._trainer.print_to_log_file(f"Stopped by {received.name} (exit code {EXIT_CODE}). {self._place()}")
         raise Stopped(received)
+
+    def _place(self) -> str:
+        """Where the training has stopped, and how to go on."""
+        trainer = self._trainer
+        place = f"after step {trainer.steps_in_epoch} of epoch {trainer.current_epoch}"
+        if trainer.disable_checkpointing:
+            return f"This was {place}; no checkpoint was written, as asked for."
+        return f"{LATEST_CHECKPOINT} is the training {place}: go on with --c."
 
     def save_unfinished_epoch(self) -> None:
         """Write checkpoint_latest.pth as it is after the last step."""

@@ -151,7 +151,7 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         partly_labeled = find_partly_labeled_cases(trainer, tr_keys)
         trainer.print_to_log_file(
             f"{len(partly_labeled)} of {len(tr_keys)} labeled training cases have ignored voxels and join the "
-            "unlabeled ones, as images without labels."
+            "unlabeled ones, as images without labels. Unsupervised weights grow as the training loss falls below 0."
         )
     data = prepare_unlabeled_data(
         trainer.plans_manager,

@@ -24,6 +24,11 @@ def test_a_name_that_nobody_has_is_refused() -> None:
         find_semi_supervised_trainer("nnUNetTrainerNobody")
 
 
+def test_a_name_in_another_case_is_recognised() -> None:
+    with pytest.raises(UserError, match=r"Did you mean nnUNetTrainerDyCON\?"):
+        find_semi_supervised_trainer("nnUNetTrainerDycon")
+
+
 def test_a_supervised_trainer_is_refused() -> None:
     with pytest.raises(UserError, match="nnUNetTrainer_5epochs is not a semi-supervised trainer"):
         find_semi_supervised_trainer("nnUNetTrainer_5epochs")

@@ -128,17 +128,20 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(train: Train, capsys:
             file.unlink()
         _, exit_code = train(signal_at=(loader, batch))
         assert exit_code == EXIT_CODE, moment
+        place = f"{LATEST_CHECKPOINT} is the training after step {steps} of epoch {epochs}: go on with --c."
+        assert place in capsys.readouterr().out, moment
         checkpoint = torch.load(folder / LATEST_CHECKPOINT, weights_only=False)
         assert checkpoint["current_epoch"] == epochs, moment
         assert len(checkpoint[STATE_KEY]["unfinished_epoch"]["losses"]) == steps, moment
         assert all(len(values) == epochs for values in checkpoint["logging"].values()), moment
-        capsys.readouterr()
         done = 3 * epochs + steps
         # The first epoch is in the warm-up, in which no unlabeled batch is drawn.
         first = {"training": done, "validation": epochs, "unlabeled": max(0, done - 2)}
         resumed, _ = train(resume=True, first=first)
         assert resumed.num_iterations_per_epoch == 3
-        assert "logging issue" not in capsys.readouterr().out
+        output = capsys.readouterr().out
+        assert "logging issue" not in output
+        assert ("Going on after step" in output) == (steps > 0), moment
         assert_equal(final_checkpoint(resumed), expected, moment)
         assert not (folder / LATEST_CHECKPOINT).exists()
 
@@ -169,8 +172,9 @@ def test_a_signal_before_the_first_step_ends_at_once(
 ) -> None:
     trainer = make_trainer(nnUNetTrainerDyCON)
     monkeypatch.setattr(trainer, "print_plans", lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped) as stopped:
         trainer.run_training()
+    assert stopped.value.says_how_to_go_on
     assert "Stopped by SIGTERM before the first step (exit code 75)" in capsys.readouterr().out
     assert not (Path(trainer.output_folder) / LATEST_CHECKPOINT).exists()
 
