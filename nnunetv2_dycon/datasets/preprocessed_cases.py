@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, SPLITS_FILE, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UserError
 
@@ -13,6 +14,11 @@ from nnunetv2_dycon.exceptions import UserError
 _FILES_OF_A_CASE = {".b2nd": (".b2nd", "_seg.b2nd", ".pkl"), ".npz": (".npz", ".pkl")}
 _ENDINGS = (".pkl", ".npy", *_FILES_OF_A_CASE)
 _MAX_LISTED = 5
+
+
+def preprocessing_command(dataset_name: str, configuration: str, plans: str) -> str:
+    """The command that preprocesses the labeled cases of a dataset."""
+    return f"nnUNetv2_preprocess -d {dataset_id(dataset_name)} -c {configuration} -plans_name {plans}"
 
 
 def preprocessed_cases(folder: Path) -> list[str]:

@@ -34,7 +34,8 @@ def check_image(image: np.ndarray, num_channels: int) -> None:
             constant channel among others is accepted, as nnU-Net does: data sets fill missing sequences with zeros.
     """
     if image.shape[0] != num_channels:
-        raise UserError(f"has {image.shape[0]} channels where dataset.json declares {num_channels}")
+        found = "1 channel" if image.shape[0] == 1 else f"{image.shape[0]} channels"
+        raise UserError(f"has {found} where dataset.json declares {num_channels}")
     for channel, values in enumerate(image):
         if not np.isfinite(values).all():
             raise UserError(f"channel {channel:04d} holds values that are NaN or infinite")

@@ -19,7 +19,7 @@ import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from tqdm import tqdm
 
-from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, number_of_channels
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, number_of_channels, surplus_files
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, scratch_folder
 from nnunetv2_dycon.preprocessing.case_lock import case_lock
@@ -178,7 +178,8 @@ def _raise_problems(problems: list[_Problem]) -> None:
             'Where memory lacked, run "nnunetv2_dycon preprocess" with a smaller -np or on a machine with more memory; '
             "the other cases are done."
         )
-    raise UserError(f"{len(texts)} unlabeled cases cannot be used:\n  {listed}{more}\n{' '.join(remedies)}")
+    cases = "1 unlabeled case" if len(texts) == 1 else f"{len(texts)} unlabeled cases"
+    raise UserError(f"{cases} cannot be used:\n  {listed}{more}\n{' '.join(remedies)}")
 
 
 def _preprocess_case(
@@ -215,6 +216,8 @@ def _write_case(
 ) -> None:
     with explained_write_errors(folder):
         stamp_file(folder, case.identifier).unlink(missing_ok=True)
+    if surplus := surplus_files(case, dataset_json):
+        raise _CaseError(surplus)
     file_hashes = {}
     for file in case.files:
         with _errors_of_case(file):

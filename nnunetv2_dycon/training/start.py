@@ -162,6 +162,7 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         trainer.print_to_log_file,
         set(val_keys) - set(tr_keys),
         may_be_none=bool(partly_labeled),
+        looked_for_ignored_voxels=trainer.settings.ignored_voxels_as_unlabeled,
     )
     if (stage := previous_stage.previous_stage_of(trainer)) is not None:
         predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)

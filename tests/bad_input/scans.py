@@ -50,6 +50,16 @@ def no_unlabeled_scans(place: Place) -> None:
     shutil.rmtree(place.workspace.raw / "imagesUnlabeled")
 
 
+def nothing_ignored(place: Place) -> None:
+    place.workspace.write_labels(ignores=True)
+    no_unlabeled_scans(place)
+
+
+def renamed(name: str) -> Prepare:
+    """The folder of unlabeled scans under another name."""
+    return lambda place: (place.workspace.raw / "imagesUnlabeled").rename(place.workspace.raw / name)
+
+
 def labeled_too(place: Place) -> None:
     folder = place.workspace.raw
     shutil.copy(folder / "imagesTr" / "demo_003_0000.nii.gz", folder / "imagesUnlabeled")
@@ -100,6 +110,21 @@ def plain_layout_with_a_hidden_file(place: Place) -> None:
 ROWS = [
     Row("no unlabeled scans", (*BOTH, PSEUDO_LABEL, SELF_TRAIN), "imagesUnlabeled", no_unlabeled_scans),
     Row(
+        "neither unlabeled scans nor, with an ignore label, ignored voxels",
+        (TRAIN,),
+        "has no unlabeled scans: ... and no training case has voxels with the ignore label. Put scans",
+        nothing_ignored,
+    ),
+    *(
+        Row(
+            f"a folder {name} in place of imagesUnlabeled",
+            (*BOTH, DOCTOR, PSEUDO_LABEL),
+            f"Did you mean ... {name}? Its name must be imagesUnlabeled: rename it",
+            renamed(name),
+        )
+        for name in ("imagesUnlabelled", "ImagesUnlabeled", "images_unlabeled", "unlabeled")
+    ),
+    Row(
         "a case in imagesTr and in imagesUnlabeled",
         (*BOTH, DOCTOR, PSEUDO_LABEL, SELF_TRAIN),
         "demo_003 ... remove",
@@ -108,14 +133,33 @@ ROWS = [
     Row(
         "a file that is not named like a scan",
         (*BOTH, DOCTOR, PSEUDO_LABEL),
-        "notes.txt is not named like a scan of this dataset. Name it CASE_0000.nii.gz",
-        raw_file("imagesUnlabeled/notes.txt"),
+        "scan.nii.gz is not named like a scan of this dataset. Name it CASE_0000.nii.gz",
+        raw_file("imagesUnlabeled/scan.nii.gz"),
+    ),
+    Row(
+        "a file of another ending than the dataset's",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "a_0000.nii does not have this dataset's file ending, .nii.gz. If it is a scan, convert it to CASE_0000.nii.gz "
+        "... another name is not enough. Otherwise move it out of imagesUnlabeled",
+        raw_file("imagesUnlabeled/a_0000.nii"),
     ),
     Row(
         "a case of which a channel is missing",
         (*BOTH, DOCTOR),
         "imagesUnlabeled/demo_020* has the channels 0001: some are missing. Add the missing files or remove the case",
         raw_file("imagesUnlabeled/demo_020_0001.nii.gz"),
+    ),
+    Row(
+        "a scan without the number of its channel, whose own number is read as one",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "if scan_0001.nii.gz is a whole scan, rename it to scan_0001_0000.nii.gz",
+        raw_file("imagesUnlabeled/scan_0001.nii.gz"),
+    ),
+    Row(
+        "a channel that dataset.json does not have",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "demo_006_0001.nii.gz is a channel beyond the 1 that dataset.json declares: remove it",
+        raw_file("imagesUnlabeled/demo_006_0001.nii.gz"),
     ),
     Row(
         "a case whose name begins with a dash",
@@ -136,7 +180,7 @@ ROWS = [
         raw_file("imagesTr/-rf_0000.nii.gz"),
     ),
     Row(
-        "a scan cut short", BOTH, "1 unlabeled cases cannot be used: ... demo_006_0000.nii.gz cannot be read", cut_short
+        "a scan cut short", BOTH, "1 unlabeled case cannot be used: ... demo_006_0000.nii.gz cannot be read", cut_short
     ),
     Row(
         "a scan that is text",
