@@ -33,6 +33,7 @@ from nnunetv2_dycon.preprocessing.case_stamp import (
 )
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 from nnunetv2_dycon.preprocessing.scan_checks import (
+    check_header,
     check_image,
     check_preprocessed,
     check_target_shape,
@@ -223,6 +224,9 @@ def _write_case(
         with _errors_of_case(file):
             refuse_missing_file(file)
             file_hashes[file] = check_nifti(file)
+    for file in case.images:
+        with _errors_of_case(file):
+            check_header(file, plans_manager, configuration_manager)
     with _errors_of_case(case.images[0]):
         raw_files = describe_raw_files(case, file_hashes)
 

@@ -6,6 +6,7 @@ import shutil
 
 import nibabel
 import numpy as np
+import SimpleITK as sitk
 
 from tests.bad_input.row import (
     DOCTOR,
@@ -71,6 +72,22 @@ def scan(values: np.ndarray) -> Prepare:
     def prepare(place: Place) -> None:
         image = nibabel.Nifti1Image(values.astype(np.float32), np.eye(4))
         nibabel.save(image, place.workspace.raw / "imagesUnlabeled" / "demo_006_0000.nii.gz")
+
+    return prepare
+
+
+def by_itk(image: sitk.Image) -> Prepare:
+    """An unlabeled scan as SimpleITK writes it."""
+    name = "imagesUnlabeled/demo_006_0000.nii.gz"
+    return lambda place: sitk.WriteImage(image, str(place.workspace.raw / name))
+
+
+def preprocessed_file_cut_short(name: str) -> Prepare:
+    """A file in the folder of preprocessed cases that lacks its end."""
+
+    def prepare(place: Place) -> None:
+        file = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name
+        file.write_bytes(file.read_bytes()[:-20])
 
     return prepare
 
@@ -205,6 +222,34 @@ ROWS = [
         BOTH,
         "demo_006_0000.nii.gz ... values that are NaN or infinite",
         scan(np.full((9, 9, 9), np.nan)),
+    ),
+    Row(
+        "a 2D image among volumes",
+        BOTH,
+        "demo_006_0000.nii.gz is an image of 2 axes, where the configuration is of 3: write the whole volume",
+        by_itk(sitk.GetImageFromArray(np.arange(480, dtype=np.float32).reshape(20, 24))),
+    ),
+    Row(
+        "a scan whose voxels are vectors",
+        BOTH,
+        "demo_006_0000.nii.gz holds vectors of 2 numbers, not one number a voxel: write each component",
+        by_itk(sitk.GetImageFromArray(np.arange(1200, dtype=np.float32).reshape(20, 6, 5, 2), isVector=True)),
+    ),
+    Row(
+        "a scan of colours",
+        BOTH,
+        "demo_006_0000.nii.gz holds vectors of 3 numbers, not one number a voxel: write each component",
+        by_itk(sitk.GetImageFromArray(np.arange(1800).reshape(20, 6, 5, 3).astype(np.uint8), isVector=True)),
+    ),
+    *(
+        Row(
+            f"a preprocessed file of a labeled case that is cut short ({ending})",
+            (TRAIN, DOCTOR),
+            f"{case}{ending} is damaged or cut short: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
+            "nnUNetPlansSmall, which writes it anew",
+            preprocessed_file_cut_short(f"{case}{ending}"),
+        )
+        for case, ending in (("demo_002", ".b2nd"), ("demo_004", "_seg.b2nd"), ("demo_002", ".pkl"))
     ),
     Row(
         "labeled cases that are not preprocessed",
