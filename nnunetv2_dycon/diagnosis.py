@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,10 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.json_files import read_json_file
+from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
-from nnunetv2_dycon.methods.settings_section import read_settings
+from nnunetv2_dycon.methods.settings_section import read_settings, refuse_settings_in_dataset_json
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, is_current, read_stamp, stamped_cases
 from nnunetv2_dycon.preprocessing.copies import describe_copies
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
@@ -140,7 +141,7 @@ def _gpu() -> Finding:
 
 
 def _inputs(
-    dataset: PlannedDataset, configuration_name: str, methods: Iterable[type[Method[Any, Any]]]
+    dataset: PlannedDataset, configuration_name: str, methods: Sequence[type[Method[Any, Any]]]
 ) -> Iterator[Finding]:
     """What a training would refuse at its start, and what nnU-Net would fail on when it plans."""
     configuration, plans, plans_file = dataset.configuration(configuration_name), dataset.plans, dataset.plans_file
@@ -155,6 +156,19 @@ def _inputs(
     if raw_dataset_folder is not None:
         checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json"))
         checks.append(partial(refuse_hidden_files, raw_dataset_folder / LABELED_FOLDER_NAME, file_ending))
+    for file, content in _dataset_jsons(dataset, raw_dataset_folder):
+        checks += [
+            partial(
+                refuse_settings_in_dataset_json,
+                content,
+                str(file),
+                plans_file.name,
+                configuration_name,
+                method.settings_section,
+                method.settings_class,
+            )
+            for method in methods
+        ]
     checks.append(partial(check_fingerprint, dataset.folder))
     folder = dataset.folder / configuration.data_identifier
     if folder.is_dir():
@@ -169,6 +183,15 @@ def _inputs(
             if str(error) not in seen:
                 yield Finding(str(error), is_problem=True)
             seen.add(str(error))
+
+
+def _dataset_jsons(dataset: PlannedDataset, raw_dataset_folder: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The dataset.json that nnU-Net trains with, and the raw dataset's, which it was copied from, if it can be read."""
+    yield dataset.folder / "dataset.json", dataset.dataset_json
+    if raw_dataset_folder is not None:
+        file = raw_dataset_folder / "dataset.json"
+        with contextlib.suppress(UserError):  # which is a finding of its own
+            yield file, read_json(file)
 
 
 def _check_raw_dataset_json(file: Path) -> None:

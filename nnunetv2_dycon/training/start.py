@@ -54,6 +54,14 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """
     plans, name = trainer.plans_manager.plans, trainer.configuration_name
     configuration, plans_file = trainer.configuration_manager.configuration, f"{trainer.plans_manager.plans_name}.json"
+    settings_section.refuse_settings_in_dataset_json(
+        trainer.dataset_json,
+        str(Path(trainer.preprocessed_dataset_folder_base) / "dataset.json"),
+        plans_file,
+        name,
+        method.settings_section,
+        method.settings_class,
+    )
     settings = settings_section.read_settings(plans, name, configuration, method, plans_file)
     return settings_in_force(settings, trainer.label_manager)
 
