@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
@@ -17,9 +19,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
-from nnunetv2_dycon.datasets.names import dataset_id, find_raw_dataset_folder, results_folder
+from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
-from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
+from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint, preprocessing_command
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -27,13 +29,16 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
+    misnamed_unlabeled_folder,
+    surplus_files,
 )
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.json_files import read_json_file
+from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.methods import all_methods
-from nnunetv2_dycon.methods.settings_section import read_settings
+from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.methods.settings_section import read_settings, refuse_settings_in_dataset_json
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, is_current, read_stamp, stamped_cases
 from nnunetv2_dycon.preprocessing.copies import describe_copies
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
@@ -65,13 +70,19 @@ def diagnose_installation() -> Iterator[Finding]:
     yield _gpu()
 
 
-def diagnose_dataset(name_or_id: str, plans_identifier: str, configuration: str) -> Iterator[Finding]:
-    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened."""
+def diagnose_dataset(
+    name_or_id: str, plans_identifier: str, configuration: str, trainer: str | None = None
+) -> Iterator[Finding]:
+    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened.
+
+    The settings of the trainer's method are checked; without a trainer, those of all methods of the package.
+    """
     try:
+        methods = all_methods() if trainer is None else [find_semi_supervised_trainer(trainer).method_class]
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
-        yield from _inputs(dataset, configuration)
+        yield from _inputs(dataset, configuration, methods)
         yield from _cases(dataset, configuration)
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
@@ -129,12 +140,14 @@ def _gpu() -> Finding:
     return Finding("GPU: " + ", ".join(f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus))
 
 
-def _inputs(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
+def _inputs(
+    dataset: PlannedDataset, configuration_name: str, methods: Sequence[type[Method[Any, Any]]]
+) -> Iterator[Finding]:
     """What a training would refuse at its start, and what nnU-Net would fail on when it plans."""
     configuration, plans, plans_file = dataset.configuration(configuration_name), dataset.plans, dataset.plans_file
     checks: list[Callable[[], object]] = [
         partial(read_settings, plans, configuration_name, configuration.configuration, method, plans_file.name)
-        for method in all_methods()
+        for method in methods
     ]
     if plans["plans_name"] != plans_file.stem:
         remedy = f'results would lie in the folder of other plans. Write "{plans_file.stem}" there'
@@ -143,10 +156,23 @@ def _inputs(dataset: PlannedDataset, configuration_name: str) -> Iterator[Findin
     if raw_dataset_folder is not None:
         checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json"))
         checks.append(partial(refuse_hidden_files, raw_dataset_folder / LABELED_FOLDER_NAME, file_ending))
+    for file, content in _dataset_jsons(dataset, raw_dataset_folder):
+        checks += [
+            partial(
+                refuse_settings_in_dataset_json,
+                content,
+                str(file),
+                plans_file.name,
+                configuration_name,
+                method.settings_section,
+                method.settings_class,
+            )
+            for method in methods
+        ]
     checks.append(partial(check_fingerprint, dataset.folder))
     folder = dataset.folder / configuration.data_identifier
     if folder.is_dir():
-        command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"
+        command = preprocessing_command(dataset.name, configuration_name, plans_file.stem)
         for fold in range(len(read_splits(dataset.splits_file))) or ("all",):
             checks.append(partial(check_cases_of_fold, dataset.folder, folder, fold, file_ending, command))
     seen = set()
@@ -157,6 +183,15 @@ def _inputs(dataset: PlannedDataset, configuration_name: str) -> Iterator[Findin
             if str(error) not in seen:
                 yield Finding(str(error), is_problem=True)
             seen.add(str(error))
+
+
+def _dataset_jsons(dataset: PlannedDataset, raw_dataset_folder: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The dataset.json that nnU-Net trains with, and the raw dataset's, which it was copied from, if it can be read."""
+    yield dataset.folder / "dataset.json", dataset.dataset_json
+    if raw_dataset_folder is not None:
+        file = raw_dataset_folder / "dataset.json"
+        with contextlib.suppress(UserError):  # which is a finding of its own
+            yield file, read_json(file)
 
 
 def _check_raw_dataset_json(file: Path) -> None:
@@ -178,19 +213,27 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     labeled = with_label - set(off_limits)
     yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
+    misnamed = misnamed_unlabeled_folder(raw_dataset_folder)
     if not unlabeled:
         place = raw_dataset_folder / UNLABELED_FOLDER_NAME
         if dataset.has_ignore_label:
-            yield Finding(f"there are no scans in {place}: ignored voxels of labeled cases are the unlabeled data")
+            yield Finding(
+                f"there are no scans in {place}: a training looks at its start for training cases with the ignore "
+                "label, whose ignored voxels are unlabeled data, and needs at least one"
+            )
         else:
-            yield Finding(f"there are no scans in {place}: put some there", is_problem=True)
+            remedy = misnamed or "Put some there."
+            yield Finding(f"there are no scans in {place}. {remedy}", is_problem=True)
+            misnamed = None
+    if misnamed:
+        yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
     if both:
         places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
         yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
     if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
     if not (dataset.folder / configuration.data_identifier).is_dir():
-        command = f"nnUNetv2_preprocess -d {dataset_id(dataset.name)} -c {configuration_name}"
+        command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
         yield Finding(f"labeled cases are not preprocessed: {command}", is_problem=True)
     yield from _preprocessed_cases(dataset, configuration, unlabeled)
 
@@ -201,8 +244,12 @@ def _preprocessed_cases(
     folder = unlabeled_data_folder(dataset.plans_manager, configuration)
     plans_hash = hash_plans(dataset.plans_manager, configuration)
     ready = {case.identifier for case in unlabeled if is_current(folder, case, plans_hash, note_times=False)}
-    later = "" if len(ready) == len(unlabeled) else "; training will do the others at its start"
+    surplus = {case.identifier: surplus_files(case, dataset.dataset_json) for case in unlabeled}
+    unusable = {case: text for case, text in surplus.items() if text is not None}
+    later = "" if len(ready.union(unusable)) == len(unlabeled) else "; training preprocesses the others at its start"
     yield Finding(f"{len(ready)} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
+    for identifier, text in sorted(unusable.items()):
+        yield Finding(f"the unlabeled case {identifier} cannot be used: {text}", is_problem=True)
     begun = {case.identifier for case in unlabeled}.intersection(stamped_cases(folder)) - ready
     for identifier in sorted(begun):
         if damage := find_damage(folder, identifier, read_stamp(folder, identifier)):

@@ -63,7 +63,7 @@ class Schema:
         known = [*self.required, *self.optional]
         if self.closed and (unknown := [key for key in value if key not in known]):
             close = difflib.get_close_matches(unknown[0].lower(), known, n=1)
-            hint = f'; did you mean "{close[0]}"?' if close else ""
+            hint = f' (did you mean "{close[0]}"?)' if close else ""
             return f'{subject} has the key "{unknown[0]}", which is none of {", ".join(known)}{hint}'
         return None
 

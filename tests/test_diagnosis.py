@@ -72,7 +72,7 @@ def test_a_dataset_that_is_planned_but_not_ready() -> None:
         [
             "Dataset501_Tiny is planned: nnUNetPlansSmall.json has 3d_fullres",
             "6 labeled and 4 unlabeled cases",
-            "0 of 4 unlabeled cases are preprocessed; training will do the others at its start",
+            "0 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start",
         ],
         [],
     )
@@ -89,7 +89,7 @@ def test_a_case_that_is_not_whole_is_not_ready(prepare_unlabeled: Prepare) -> No
     folder = prepare_unlabeled().folder
     (folder / "demo_007.b2nd").write_bytes(b"short")
     fine, problems = diagnose()
-    assert fine[-2] == "3 of 4 unlabeled cases are preprocessed; training will do the others at its start"
+    assert fine[-2] == "3 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start"
     assert fine[-1].startswith(f"demo_007 is not ready: in {folder}, demo_007.b2nd has 5 bytes instead of ")
     assert problems == []
 
@@ -126,7 +126,7 @@ def test_off_limits_cases_count_as_unlabeled(workspace: Workspace) -> None:
 
 def test_no_unlabeled_scans_is_a_problem(workspace: Workspace) -> None:
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
-    assert diagnose()[1] == [f"there are no scans in {workspace.raw}/imagesUnlabeled: put some there"]
+    assert diagnose()[1] == [f"there are no scans in {workspace.raw}/imagesUnlabeled. Put some there."]
 
 
 def test_with_an_ignore_label_it_is_none(workspace: Workspace) -> None:
@@ -134,7 +134,7 @@ def test_with_an_ignore_label_it_is_none(workspace: Workspace) -> None:
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
     fine, problems = diagnose()
     place = workspace.raw / "imagesUnlabeled"
-    assert f"there are no scans in {place}: ignored voxels of labeled cases are the unlabeled data" in fine
+    assert any(text.startswith(f"there are no scans in {place}: a training looks at its start") for text in fine)
     assert problems == []
 
 
@@ -147,7 +147,31 @@ def test_a_scan_in_both_folders_is_a_problem(workspace: Workspace, off_limits: l
 
 def test_labeled_cases_that_are_not_preprocessed_are_a_problem(workspace: Workspace) -> None:
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
-    assert diagnose()[1] == ["labeled cases are not preprocessed: nnUNetv2_preprocess -d 501 -c 3d_fullres"]
+    command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
+    assert diagnose()[1] == [f"labeled cases are not preprocessed: {command}"]
+
+
+def test_a_case_with_a_surplus_channel_is_a_problem(workspace: Workspace) -> None:
+    scans = workspace.raw / "imagesUnlabeled"
+    shutil.copy(scans / "demo_006_0000.nii.gz", scans / "demo_006_0001.nii.gz")
+    fine, problems = diagnose()
+    assert fine[-1] == "0 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start"
+    file = scans / "demo_006_0001.nii.gz"
+    assert len(problems) == 1
+    assert problems[0].startswith(f"the unlabeled case demo_006 cannot be used: {file} is a channel beyond the 1 ")
+
+
+def test_the_settings_of_one_trainer_can_be_checked(workspace: Workspace) -> None:
+    workspace.write_settings("nnUNetPlansWrong", uncl_wieght=1)
+    for trainer, number in ((None, 1), ("nnUNetTrainerDyCON", 1), ("nnUNetTrainerUAMT", 0)):
+        findings = diagnose_dataset("501", "nnUNetPlansWrong", "3d_fullres", trainer)
+        assert sum(finding.is_problem for finding in findings) == number
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_trainer_that_is_not_there_is_a_problem() -> None:
+    (finding,) = diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres", "nnUNetTrainerNobody")
+    assert "nnUNetTrainerNobody" in str(finding)
 
 
 def test_too_few_labels_for_folds_are_told(workspace: Workspace) -> None:

@@ -58,7 +58,7 @@ def test_what_fits_is_returned(tmp_path: Path) -> None:
         (
             "is_new",
             "isnew",
-            ' has the key "isnew", which is none of name, sizes, is_new, other; did you mean "is_new"?',
+            ' has the key "isnew", which is none of name, sizes, is_new, other (did you mean "is_new"?)',
         ),
         ("is_new", "qqq", ' has the key "qqq", which is none of name, sizes, is_new, other'),
     ],

@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
+    text = "check the settings of this trainer, also one of your own (default: of every trainer of the package)"
+    parser.add_argument("-tr", metavar="TRAINER", help=text)
     parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
 
 
@@ -26,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
     from nnunetv2_dycon.exceptions import UserError
 
-    of_dataset = () if arguments.d is None else diagnose_dataset(arguments.d, arguments.p, arguments.c)
+    of_dataset = () if arguments.d is None else diagnose_dataset(arguments.d, arguments.p, arguments.c, arguments.tr)
     problems = 0
     for finding in chain(diagnose_installation(), of_dataset):
         print(finding, flush=True)

@@ -47,4 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         if data.identifiers:
             print(f"{name}: {len(data.identifiers)} unlabeled cases are ready in {data.folder}.")
         else:
-            print(f"{name}: no unlabeled scans; ignored voxels of labeled cases, which nnU-Net preprocesses, are used.")
+            print(
+                f"{name}: no unlabeled scans. A training looks for ignored voxels of its labeled cases, which nnU-Net "
+                "preprocesses, and needs some then."
+            )

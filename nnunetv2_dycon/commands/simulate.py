@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset and print what to do next."""
     from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder
+    from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
     from nnunetv2_dycon.datasets.simulate import RECORD, simulate
     from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 
@@ -68,7 +69,13 @@ def run(arguments: argparse.Namespace) -> None:
     labeled, unlabeled, test = (len(record[key]) for key in ("labeled", "unlabeled", "test"))
     dataset, few = dataset_id(folder.name), labeled < NUMBER_OF_FOLDS
     fold = "all" if few else "0"
-    print(f"{folder}: {labeled} labeled, {unlabeled} unlabeled, {test} test cases.\n\nNext:")
+    print(f"{folder}: {labeled} labeled, {unlabeled} unlabeled, {test} test cases.")
+    if left_out := len(list((source / UNLABELED_FOLDER_NAME).glob("[!.]*"))):
+        files = "1 file" if left_out == 1 else f"{left_out} files"
+        print(
+            f"{files} in {source / UNLABELED_FOLDER_NAME} left out: the unlabeled cases are labeled ones of the source."
+        )
+    print("\nNext:")
     print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
     print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
     if test:

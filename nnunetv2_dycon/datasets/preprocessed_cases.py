@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import blosc2
+
+from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, SPLITS_FILE, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UserError
 
@@ -13,6 +17,11 @@ from nnunetv2_dycon.exceptions import UserError
 _FILES_OF_A_CASE = {".b2nd": (".b2nd", "_seg.b2nd", ".pkl"), ".npz": (".npz", ".pkl")}
 _ENDINGS = (".pkl", ".npy", *_FILES_OF_A_CASE)
 _MAX_LISTED = 5
+
+
+def preprocessing_command(dataset_name: str, configuration: str, plans: str) -> str:
+    """The command that preprocesses the labeled cases of a dataset."""
+    return f"nnUNetv2_preprocess -d {dataset_id(dataset_name)} -c {configuration} -plans_name {plans}"
 
 
 def preprocessed_cases(folder: Path) -> list[str]:
@@ -53,8 +62,8 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
 
     Raises:
         UserError: for folds that cannot be read or that nnU-Net cannot make, labels that are off limits and would be
-            used, cases without preprocessed data or without the label file that the final validation reads, and files
-            that nnU-Net would take for cases.
+            used, cases without preprocessed data, or with such that are cut short, or without the label file that the
+            final validation reads, and files that nnU-Net would take for cases.
     """
     splits_file = base / SPLITS_FILE
     splits = read_splits(splits_file)
@@ -79,6 +88,9 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
             f"{', '.join(missing[:_MAX_LISTED])}{more} of {where} lack preprocessed data in {folder}: correct the "
             f"names, or run {preprocess}."
         )
+    for file in (folder / (case + ending) for case in sorted(set(used)) for ending in endings):
+        if not _is_whole(file):
+            raise UserError(f"{file} is damaged or cut short: run {preprocess}, which writes it anew.")
     _check_files(
         (base / "gt_segmentations" / f"{case}{file_ending}" for case in validated),
         f"the validation at the end compares with it. Copy the label file there, or run {preprocess}",
@@ -88,6 +100,21 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
 def check_fingerprint(base: Path) -> None:
     """Refuse a dataset of which the fingerprint is missing: nnU-Net copies it at the start of a training."""
     _check_files([base / "dataset_fingerprint.json"], "nnU-Net copies it. Run nnUNetv2_extract_fingerprint")
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a preprocessed file has its end, where each of the formats has what the whole is known by."""
+    try:
+        if file.suffix == ".b2nd":
+            blosc2.open(str(file), mode="r")
+            return True
+        if file.suffix == ".npz":
+            return zipfile.is_zipfile(file)
+        with file.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            return stream.read() == b"."  # the opcode STOP
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _check_files(files: Iterable[Path], remedy: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -131,19 +132,42 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     images, others = _images_by_case(folder, file_ending)
     others = [file for file in others if file.suffix != ".json" or file.stem not in images]
     if others:
-        raise UserError(
-            f"{others[0]} is not named like a scan of this dataset. Name it CASE_0000{file_ending} (one file a "
-            f"channel, as in {LABELED_FOLDER_NAME}), or move it out of {UNLABELED_FOLDER_NAME}."
-        )
+        raise UserError(f"{others[0]} {_how_to_name(others[0].name, file_ending)}")
     _refuse_unsafe_names(images, folder)
     for identifier, files in images.items():
         if list(files) != list(range(len(files))):
             present = ", ".join(f"{channel:04d}" for channel in files)
             raise UserError(
                 f"{folder}/{identifier}* has the channels {present}: some are missing. Add the missing files or remove "
-                "the case."
+                f"the case. {_how_to_rename(next(iter(files.values())), file_ending)}"
             )
     return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
+
+
+def surplus_files(case: UnlabeledCase, dataset_json: Mapping[str, Any]) -> str | None:
+    """A sentence on the image files of a case beyond the channels of dataset.json; None where there are none."""
+    channels = number_of_channels(dataset_json)
+    surplus = case.images[channels:]
+    if not surplus:
+        return None
+    files = ", ".join(map(str, surplus))
+    are, them = ("is a channel", "it") if len(surplus) == 1 else ("are channels", "them")
+    return (
+        f"{files} {are} beyond the {channels} that dataset.json declares: remove {them}. "
+        f"{_how_to_rename(surplus[0], dataset_json['file_ending'])}"
+    )
+
+
+def misnamed_unlabeled_folder(raw_dataset_folder: Path) -> str | None:
+    """A question after the folder that may be meant where there is no ``imagesUnlabeled``; None where there is none."""
+    if not raw_dataset_folder.is_dir() or (raw_dataset_folder / UNLABELED_FOLDER_NAME).exists():
+        return None
+    names = {re.sub(r"[^a-z]", "", file.name.lower()): file for file in raw_dataset_folder.iterdir() if file.is_dir()}
+    close = difflib.get_close_matches(UNLABELED_FOLDER_NAME.lower(), names, n=1, cutoff=0.8)
+    close = close or sorted(name for name in names if re.search("unlab|unann", name))
+    if not close:
+        return None
+    return f"Did you mean {names[close[0]]}? Its name must be {UNLABELED_FOLDER_NAME}: rename it."
 
 
 def find_off_limits_cases(
@@ -223,6 +247,27 @@ def _cases_of_folder(folder: Path, images: str, labels: str, ending: str) -> dic
     return {
         case: LabeledCase(tuple(files.values()), folder / labels / (case + ending)) for case, files in cases.items()
     }
+
+
+def _how_to_name(name: str, file_ending: str) -> str:
+    """What is wrong with a file that is not named like a scan, and the remedy."""
+    pattern = f"CASE_0000{file_ending} (one file a channel, as in {LABELED_FOLDER_NAME})"
+    elsewhere = f"move it out of {UNLABELED_FOLDER_NAME}"
+    if name.lower().endswith(file_ending.lower()):
+        return f"is not named like a scan of this dataset. Name it {pattern}, or {elsewhere}."
+    return (
+        f"does not have this dataset's file ending, {file_ending}. If it is a scan, convert it to {pattern}: another "
+        f"name is not enough. Otherwise {elsewhere}."
+    )
+
+
+def _how_to_rename(file: Path, file_ending: str) -> str:
+    """The remedy where a file's number may be that of a scan, not of a channel."""
+    name = file.name.removesuffix(file_ending)
+    return (
+        f"The four digits at the end of a name are the channel: if {file.name} is a whole scan, rename it to "
+        f"{name}_0000{file_ending}."
+    )
 
 
 def _refuse_unsafe_names(cases: Iterable[str], folder: Path) -> None:

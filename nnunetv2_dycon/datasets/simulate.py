@@ -57,6 +57,8 @@ def simulate(
         overwrite: replace a dataset of the same name that an earlier run made, with its preprocessed data.
         show_progress: show a progress bar.
 
+    Scans that the source has in ``imagesUnlabeled`` are left out: nobody knows their labels.
+
     Returns:
         Folder of the new dataset; ``simulate.json`` in it records source, seed and the cases' roles.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +16,11 @@ from nnunetv2_dycon.experiment_planning.networks import change_network
 from nnunetv2_dycon.files import written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.methods.settings import MethodSettings, Value
-from nnunetv2_dycon.methods.settings_section import refuse_misplaced_settings, refuse_settings_of_other_methods
+from nnunetv2_dycon.methods.settings_section import (
+    refuse_misplaced_settings,
+    refuse_settings_in_dataset_json,
+    refuse_settings_of_other_methods,
+)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Value]:
@@ -77,6 +82,9 @@ def write_plans(
             plans whose network cannot be changed.
     """
     target = _plans_file(dataset, plans_identifier, overwrite)
+    unknown = changes.keys() - {field.name for field in dataclasses.fields(settings_class)}
+    remedy = "Correct the name." if unknown else f"Give another value here, or correct {dataset.plans_file}."
+    dataset_file = str(dataset.folder / "dataset.json")
     plans = copy.deepcopy(dataset.plans)
     plans["plans_name"] = plans_identifier
     for name in configurations:
@@ -85,6 +93,9 @@ def write_plans(
             changed["architecture"] = change_network(dataset, name, network)
         resolved, plans_file = dataset.configuration(name).configuration, str(dataset.plans_file)
         refuse_misplaced_settings(plans, name, resolved, plans_file, settings_section, settings_class)
+        refuse_settings_in_dataset_json(
+            dataset.dataset_json, dataset_file, plans_file, name, settings_section, settings_class
+        )
         if changes:
             # The section may be inherited from another configuration.
             section = resolved.get(settings_section) or {}
@@ -92,7 +103,7 @@ def write_plans(
                 section = section | changes
             where = f"configurations/{name}/{settings_section} of {target}"
             refuse_settings_of_other_methods(section, settings_class, where)
-            settings_class.from_configuration(section, where, f"Give another value here, or correct {plans_file}.")
+            settings_class.from_configuration(section, where, remedy)
             changed[settings_section] = section
         plans["configurations"][name] |= changed
     with written_aside(target) as partial:

@@ -68,8 +68,7 @@ def refuse_misplaced_settings(
         section: the key of a method's settings.
         settings_class: their dataclass.
     """
-    place = f"configurations/{configuration_name}"
-    sections = {_plain(known): known for known in (*(known.settings_section for known in all_methods()), section)}
+    place, sections = f"configurations/{configuration_name}", _sections(section)
     for key, known in _keys_like(plans, sections):
         raise UserError(f'{plans_file}: "{key}" at the top level is not read. Move it to {place}/{known}.')
     for key, known in _keys_like(plans["configurations"], sections):
@@ -78,11 +77,45 @@ def refuse_misplaced_settings(
     for key, known in _keys_like(configuration, sections):
         if key != known:
             raise UserError(f'{plans_file}: "{key}" in {place} is not read. Name it "{known}".')
+    network = configuration.get("architecture")
+    network = network if isinstance(network, Mapping) else {}
+    for key, known in _keys_like(network, sections):
+        raise UserError(f'{plans_file}: "{key}" in {place}/architecture is not read. Move it to {place}/{known}.')
     names = {field.name for field in dataclasses.fields(settings_class)}
-    for there, content in ((place, configuration), ("the top level", plans)):
+    places = ((place, configuration), (f"{place}/architecture", network), ("the top level", plans))
+    for there, content in places:
         for key in sorted(names & content.keys()):
             raise UserError(
                 f'{plans_file}: the setting "{key}" in {there} is not read. Move it to {place}/{section or "SECTION"}.'
+            )
+
+
+def refuse_settings_in_dataset_json(
+    dataset_json: Mapping[str, Any],
+    file: str,
+    plans_file: str,
+    configuration_name: str,
+    section: str,
+    settings_class: type[MethodSettings],
+) -> None:
+    """Refuse settings in dataset.json, from which nobody reads them.
+
+    Args:
+        dataset_json: its contents.
+        file: where it lies, for the message.
+        plans_file: see :func:`read_settings`.
+        configuration_name: see :func:`read_settings`.
+        section: the key of a method's settings.
+        settings_class: their dataclass.
+    """
+    place = f"configurations/{configuration_name}"
+    for key, known in _keys_like(dataset_json, _sections(section)):
+        raise UserError(f'{file}: "{key}" is not read there. Move it to {place}/{known} of {plans_file}.')
+    for field in dataclasses.fields(settings_class):
+        if field.name in dataset_json:
+            raise UserError(
+                f'{file}: the setting "{field.name}" is not read there. Move it to {place}/{section or "SECTION"} of '
+                f"{plans_file}."
             )
 
 
@@ -98,6 +131,11 @@ def refuse_settings_of_other_methods(section: object, settings_class: type[Metho
                     f'{where}: "{name}" is a setting of nnUNetTrainer{other.__name__}, whose section is '
                     f'"{other.settings_section}". Move it there or remove it.'
                 )
+
+
+def _sections(section: str) -> dict[str, str]:
+    """The keys of all methods' settings, and one more, by what remains of them whatever the spelling."""
+    return {_plain(known): known for known in (*(method.settings_section for method in all_methods()), section)}
 
 
 def _keys_like(content: Mapping[str, Any], sections: Mapping[str, str]) -> Iterator[tuple[str, str]]:

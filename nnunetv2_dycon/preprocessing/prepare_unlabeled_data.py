@@ -18,6 +18,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
+    misnamed_unlabeled_folder,
 )
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, read_stamp, stamped_cases
@@ -58,6 +59,7 @@ def prepare_unlabeled_data(
     validation: Collection[str] | None = None,
     *,
     may_be_none: bool = False,
+    looked_for_ignored_voxels: bool = False,
 ) -> UnlabeledData:
     """Preprocess what is not ready and say which unlabeled cases a training uses: at least one, unless it may be none.
 
@@ -77,6 +79,8 @@ def prepare_unlabeled_data(
         report: takes a line for the user.
         validation: the labeled cases that the fold validates on; None where no fold is meant.
         may_be_none: whether a training can do without unlabeled cases.
+        looked_for_ignored_voxels: whether ignored voxels of training cases, which were looked for, would be unlabeled
+            data too; for the message.
 
     Raises:
         UserError: when there are no unlabeled cases, when a case is both labeled and unlabeled, when a scan cannot be
@@ -103,17 +107,23 @@ def prepare_unlabeled_data(
             report(f"Preprocessed {done} unlabeled cases into {folder}.")
         if missing := describe_missing_files(cases):
             report(f"WARNING: {missing}")
-        place = str(raw_dataset_folder / UNLABELED_FOLDER_NAME)
+        place, hint = str(raw_dataset_folder / UNLABELED_FOLDER_NAME), misnamed_unlabeled_folder(raw_dataset_folder)
+        if hint and (identifiers or may_be_none):
+            report(f"WARNING: there is no {place}. {hint}")
     else:
         _take_over_flat_layout(folder, plans_hash, report)
         identifiers = identifiers_without_raw_data(folder, plans_hash, off_limits)
         _refuse_labeled(set(identifiers) - set(off_limits), *preprocessed_with_label)
-        place = f"{folder} (there are no raw data of {dataset_name} here)"
+        place, hint = f"{folder} (there are no raw data of {dataset_name} here)", None
     if not identifiers and not may_be_none:
+        no_ignored = ", and no training case has voxels with the ignore label" if looked_for_ignored_voxels else ""
+        put = (
+            f"Put scans named like those of {LABELED_FOLDER_NAME} (CASE_0000{dataset_json['file_ending']}) into "
+            f'nnUNet_raw/{dataset_name}/{UNLABELED_FOLDER_NAME}, or name cases under "unlabeled" in '
+            "splits_final.json."
+        )
         raise UserError(
-            f"{dataset_name} has no unlabeled scans: {place} is empty or not there. Put scans named like those of "
-            f"{LABELED_FOLDER_NAME} (CASE_0000{dataset_json['file_ending']}) into nnUNet_raw/{dataset_name}/"
-            f'{UNLABELED_FOLDER_NAME}, or name cases under "unlabeled" in splits_final.json.'
+            f"{dataset_name} has no unlabeled scans: {place} is empty or not there{no_ignored}. {hint or put}"
         )
     data = UnlabeledData(folder, identifiers)
     for line in describe_copies(find_copies_in_dataset(plans_manager, configuration_manager, identifiers), validation):

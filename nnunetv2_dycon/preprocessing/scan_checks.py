@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -26,6 +28,31 @@ def refuse_missing_file(file: Path) -> None:
         raise UserError(f"{link or 'was there before but'} is not there")
 
 
+def check_header(file: Path, plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> None:
+    """Check that a file has one value a voxel and, for a 3D network, three axes, where nnU-Net's reader takes others.
+
+    That is SimpleITK's, for which the components of a vector look like an axis. Nothing but the header is read.
+
+    Raises:
+        UserError: for vectors or colours, and for a 2D image.
+    """
+    if not issubclass(plans_manager.image_reader_writer_class, SimpleITKIO):
+        return
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(file))
+    header.ReadImageInformation()
+    if (components := header.GetNumberOfComponents()) > 1:
+        raise UserError(
+            f"holds vectors of {components} numbers, not one number a voxel: write each component that is a channel "
+            "into a file of its own"
+        )
+    if header.GetDimension() < len(configuration_manager.patch_size):
+        raise UserError(
+            f"is an image of {header.GetDimension()} axes, where the configuration is of "
+            f"{len(configuration_manager.patch_size)}: write the whole volume"
+        )
+
+
 def check_image(image: np.ndarray, num_channels: int) -> None:
     """Check that a scan, (C, X, Y, Z) as nnU-Net's reader returns it, can be used.
 
@@ -34,7 +61,8 @@ def check_image(image: np.ndarray, num_channels: int) -> None:
             constant channel among others is accepted, as nnU-Net does: data sets fill missing sequences with zeros.
     """
     if image.shape[0] != num_channels:
-        raise UserError(f"has {image.shape[0]} channels where dataset.json declares {num_channels}")
+        found = "1 channel" if image.shape[0] == 1 else f"{image.shape[0]} channels"
+        raise UserError(f"has {found} where dataset.json declares {num_channels}")
     for channel, values in enumerate(image):
         if not np.isfinite(values).all():
             raise UserError(f"channel {channel:04d} holds values that are NaN or infinite")

@@ -19,7 +19,7 @@ import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from tqdm import tqdm
 
-from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, number_of_channels
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, number_of_channels, surplus_files
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, scratch_folder
 from nnunetv2_dycon.preprocessing.case_lock import case_lock
@@ -33,6 +33,7 @@ from nnunetv2_dycon.preprocessing.case_stamp import (
 )
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 from nnunetv2_dycon.preprocessing.scan_checks import (
+    check_header,
     check_image,
     check_preprocessed,
     check_target_shape,
@@ -178,7 +179,8 @@ def _raise_problems(problems: list[_Problem]) -> None:
             'Where memory lacked, run "nnunetv2_dycon preprocess" with a smaller -np or on a machine with more memory; '
             "the other cases are done."
         )
-    raise UserError(f"{len(texts)} unlabeled cases cannot be used:\n  {listed}{more}\n{' '.join(remedies)}")
+    cases = "1 unlabeled case" if len(texts) == 1 else f"{len(texts)} unlabeled cases"
+    raise UserError(f"{cases} cannot be used:\n  {listed}{more}\n{' '.join(remedies)}")
 
 
 def _preprocess_case(
@@ -215,11 +217,16 @@ def _write_case(
 ) -> None:
     with explained_write_errors(folder):
         stamp_file(folder, case.identifier).unlink(missing_ok=True)
+    if surplus := surplus_files(case, dataset_json):
+        raise _CaseError(surplus)
     file_hashes = {}
     for file in case.files:
         with _errors_of_case(file):
             refuse_missing_file(file)
             file_hashes[file] = check_nifti(file)
+    for file in case.images:
+        with _errors_of_case(file):
+            check_header(file, plans_manager, configuration_manager)
     with _errors_of_case(case.images[0]):
         raw_files = describe_raw_files(case, file_hashes)
 

@@ -26,9 +26,11 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     UnlabeledCase,
     files_per_case,
     find_unlabeled_cases,
+    misnamed_unlabeled_folder,
     place_images,
     place_labels,
     read_labeled_dataset,
+    surplus_files,
 )
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
@@ -100,7 +102,8 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
         raise UserError(f"{raw_dataset_folder} has no dataset.json: bring it into nnU-Net's raw layout first")
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.file_ending)
     if not unlabeled:
-        raise UserError(f"{raw_dataset_folder / UNLABELED_FOLDER_NAME} has no scans: put the unlabeled ones there")
+        remedy = misnamed_unlabeled_folder(raw_dataset_folder) or "Put the unlabeled ones there."
+        raise UserError(f"{raw_dataset_folder / UNLABELED_FOLDER_NAME} has no scans. {remedy}")
     if both := sorted({case.identifier for case in unlabeled} & dataset.training.keys()):
         raise UserError(
             f"{raw_dataset_folder}: {', '.join(both)} is both labeled and in {UNLABELED_FOLDER_NAME}: remove one of "
@@ -111,6 +114,8 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
         raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
     files = files_per_case(dataset.training, dataset.dataset_json)
     for case in unlabeled:
+        if surplus := surplus_files(case, dataset.dataset_json):
+            raise UserError(surplus)
         if len(case.images) != files:
             raise UserError(
                 f"case {case.identifier} of {raw_dataset_folder / UNLABELED_FOLDER_NAME} has {len(case.images)} of "

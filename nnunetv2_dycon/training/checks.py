@@ -11,13 +11,13 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder
+from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder, preprocessing_command
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.training import distributed, previous_stage
 from nnunetv2_dycon.training.ignored_voxels import settings_in_force
-from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command
+from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command_of
 
 
 def refuse_missing_device(device: torch.device) -> None:
@@ -53,12 +53,11 @@ def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
         data_identifier = trainer.plans_manager.get_configuration(stage).data_identifier
         folder = Path(trainer.preprocessed_dataset_folder_base) / data_identifier
         if not folder.is_dir():
-            raise UserError(
-                f"{folder} is not there: the labeled cases are not preprocessed. Run nnUNetv2_preprocess with "
-                f"-c {stage} -plans_name {trainer.plans_manager.plans_name}."
-            )
+            plans = trainer.plans_manager
+            command = preprocessing_command(plans.dataset_name, stage, plans.plans_name)
+            raise UserError(f"{folder} is not there: the labeled cases are not preprocessed. Run {command}.")
     # nnU-Net fails on other files without naming them.
-    check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command(trainer))
+    check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command_of(trainer))
 
 
 def check_before_training(trainer: nnUNetTrainer, method: Method[Any, Any], *, needs_unlabeled_data: bool) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.datasets.names import dataset_id, preprocessed_folder, results_folder
-from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint
+from nnunetv2_dycon.datasets.names import preprocessed_folder, results_folder
+from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint, preprocessing_command
 from nnunetv2_dycon.datasets.schemas import check_configuration, check_dataset_json, check_plans
 from nnunetv2_dycon.exceptions import UserError
 
@@ -57,7 +57,8 @@ def _check_that_results_can_be_written(folder: Path) -> None:
 def check_cases(trainer: nnUNetTrainer) -> None:
     """Check the cases that a trainer's fold will read; for errors see :func:`check_cases_of_fold`."""
     base, folder = Path(trainer.preprocessed_dataset_folder_base), Path(trainer.preprocessed_dataset_folder)
-    check_cases_of_fold(base, folder, trainer.fold, trainer.dataset_json["file_ending"], preprocessing_command(trainer))
+    command = preprocessing_command_of(trainer)
+    check_cases_of_fold(base, folder, trainer.fold, trainer.dataset_json["file_ending"], command)
 
 
 def check_start(trainer: nnUNetTrainer) -> None:
@@ -66,7 +67,7 @@ def check_start(trainer: nnUNetTrainer) -> None:
     check_fingerprint(Path(trainer.preprocessed_dataset_folder_base))
 
 
-def preprocessing_command(trainer: nnUNetTrainer) -> str:
+def preprocessing_command_of(trainer: nnUNetTrainer) -> str:
     """The command that preprocesses the labeled cases for a trainer."""
-    number, plans = dataset_id(trainer.plans_manager.dataset_name), trainer.plans_manager.plans_name
-    return f"nnUNetv2_preprocess -d {number} -c {trainer.configuration_name} -plans_name {plans}"
+    plans = trainer.plans_manager
+    return preprocessing_command(plans.dataset_name, trainer.configuration_name, plans.plans_name)

@@ -54,6 +54,14 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     """
     plans, name = trainer.plans_manager.plans, trainer.configuration_name
     configuration, plans_file = trainer.configuration_manager.configuration, f"{trainer.plans_manager.plans_name}.json"
+    settings_section.refuse_settings_in_dataset_json(
+        trainer.dataset_json,
+        str(Path(trainer.preprocessed_dataset_folder_base) / "dataset.json"),
+        plans_file,
+        name,
+        method.settings_section,
+        method.settings_class,
+    )
     settings = settings_section.read_settings(plans, name, configuration, method, plans_file)
     return settings_in_force(settings, trainer.label_manager)
 
@@ -162,6 +170,7 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
         trainer.print_to_log_file,
         set(val_keys) - set(tr_keys),
         may_be_none=bool(partly_labeled),
+        looked_for_ignored_voxels=trainer.settings.ignored_voxels_as_unlabeled,
     )
     if (stage := previous_stage.previous_stage_of(trainer)) is not None:
         predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)

@@ -120,6 +120,11 @@ ROWS = [
         "\"uncl_weight\" must be a number from 0 to 10000, not 'much'. Give another value here",
     ),
     Row(
+        "a name that is no setting",
+        (f"{WITHOUT_VALUE} uncl_wait=2",),
+        '"uncl_wait" is not a setting. Did you mean "uncl_weight"? Correct the name.',
+    ),
+    Row(
         "a name that plans cannot have",
         tuple(PLAN.replace("nnUNetPlansNew", name) for name in ("a/b", "../a", "..", ".a", "a__b", "'a b'")),
         "cannot be the name of plans: use letters",

@@ -86,13 +86,13 @@ ROWS = [
     Row(
         'the key "unlabelled", whose cases would be trained on with their labels',
         ALL,
-        '[0] has the key "unlabelled", which is none of train, val, unlabeled; did you mean "unlabeled"?',
+        '[0] has the key "unlabelled", which is none of train, val, unlabeled (did you mean "unlabeled"?). Correct',
         fold(train=TRAINED[:3], unlabelled=["demo_003"]),
     ),
     Row(
         'the key "Unlabeled"',
         ALL,
-        '[0] has the key "Unlabeled", which is none of train, val, unlabeled; did you mean "unlabeled"?',
+        '[0] has the key "Unlabeled", which is none of train, val, unlabeled (did you mean "unlabeled"?). Correct',
         fold(train=TRAINED[:3], Unlabeled=["demo_003"]),
     ),
     Row(

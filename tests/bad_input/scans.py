@@ -6,6 +6,7 @@ import shutil
 
 import nibabel
 import numpy as np
+import SimpleITK as sitk
 
 from tests.bad_input.row import (
     DOCTOR,
@@ -50,6 +51,16 @@ def no_unlabeled_scans(place: Place) -> None:
     shutil.rmtree(place.workspace.raw / "imagesUnlabeled")
 
 
+def nothing_ignored(place: Place) -> None:
+    place.workspace.write_labels(ignores=True)
+    no_unlabeled_scans(place)
+
+
+def renamed(name: str) -> Prepare:
+    """The folder of unlabeled scans under another name."""
+    return lambda place: (place.workspace.raw / "imagesUnlabeled").rename(place.workspace.raw / name)
+
+
 def labeled_too(place: Place) -> None:
     folder = place.workspace.raw
     shutil.copy(folder / "imagesTr" / "demo_003_0000.nii.gz", folder / "imagesUnlabeled")
@@ -61,6 +72,22 @@ def scan(values: np.ndarray) -> Prepare:
     def prepare(place: Place) -> None:
         image = nibabel.Nifti1Image(values.astype(np.float32), np.eye(4))
         nibabel.save(image, place.workspace.raw / "imagesUnlabeled" / "demo_006_0000.nii.gz")
+
+    return prepare
+
+
+def by_itk(image: sitk.Image) -> Prepare:
+    """An unlabeled scan as SimpleITK writes it."""
+    name = "imagesUnlabeled/demo_006_0000.nii.gz"
+    return lambda place: sitk.WriteImage(image, str(place.workspace.raw / name))
+
+
+def preprocessed_file_cut_short(name: str) -> Prepare:
+    """A file in the folder of preprocessed cases that lacks its end."""
+
+    def prepare(place: Place) -> None:
+        file = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name
+        file.write_bytes(file.read_bytes()[:-20])
 
     return prepare
 
@@ -100,6 +127,21 @@ def plain_layout_with_a_hidden_file(place: Place) -> None:
 ROWS = [
     Row("no unlabeled scans", (*BOTH, PSEUDO_LABEL, SELF_TRAIN), "imagesUnlabeled", no_unlabeled_scans),
     Row(
+        "neither unlabeled scans nor, with an ignore label, ignored voxels",
+        (TRAIN,),
+        "has no unlabeled scans: ... and no training case has voxels with the ignore label. Put scans",
+        nothing_ignored,
+    ),
+    *(
+        Row(
+            f"a folder {name} in place of imagesUnlabeled",
+            (*BOTH, DOCTOR, PSEUDO_LABEL),
+            f"Did you mean ... {name}? Its name must be imagesUnlabeled: rename it",
+            renamed(name),
+        )
+        for name in ("imagesUnlabelled", "ImagesUnlabeled", "images_unlabeled", "unlabeled")
+    ),
+    Row(
         "a case in imagesTr and in imagesUnlabeled",
         (*BOTH, DOCTOR, PSEUDO_LABEL, SELF_TRAIN),
         "demo_003 ... remove",
@@ -108,14 +150,33 @@ ROWS = [
     Row(
         "a file that is not named like a scan",
         (*BOTH, DOCTOR, PSEUDO_LABEL),
-        "notes.txt is not named like a scan of this dataset. Name it CASE_0000.nii.gz",
-        raw_file("imagesUnlabeled/notes.txt"),
+        "scan.nii.gz is not named like a scan of this dataset. Name it CASE_0000.nii.gz",
+        raw_file("imagesUnlabeled/scan.nii.gz"),
+    ),
+    Row(
+        "a file of another ending than the dataset's",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "a_0000.nii does not have this dataset's file ending, .nii.gz. If it is a scan, convert it to CASE_0000.nii.gz "
+        "... another name is not enough. Otherwise move it out of imagesUnlabeled",
+        raw_file("imagesUnlabeled/a_0000.nii"),
     ),
     Row(
         "a case of which a channel is missing",
         (*BOTH, DOCTOR),
         "imagesUnlabeled/demo_020* has the channels 0001: some are missing. Add the missing files or remove the case",
         raw_file("imagesUnlabeled/demo_020_0001.nii.gz"),
+    ),
+    Row(
+        "a scan without the number of its channel, whose own number is read as one",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "if scan_0001.nii.gz is a whole scan, rename it to scan_0001_0000.nii.gz",
+        raw_file("imagesUnlabeled/scan_0001.nii.gz"),
+    ),
+    Row(
+        "a channel that dataset.json does not have",
+        (*BOTH, DOCTOR, PSEUDO_LABEL),
+        "demo_006_0001.nii.gz is a channel beyond the 1 that dataset.json declares: remove it",
+        raw_file("imagesUnlabeled/demo_006_0001.nii.gz"),
     ),
     Row(
         "a case whose name begins with a dash",
@@ -136,7 +197,7 @@ ROWS = [
         raw_file("imagesTr/-rf_0000.nii.gz"),
     ),
     Row(
-        "a scan cut short", BOTH, "1 unlabeled cases cannot be used: ... demo_006_0000.nii.gz cannot be read", cut_short
+        "a scan cut short", BOTH, "1 unlabeled case cannot be used: ... demo_006_0000.nii.gz cannot be read", cut_short
     ),
     Row(
         "a scan that is text",
@@ -161,6 +222,34 @@ ROWS = [
         BOTH,
         "demo_006_0000.nii.gz ... values that are NaN or infinite",
         scan(np.full((9, 9, 9), np.nan)),
+    ),
+    Row(
+        "a 2D image among volumes",
+        BOTH,
+        "demo_006_0000.nii.gz is an image of 2 axes, where the configuration is of 3: write the whole volume",
+        by_itk(sitk.GetImageFromArray(np.arange(480, dtype=np.float32).reshape(20, 24))),
+    ),
+    Row(
+        "a scan whose voxels are vectors",
+        BOTH,
+        "demo_006_0000.nii.gz holds vectors of 2 numbers, not one number a voxel: write each component",
+        by_itk(sitk.GetImageFromArray(np.arange(1200, dtype=np.float32).reshape(20, 6, 5, 2), isVector=True)),
+    ),
+    Row(
+        "a scan of colours",
+        BOTH,
+        "demo_006_0000.nii.gz holds vectors of 3 numbers, not one number a voxel: write each component",
+        by_itk(sitk.GetImageFromArray(np.arange(1800).reshape(20, 6, 5, 3).astype(np.uint8), isVector=True)),
+    ),
+    *(
+        Row(
+            f"a preprocessed file of a labeled case that is cut short ({ending})",
+            (TRAIN, DOCTOR),
+            f"{case}{ending} is damaged or cut short: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
+            "nnUNetPlansSmall, which writes it anew",
+            preprocessed_file_cut_short(f"{case}{ending}"),
+        )
+        for case, ending in (("demo_002", ".b2nd"), ("demo_004", "_seg.b2nd"), ("demo_002", ".pkl"))
     ),
     Row(
         "labeled cases that are not preprocessed",

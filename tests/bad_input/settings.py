@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tests.bad_input.plans import changed
-from tests.bad_input.row import DOCTOR, PLAN, TRAIN, Prepare, Row
+from tests.bad_input.row import DOCTOR, PLAN, TRAIN, Place, Prepare, Row
 
 BOTH = (TRAIN, DOCTOR)
 WITHOUT_VALUE = PLAN.replace(" uncl_weight=2", "")
@@ -24,6 +24,20 @@ def in_configuration(**content: object) -> Prepare:
 def at_the_top(**content: object) -> Prepare:
     """Plans with further keys at the top level."""
     return changed(lambda plans: plans.update(content))
+
+
+def in_network(**content: object) -> Prepare:
+    """Plans with further keys beside the network's arguments."""
+    return changed(lambda plans: plans["configurations"]["3d_fullres"]["architecture"].update(content))
+
+
+def in_dataset_json(**content: object) -> Prepare:
+    """A dataset.json with further keys, raw and preprocessed."""
+
+    def prepare(place: Place) -> None:
+        place.workspace.write_dataset_json({**place.workspace.read_dataset_json(), **content})
+
+    return prepare
 
 
 ROWS = [
@@ -123,6 +137,30 @@ ROWS = [
         (*BOTH, PLAN),
         'the setting "uncl_weight" in the top level is not read. Move it to configurations/3d_fullres/dycon',
         at_the_top(uncl_weight=2),
+    ),
+    Row(
+        "a section among those of the network",
+        (*BOTH, PLAN),
+        '"dycon" in configurations/3d_fullres/architecture is not read. Move it to configurations/3d_fullres/dycon',
+        in_network(dycon={"uncl_weight": 2}),
+    ),
+    Row(
+        "a setting among those of the network",
+        (*BOTH, PLAN),
+        'the setting "uncl_weight" in configurations/3d_fullres/architecture is not read. Move it to ...',
+        in_network(uncl_weight=2),
+    ),
+    Row(
+        "a section in dataset.json",
+        (*BOTH, PLAN),
+        'dataset.json: "DyCON" is not read there. Move it to configurations/3d_fullres/dycon of ... Small.json',
+        in_dataset_json(DyCON={"uncl_weight": 2}),
+    ),
+    Row(
+        "a setting in dataset.json",
+        (*BOTH, PLAN),
+        'dataset.json: the setting "uncl_weight" is not read there. Move it to configurations/3d_fullres/dycon of',
+        in_dataset_json(uncl_weight=2),
     ),
     Row(
         "a section in another configuration than the one to be trained, alone",

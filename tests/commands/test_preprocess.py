@@ -47,7 +47,7 @@ def test_with_an_ignore_label_there_need_be_no_unlabeled_scans(
     workspace.write_labels(ignores=True)
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
     assert main(COMMAND) == 0
-    assert "3d_fullres: no unlabeled scans; ignored voxels of labeled cases" in capsys.readouterr().out
+    assert "3d_fullres: no unlabeled scans. A training looks for ignored voxels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_processes_give_the_same_files_and_name_a_bad_scan(
     bad_scan.write_text("no scan")
     output = workspace.run("nnunetv2_dycon", *COMMAND[:-1], "2", expect=1)
     assert "Traceback" not in output
-    assert "Error: 1 unlabeled cases cannot be used:" in output
+    assert "Error: 1 unlabeled case cannot be used:" in output
     assert f"{bad_scan} cannot be read" in output
     folder = workspace.unlabeled_folder()
     by_two = arrays(folder)

@@ -44,6 +44,16 @@ def test_fewer_labels_than_folds_are_trained_with_fold_all(capsys: pytest.Captur
     assert "cannot make its 5 folds" in output
 
 
+def test_unlabeled_scans_of_the_source_are_said_to_be_left_out(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("-d", "1", "-o", "502", "-n", "4")
+    assert "left out" not in capsys.readouterr().out
+    folder = raw / "Dataset001_Source" / "imagesUnlabeled"
+    folder.mkdir(exist_ok=True)
+    (folder / "scan_0000.nii.gz").touch()
+    call("-d", "1", "-o", "503", "-n", "4")
+    assert f"1 file in {folder} left out: " in capsys.readouterr().out
+
+
 def test_unknown_dataset(raw: Path) -> None:
     with pytest.raises(UserError, match="has no dataset with the ID or name 7"):
         call("-d", "7", "-o", "502", "-n", "4")

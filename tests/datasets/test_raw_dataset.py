@@ -43,14 +43,20 @@ def test_without_the_folder_there_are_none(tmp_path: Path) -> None:
     assert find_unlabeled_cases(tmp_path, ".nii.gz") == []
 
 
-@pytest.mark.parametrize(
-    "name", ["a.nii.gz", "a_000.nii.gz", "a_0000.nii", "a_0000_nii_gz", "_0000.nii.gz", "notes.json"]
-)
+@pytest.mark.parametrize("name", ["a.nii.gz", "a_000.nii.gz", "a_0000.NII.GZ", "_0000.nii.gz"])
 def test_a_file_that_is_not_named_like_a_scan_is_refused_by_name(tmp_path: Path, name: str) -> None:
     folder = touch(tmp_path / "imagesUnlabeled", "b_0000.nii.gz", name)
     with pytest.raises(UserError, match=r"Name it CASE_0000\.nii\.gz") as error:
         find_unlabeled_cases(tmp_path, ".nii.gz")
     assert str(error.value).startswith(f"{folder / name} is not named like a scan")
+
+
+@pytest.mark.parametrize("name", ["a_0000.nii", "a_0000_nii_gz", "a_0000.mha", "notes.json"])
+def test_a_file_of_another_ending_is_to_be_converted(tmp_path: Path, name: str) -> None:
+    folder = touch(tmp_path / "imagesUnlabeled", "b_0000.nii.gz", name)
+    with pytest.raises(UserError, match=r"convert it to CASE_0000\.nii\.gz") as error:
+        find_unlabeled_cases(tmp_path, ".nii.gz")
+    assert str(error.value).startswith(f"{folder / name} does not have this dataset's file ending, .nii.gz.")
 
 
 @pytest.mark.parametrize(("channels", "present"), [([0, 2], "0000, 0002"), ([1], "0001")])

@@ -77,7 +77,7 @@ def test_without_locks_all_succeed_too(workspace: Workspace, monkeypatch: pytest
 def test_a_bad_scan_is_named_by_all(workspace: Workspace) -> None:
     scan_of(workspace, "demo_007").write_text("no scan")
     said = preprocess_at_once(2)
-    assert [line.startswith("UserError: 1 unlabeled cases cannot be used:") for line in said] == [True, True], said
+    assert [line.startswith("UserError: 1 unlabeled case cannot be used:") for line in said] == [True, True], said
 
 
 @contextlib.contextmanager

@@ -70,8 +70,6 @@ def shear(path: Path) -> None:
         (lambda path: change_scan(path, np.zeros_like), "is empty"),
         (lambda path: change_scan(path, lambda image: np.where(image > 600, np.nan, image)), "NaN or infinite"),
         (lambda path: change_scan(path, lambda image: np.where(image > 600, np.inf, image)), "NaN or infinite"),
-        (add_channel, "has 2 channels where dataset.json declares 1"),
-        (differ_in_size, "cannot be read: see the message of the reader above"),
         (shear, "cannot be read"),
         (lambda path: set_spacing(path, 1000.0), "has the spacing 1000 x 1000 x 1000 mm: resampled to the plans'"),
         (lambda path: set_spacing(path, 0.001), "which has no voxel. Correct the spacing in its header."),
@@ -85,8 +83,6 @@ def shear(path: Path) -> None:
         "all voxels the same",
         "NaN",
         "infinite",
-        "further channel",
-        "sizes",
         "sheared",
         "micrometres",
         "metres",
@@ -102,13 +98,40 @@ def test_a_scan_that_cannot_be_used_is_named_and_the_others_are_done(
     with pytest.raises(UserError) as error:
         prepare_unlabeled()
     lines = str(error.value).splitlines()
-    assert lines[0] == "1 unlabeled cases cannot be used:"
+    assert lines[0] == "1 unlabeled case cannot be used:"
     assert lines[1].startswith(f"  {scan} ")
     assert reason in lines[1]
     assert lines[2] == "Repair these files or remove them, then start again; the other cases are done."
     done = {file.stem for file in workspace.unlabeled_folder().glob("*.json")}
     assert done == set(CASES) - {"demo_007"}
     assert not list(workspace.unlabeled_folder().glob(".partial*"))
+
+
+def test_a_further_channel_is_named_and_the_others_are_done(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    scan = scan_of(workspace, "demo_007")
+    add_channel(scan)
+    with pytest.raises(UserError) as error:
+        prepare_unlabeled()
+    further = scan.with_name("demo_007_0001.nii.gz")
+    assert f"\n  {further} is a channel beyond the 1 that dataset.json declares: remove it." in str(error.value)
+    assert {file.stem for file in workspace.unlabeled_folder().glob("*.json")} == set(CASES) - {"demo_007"}
+
+
+def test_channels_of_different_sizes_are_named(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    workspace.write_dataset_json({**workspace.read_dataset_json(), "channel_names": {"0": "MRI", "1": "MRI"}})
+    plans = workspace.read_plans()
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        plans["configurations"]["3d_fullres"][key] *= 2
+    intensities = plans["foreground_intensity_properties_per_channel"]
+    intensities["1"] = intensities["0"]
+    workspace.write_plans(plans, "nnUNetPlansSmall")
+    scan = scan_of(workspace, "demo_007")
+    differ_in_size(scan)
+    with pytest.raises(UserError) as error:
+        prepare_unlabeled()
+    lines = str(error.value).splitlines()
+    assert f"  {scan} cannot be read: see the message of the reader above" in lines
+    assert f"  {scan_of(workspace, 'demo_006')} has 1 channel where dataset.json declares 2" in lines
 
 
 @pytest.mark.parametrize(
@@ -139,7 +162,7 @@ def test_whatever_is_raised_for_one_scan_is_said_of_it_and_the_others_are_done(
     with pytest.raises(UserError) as raised:
         prepare_unlabeled()
     lines = str(raised.value).splitlines()
-    assert lines[:2] == ["1 unlabeled cases cannot be used:", f"  {scan} {reason}"]
+    assert lines[:2] == ["1 unlabeled case cannot be used:", f"  {scan} {reason}"]
     assert lines[2].startswith(remedy)
     assert {file.stem for file in workspace.unlabeled_folder().glob("*.json")} == set(CASES) - {"demo_007"}
 

@@ -177,5 +177,5 @@ def test_the_first_stage_is_not_trained_without_the_data_of_the_next(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
-    with pytest.raises(UserError, match=f"Run nnUNetv2_preprocess with -c {CASCADE}"):
+    with pytest.raises(UserError, match=f"Run nnUNetv2_preprocess -d [0-9]+ -c {CASCADE}"):
         make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION).initialize()
