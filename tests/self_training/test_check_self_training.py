@@ -66,7 +66,9 @@ def test_a_dataset_that_cannot_be_used_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UserError, match="off limits"):
         check_self_training(OPTIONS)
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["previous_stage"] = "3d_lowres"
+    full = plans["configurations"]["3d_fullres"]
+    plans["configurations"]["3d_lowres"] = {**full, "next_stage": "3d_fullres"}
+    full["previous_stage"] = "3d_lowres"
     workspace.write_plans(plans, "nnUNetPlansCascade")
     with pytest.raises(UserError, match="cascades"):
         check_self_training(dataclasses.replace(OPTIONS, plans="nnUNetPlansCascade"))
