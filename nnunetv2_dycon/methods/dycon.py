@@ -60,8 +60,8 @@ class DyCONSettings(MethodSettings):
         choices=("probabilities", "pseudo_labels"),
     )
     uncl_confidence: float = setting(
-        0.95,
-        "least probability of the teacher's class with which a voxel counts in UnCL of pseudo-labels",
+        0.0,
+        "least probability of the teacher's class with which a voxel counts in UnCL of pseudo-labels; 0: all count",
         minimum=0,
         maximum=1,
     )
