@@ -166,7 +166,7 @@ def test_a_grey_image_among_rgb_images_is_refused(workspace: Workspace) -> None:
     plans, dataset_json = use_rgb_images(workspace)
     file = workspace.raw / "imagesUnlabeled" / "demo_007_0000.png"
     io.imsave(file, io.imread(file)[..., 0], check_contrast=False)
-    with pytest.raises(UserError, match=r"demo_007_0000\.png has 1 channels where dataset\.json declares 3"):
+    with pytest.raises(UserError, match=r"demo_007_0000\.png has 1 channel where dataset\.json declares 3"):
         prepare_unlabeled_data(plans, plans.get_configuration("2d"), dataset_json, [], 1)
 
 
