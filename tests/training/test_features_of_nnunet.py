@@ -182,5 +182,5 @@ def test_labeled_cases_that_are_not_preprocessed(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
-    with pytest.raises(UserError, match="nnUNetv2_preprocess with -c 3d_fullres"):
+    with pytest.raises(UserError, match="Run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"):
         make_trainer(nnUNetTrainerDyCON).on_train_start()
