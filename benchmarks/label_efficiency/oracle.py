@@ -28,6 +28,7 @@ from nnunetv2_dycon.training.unlabeled_stream import (
     nnUNetTwoViewDataLoader,
     nnUNetUnlabeledDataset,
 )
+from nnunetv2_dycon.views.copy_paste import next_ones
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -98,9 +99,9 @@ class DyCONOracle(DyCON):
         if unknown is None:
             unknown = torch.zeros_like(truth[:, :1], dtype=torch.bool)
         if task.moved is not None:
-            next_ones = (torch.arange(len(truth), device=truth.device) + 1) % len(truth)
-            truth = torch.where(task.moved, truth[next_ones], truth)
-            unknown = torch.where(task.moved, unknown[next_ones], unknown)
+            partners = next_ones(len(truth), truth.device)
+            truth = torch.where(task.moved, truth[partners], truth)
+            unknown = torch.where(task.moved, unknown[partners], unknown)
         if task.labeled is not None:
             # Labeled patches were pasted there, and the logits are their labels.
             truth = torch.where(task.labeled, task.teacher.logits.float().softmax(1), truth)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from benchmarks.label_efficiency.protocols import derive_protocol
 from benchmarks.label_efficiency.runs import write_whole_json
 from nnunetv2_dycon.datasets.protocol import Protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
@@ -29,7 +30,7 @@ def write_partly_annotated_dataset(
     *,
     cases: int,
     every: int = 5,
-    held_out: int | None = None,
+    held_out: int = 0,
     channel_name: str = "MRI",
     label_names: Sequence[str] = ("anterior", "posterior"),
 ) -> None:
@@ -43,8 +44,7 @@ def write_partly_annotated_dataset(
         output: the folder to write; it must not be there.
         cases: how many of the protocol's training cases, from the first on, become the training cases.
         every: keep every how manieth slice.
-        held_out: test on so many of the protocol's last training cases instead of its test cases, for choices that
-            must not see these; None for the test cases.
+        held_out: see :func:`~benchmarks.label_efficiency.protocols.derive_protocol`.
         channel_name: nnU-Net's channel name.
         label_names: names of the labels 1, 2, ...; the ignore label is the next one.
 
@@ -53,11 +53,12 @@ def write_partly_annotated_dataset(
     """
     source = read_labeled_dataset(source_folder)
     whole = read_protocol(source_folder / "protocol.json", source.cases)
-    if not 1 <= cases <= len(whole.train) - (held_out or 0):
-        raise UserError(f"--cases must be between 1 and {len(whole.train) - (held_out or 0)}, and is {cases}")
+    whole = derive_protocol(whole, held_out=held_out)
+    if not 1 <= cases <= len(whole.train):
+        raise UserError(f"--cases must be between 1 and {len(whole.train)}, and is {cases}")
     if output.exists():
         raise UserError(f"{output} exists: choose another --output")
-    protocol = Protocol(whole.train[:cases], whole.test if held_out is None else whole.train[-held_out:])
+    protocol = Protocol(whole.train[:cases], whole.test)
     ignore_label = len(label_names) + 1
     labels = {"background": 0} | {name: value for value, name in enumerate((*label_names, "ignore"), start=1)}
     with written_aside(output) as partial:
@@ -104,7 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, required=True, metavar="N", help="training cases")
     parser.add_argument("--every", type=int, default=5, metavar="N", help="keep every N-th slice (default: 5)")
     parser.add_argument(
-        "--held-out", type=int, metavar="N", help="test on the protocol's last N training cases, for choices"
+        "--held-out",
+        type=int,
+        default=0,
+        metavar="N",
+        help="test on the last N training cases (default: 0, the test set)",
     )
     options = parser.parse_args(arguments)
     try:

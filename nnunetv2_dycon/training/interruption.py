@@ -63,11 +63,11 @@ class Interruption:
             except BaseException as error:
                 if isinstance(error, Stopped):
                     error.says_how_to_go_on = True
-                if isinstance(error, Stopped) and not self._signals.deferred:
-                    trainer.print_to_log_file(
-                        f"Stopped by {error.received.name} before the first step (exit code {EXIT_CODE}). "
-                        "Start again with the same command."
-                    )
+                    if not self._signals.deferred:
+                        trainer.print_to_log_file(
+                            f"Stopped by {error.received.name} before the first step (exit code {EXIT_CODE}). "
+                            "Start again with the same command."
+                        )
                 if self._signals.deferred and _lost_worker(error):
                     self.save_unfinished_epoch()
                     trainer.print_to_log_file(f"A worker process has ended. {self._place()}")

@@ -119,6 +119,11 @@ def exchange_boxes(unlabeled: Tensor, labeled: Tensor, fraction: float) -> Mixed
     return _mix(unlabeled, labeled, mask, random_partners(len(unlabeled), len(labeled), unlabeled.device))
 
 
+def next_ones(batch: int, device: torch.device | str) -> Tensor:
+    """The patch after each one of a batch, the first after the last: (batch,) indices."""
+    return (torch.arange(batch, device=device) + 1) % batch
+
+
 def paste_boxes_of_next(patches: Tensor, fraction: float, *, wraps: bool = False) -> MixedPatches:
     """Paste into each patch a box of the next one of the same batch, its partner; a single patch stays as it is.
 
@@ -127,8 +132,7 @@ def paste_boxes_of_next(patches: Tensor, fraction: float, *, wraps: bool = False
     boxes = _boxes_of(patches, fraction, wraps=wraps)
     if len(patches) == 1:
         boxes = torch.zeros_like(boxes)
-    next_ones = (torch.arange(len(patches), device=patches.device) + 1) % len(patches)
-    return _mix(patches, patches, boxes, next_ones)
+    return _mix(patches, patches, boxes, next_ones(len(patches), patches.device))
 
 
 def _boxes_of(patches: Tensor, fraction: float, *, wraps: bool) -> Tensor:
