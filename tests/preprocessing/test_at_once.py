@@ -19,6 +19,7 @@ from nnunetv2_dycon.preprocessing import unlabeled_preprocessor
 from nnunetv2_dycon.preprocessing.case_lock import case_lock
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, read_stamp
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
+from tests.preprocessing.other_processes import preprocess_elsewhere
 from tests.preprocessing.unlabeled_scans import scan_of
 
 if TYPE_CHECKING:
@@ -28,32 +29,6 @@ Prepare = Callable[..., UnlabeledData]
 CASES = ["demo_006", "demo_007", "demo_008", "demo_009"]
 
 
-def preprocess_at_once(number: int) -> list[str]:
-    """Preprocess in so many processes that start together; returns what each says."""
-    context = multiprocessing.get_context("fork")
-    start, answers = context.Barrier(number), context.SimpleQueue()
-
-    def run() -> None:
-        dataset = read_planned_dataset("501", "nnUNetPlansSmall")
-        configuration = dataset.configuration("3d_fullres")
-        lines: list[str] = []
-        start.wait()
-        try:
-            prepare_unlabeled_data(dataset.plans_manager, configuration, dataset.dataset_json, [], 1, lines.append)
-        except BaseException as error:
-            answers.put(f"{type(error).__name__}: {error}")
-            raise
-        answers.put("".join(lines))
-
-    processes = [context.Process(target=run) for _ in range(number)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode in (0, 1)
-    return [answers.get() for _ in processes]
-
-
 def assert_all_is_done(folder: Path) -> None:
     assert [find_damage(folder, case, read_stamp(folder, case)) for case in CASES] == [None] * len(CASES)
     suffixes = (".b2nd", "_nonzero.b2nd", ".pkl", ".json")
@@ -61,22 +36,21 @@ def assert_all_is_done(folder: Path) -> None:
 
 
 def test_they_share_the_cases(workspace: Workspace) -> None:
-    said = preprocess_at_once(3)
+    said = preprocess_elsewhere(3)
     done = [int(number) for line in said for number in re.findall(r"^Preprocessed (\d+) unlabeled cases into", line)]
     assert sum(done) == len(CASES), said
     assert_all_is_done(workspace.unlabeled_folder())
 
 
-def test_without_locks_all_succeed_too(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unlabeled_preprocessor, "case_lock", lambda *_: contextlib.nullcontext(True))
-    said = preprocess_at_once(3)
+def test_without_locks_all_succeed_too(workspace: Workspace) -> None:
+    said = preprocess_elsewhere(3, locks=False)
     assert all(re.fullmatch(r"|Preprocessed \d unlabeled cases into \S+", line) for line in said), said
     assert_all_is_done(workspace.unlabeled_folder())
 
 
 def test_a_bad_scan_is_named_by_all(workspace: Workspace) -> None:
     scan_of(workspace, "demo_007").write_text("no scan")
-    said = preprocess_at_once(2)
+    said = preprocess_elsewhere(2)
     assert [line.startswith("UserError: 1 unlabeled case cannot be used:") for line in said] == [True, True], said
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from tests.preprocessing.other_processes import preprocess_elsewhere
 from tests.preprocessing.unlabeled_scans import scan_of
 
 if TYPE_CHECKING:
@@ -25,35 +24,14 @@ Prepare = Callable[..., UnlabeledData]
 CASES = ["demo_006", "demo_007", "demo_008", "demo_009"]
 
 
-def outcome_in_another_process(prepare: Prepare, largest_file: int) -> str:
-    """What is raised where no file can grow beyond a size in bytes, as on a disk that is almost full."""
-
-    def run(answers: multiprocessing.SimpleQueue) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-        try:
-            prepare()
-        except UserError as error:
-            answers.put(str(error))
-        else:
-            answers.put("no error")
-
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=run, args=(answers,))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    return answers.get()
-
-
 # An array is written by Blosc2, properties and stamp by Python.
 @pytest.mark.parametrize("largest_file", [20_000, 200], ids=["image", "properties"])
 def test_the_first_file_that_cannot_be_written_ends_it(
     workspace: Workspace, prepare_unlabeled: Prepare, largest_file: int
 ) -> None:
-    message = outcome_in_another_process(prepare_unlabeled, largest_file)
+    (message,) = preprocess_elsewhere(1, largest_file=largest_file)
     folder = workspace.unlabeled_folder()
-    assert message.startswith(f"{folder} cannot be written to: ")
+    assert message.startswith(f"UserError: {folder} cannot be written to: ")
     assert "are free there. Make room" in message
     assert "\n" not in message
     assert "demo_00" not in message
