@@ -14,6 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -22,7 +23,7 @@ PLANS = "nnUNetPlansCascade"
 LOW_RESOLUTION = "3d_lowres"
 CASCADE = "3d_cascade_fullres"
 # Of each method, by its section: unsupervised terms count from the first step on.
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0}
+SETTINGS = FULL_WEIGHTS_AT_ONCE
 
 
 def write_cascade_plans(workspace: Workspace, plans: dict, identifier: str = PLANS) -> None:

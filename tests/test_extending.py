@@ -21,6 +21,7 @@ from nnunetv2_dycon.methods.mean_teacher import MeanTeacherSettings
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from tests.conftest import Workspace
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 PAGE = Path(__file__).resolve().parents[1] / "documentation" / "extending.md"
 LONGEST_METHOD = 60
@@ -70,7 +71,7 @@ def test_the_method_is_found_by_nnunet_and_trains(
     trainer_class = find_semi_supervised_trainer("nnUNetTrainerCertainLabels")
     plans = workspace.read_plans()
     # Of three classes, so that every voxel of a network that knows nothing yet counts.
-    settings = {"warmup_fraction": 0, "rampup_fraction": 0, "largest_entropy": 1.1}
+    settings = {**FULL_WEIGHTS_AT_ONCE, "largest_entropy": 1.1}
     plans["configurations"]["3d_fullres"]["certain_labels"] = settings
     workspace.write_plans(plans, "nnUNetPlansCertain")
     trainer = make_trainer(trainer_class, "nnUNetPlansCertain")

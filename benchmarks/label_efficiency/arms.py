@@ -27,7 +27,7 @@ METHOD_ARM = "DyCON"
 _PREFIX = "nnUNetTrainer"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
-# warm-up, no ramp and no mixed crops, the student deployed.
+# warm-up, no ramp, no waiting and no mixed crops, the student deployed.
 _RELEASED: Mapping[str, Value] = {
     "uncl_weight": 0.5,
     "uncl_normalization": "voxels",
@@ -38,6 +38,7 @@ _RELEASED: Mapping[str, Value] = {
     "fecl_variant": "official",
     "warmup_fraction": 0.0,
     "rampup_fraction": 0.0,
+    "wait_for_labels": False,
     "copy_paste_fraction": 0.0,
     "deployed_network": "student",
 }

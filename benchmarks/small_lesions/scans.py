@@ -14,8 +14,8 @@ from tqdm import tqdm
 def generate_scan(size: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Generate a scan and its labels, the same for the same seed.
 
-    Lesions are balls of 5 to 8 voxels across. As bright as they are tubes, which look like them in a slice, and bodies
-    of 14 to 24 voxels across. All differ from their surroundings by three times the noise.
+    Lesions are balls of 5 to 8 voxels across. Tubes, which look like them in a slice, and bodies of 14 to 24 voxels
+    across are brighter than their surroundings by three times the noise, and lesions than these by twice the noise.
 
     Args:
         size: voxels along each of the three axes.
@@ -42,7 +42,7 @@ def generate_scan(size: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
             if not (_ball(places, centre, radius + 3) & (bright | lesions)).any():
                 break
         lesions |= _ball(places, centre, radius)
-    image = gaussian_filter(np.where(bright | lesions, 0.5, 0.3).astype(np.float32), 0.7)
+    image = gaussian_filter(np.select([lesions, bright], [0.65, 0.5], 0.3).astype(np.float32), 0.7)
     field = zoom(rng.normal(0, 0.05, (4,) * 3), size / 4, order=3, mode="nearest")
     return (image + field + rng.normal(0, 0.07, image.shape)).astype(np.float32), lesions.astype(np.uint8)
 

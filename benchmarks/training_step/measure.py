@@ -29,7 +29,7 @@ CASES = {
 }
 DEFAULT_CASES = ("hippocampus", "patch64")
 # From the first step on all of the method is in force, at its full weights.
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0}
+SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0, "wait_for_labels": False}
 TRAINERS = (PLAIN, DYCON)
 _BATCHES_FILE = "batches.pt"
 _SCANS = 2

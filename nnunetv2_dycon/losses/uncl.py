@@ -15,8 +15,9 @@ from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, defau
 from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
 
 Normalization = Literal["voxels", "classes"]
-# Beside the sums over all voxels of a batch: for a class that neither of the two sees anywhere.
-SMALLEST_CLASS_SIZE = 1e-5
+# Of the voxels that count. What student and teacher make of a class that neither of them sees anywhere is noise, which
+# would have the same say as a structure otherwise.
+SMALLEST_CLASS_SHARE = 1e-4
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -106,9 +107,10 @@ def uncl_terms(
         \operatorname{mean}_c \frac{\sum_i w_i (p_{s,ic} - p_{t,ic})^2}{\sum_i w_i (p_{s,ic}^2 + p_{t,ic}^2)}
 
     over the batch, for each class but the background, or each region. This is a soft Dice loss in which voxels count
-    by their weight: the size of a structure does not matter, nor how much background lies around it. The denominator
-    is a constant for the gradient: a gradient through it rewards larger predictions wherever student and teacher
-    disagree, the teacher follows its student, and the pseudo-labels grow.
+    by their weight: the size of a structure does not matter, nor how much background lies around it. A ten
+    thousandth of the voxels is added to the denominator, so that a class which neither sees does not count. The
+    denominator is a constant for the gradient: a gradient through it rewards larger predictions wherever student and
+    teacher disagree, the teacher follows its student, and the pseudo-labels grow.
 
     The distribution of a voxel is the softmax over classes, or, for region-based training, one Bernoulli distribution
     per region (sigmoid) with the entropies summed. Everything is computed in float32 (float64 for float64 logits)
@@ -225,7 +227,8 @@ class _UnCL(torch.autograd.Function):
         if by_classes:
             # Background has no part in the mean.
             counts = torch.arange(len(sizes), device=sizes.device) >= (0 if isinstance(labels, Regions) else 1)
-            by_difference = counts / (counts.sum().clamp_min(1) * (sizes + SMALLEST_CLASS_SIZE))
+            smallest = SMALLEST_CLASS_SHARE * total_weight.clamp_min(1)
+            by_difference = counts / (counts.sum().clamp_min(1) * (sizes + smallest))
         else:
             by_difference = inverse_weight.expand_as(differences)
         distance = (differences * by_difference).sum()

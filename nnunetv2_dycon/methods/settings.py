@@ -144,6 +144,12 @@ class MethodSettings:
         minimum=0,
         maximum=1,
     )
+    wait_for_labels: bool = setting(
+        True,
+        "whether the unsupervised weights wait until the labels are learnt: they are 0 while nnU-Net's training loss "
+        "is above 0, and have their full values from -0.5 on; of no effect in methods with another supervised loss",
+        before_it_existed=False,
+    )
     strong_view_probability: float = setting(
         0.5,
         "least probability with which each of nnU-Net's intensity transforms is applied to the student's view of an "
@@ -159,7 +165,7 @@ class MethodSettings:
     ignored_voxels_as_unlabeled: bool = setting(
         True,
         "where the dataset has nnU-Net's ignore label: whether training cases with ignored voxels join the unlabeled "
-        "ones, as images without labels, and the unsupervised weights wait until the annotated voxels are learnt",
+        "ones, as images without labels",
         before_it_existed=False,
     )
 

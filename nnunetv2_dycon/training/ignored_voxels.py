@@ -28,22 +28,6 @@ def settings_in_force(settings: SettingsType, label_manager: LabelManager) -> Se
     return dataclasses.replace(settings, ignored_voxels_as_unlabeled=False)
 
 
-def learnt_share(trainer: nnUNetTrainer, settings: MethodSettings) -> float:
-    """How much of what is annotated a training has learnt, in [0, 1], as a factor on the unsupervised weights.
-
-    Few annotated voxels teach slowly. A teacher that has not found a structure yet confirms that there is none, and a
-    student that is held to it never finds it. So the teacher has a say as far as nnU-Net's loss (cross-entropy minus
-    Dice) of the last epoch is below 0; its least value is -1. 1 where ignored voxels are not used as unlabeled ones,
-    and where a method has another supervised loss.
-    """
-    if not settings.ignored_voxels_as_unlabeled or trainer.method.least_supervised_loss != -1:
-        return 1.0
-    if trainer.current_epoch == 0:
-        return 0.0
-    loss = float(trainer.logger.get_value("train_losses", step=-1))
-    return min(max(-loss, 0.0), 1.0)
-
-
 def find_partly_labeled_cases(trainer: nnUNetTrainer, identifiers: Iterable[str]) -> list[str]:
     """Those of a trainer's labeled cases that have ignored voxels, sorted.
 

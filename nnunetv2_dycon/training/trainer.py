@@ -31,9 +31,9 @@ from nnunetv2_dycon.training.checkpoints import (
 )
 from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
-from nnunetv2_dycon.training.ignored_voxels import learnt_share
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
+from nnunetv2_dycon.training.learnt_share import learnt_share
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep

@@ -25,7 +25,7 @@ from nnunetv2_dycon import trainers
 
 def short(base, name):
     class Trainer(base):
-        # With an ignore label, the unsupervised losses would wait until what is annotated is learnt.
+        # In so few steps, the unsupervised losses would wait until the labels are learnt.
         ramp = 1.0
 
         def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):

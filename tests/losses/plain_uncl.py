@@ -33,7 +33,7 @@ def plain_uncl_terms(
     else:
         axes = (0, *range(2, student.ndim))
         voxels = (scale * weights).unsqueeze(1)
-        sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-5
+        sizes = (voxels * (student_probability**2 + teacher_probability**2)).sum(axes) + 1e-4 * weights.sum()
         distances = (voxels * squared).sum(axes) / sizes.detach()
         # The first class is the background; a region may be anything.
         distance = distances.mean() if isinstance(labels, Regions) else distances[1:].sum() / max(1, len(distances) - 1)

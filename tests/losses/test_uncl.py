@@ -138,7 +138,27 @@ def test_background_dilutes_a_mean_over_voxels_and_not_over_classes(normalizatio
     large = uncl_terms(
         torch.cat([student, wide], 3), torch.cat([teacher, wide], 3), 1.0, normalization=normalization
     ).distance
-    assert large.item() == pytest.approx(small.item() / (4 if normalization == "voxels" else 1), rel=1e-9)
+    assert large.item() == pytest.approx(small.item() / (4 if normalization == "voxels" else 1), rel=1e-3)
+
+
+def test_a_class_that_neither_sees_has_no_say_and_a_small_structure_has() -> None:
+    background, other = (torch.cat([logits(2, 1, 24, 24, 24, seed=seed, scale=0.5) + 9] * 2, 1) for seed in (0, 1))
+    background[:, 1], other[:, 1] = 0, 0
+    unsure, lesion = background.clone(), other.clone()
+    unsure[..., 10:13, 10:13, 10:13] = 0
+    lesion[:, 1, 10:13, 10:13, 10:13] = 20
+
+    def distance_and_pull(student: Tensor, teacher: Tensor) -> tuple[float, float]:
+        student = student.requires_grad_()
+        distance = uncl_terms(student, teacher, 1.0, normalization="classes").distance
+        (gradient,) = torch.autograd.grad(distance, student)
+        return distance.item(), gradient.abs().max().item()
+
+    distance_of_nothing, pull_of_nothing = distance_and_pull(background, other)
+    distance_of_lesion, pull_of_lesion = distance_and_pull(unsure, lesion)
+    assert distance_of_nothing < 0.01
+    assert distance_of_lesion > 0.1
+    assert pull_of_nothing < 0.01 * pull_of_lesion
 
 
 @pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)

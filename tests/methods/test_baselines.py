@@ -19,6 +19,7 @@ from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.trainers import nnUNetTrainerBCP, nnUNetTrainerMeanTeacher, nnUNetTrainerUAMT
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -28,7 +29,7 @@ TRAINERS = {
     nnUNetTrainerUAMT: "consistency_weight",
     nnUNetTrainerBCP: "bcp_weight",
 }
-AT_ONCE = {"warmup_fraction": 0, "rampup_fraction": 0, "ignored_voxels_as_unlabeled": False}
+AT_ONCE = {**FULL_WEIGHTS_AT_ONCE, "ignored_voxels_as_unlabeled": False}
 
 pytestmark = pytest.mark.parametrize(
     "trainer_class", TRAINERS, ids=lambda trainer: trainer.method_class.settings_section

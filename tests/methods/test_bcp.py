@@ -144,7 +144,11 @@ def test_the_student_sees_mixed_patches_and_then_the_labeled_batch(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["bcp"] = {"warmup_fraction": 0, "rampup_fraction": 0}
+    plans["configurations"]["3d_fullres"]["bcp"] = {
+        "warmup_fraction": 0,
+        "rampup_fraction": 0,
+        "wait_for_labels": False,
+    }
     workspace.write_plans(plans, "nnUNetPlansBCP")
     trainer = make_trainer(nnUNetTrainerBCP, "nnUNetPlansBCP")
     trainer.on_train_start()

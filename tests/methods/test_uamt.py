@@ -15,12 +15,13 @@ from nnunetv2_dycon.methods.method import Prediction, Task
 from nnunetv2_dycon.methods.uamt import UAMT, UAMTSettings
 from nnunetv2_dycon.trainers import nnUNetTrainerUAMT
 from tests.conftest import Workspace
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainer:
     plans = workspace.read_plans()
-    settings = {"warmup_fraction": 0, "rampup_fraction": 0, "stochastic_passes": 3}
+    settings = {**FULL_WEIGHTS_AT_ONCE, "stochastic_passes": 3}
     plans["configurations"]["3d_fullres"]["uamt"] = settings
     workspace.write_plans(plans, "nnUNetPlansUAMT")
     return make_trainer(nnUNetTrainerUAMT, "nnUNetPlansUAMT")

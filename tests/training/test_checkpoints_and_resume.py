@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 Train = Callable[..., nnUNetTrainerDyCON]
-SETTINGS = {"warmup_fraction": 0.2, "rampup_fraction": 0.5, "copy_paste_fraction": 0.5}
+SETTINGS = {"warmup_fraction": 0.2, "rampup_fraction": 0.5, "wait_for_labels": False, "copy_paste_fraction": 0.5}
 
 
 def _state(trainer: nnUNetTrainerDyCON) -> dict:

@@ -17,6 +17,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.divergence import MAX_STEPS, Divergence
 from nnunetv2_dycon.training.step import StepResult
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -65,7 +66,7 @@ def test_a_training_stops_after_the_stated_number_of_steps(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A term that is not finite makes no weight bad where the gradients' scaler skips the steps, as here."""
-    workspace.write_settings("nnUNetPlansOn", warmup_fraction=0, rampup_fraction=0, fecl_weight=0)
+    workspace.write_settings("nnUNetPlansOn", fecl_weight=0, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOn", num_epochs=20)
     monkeypatch.setattr(trainer.method, "unlabeled_losses", _with_nan(trainer.method.unlabeled_losses))
     trainer.initialize()

@@ -9,6 +9,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -34,7 +35,7 @@ def test_weights_are_equal_bit_for_bit(workspace: Workspace, make_trainer: Calla
 
 
 def test_losses_change_the_weights(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    workspace.write_settings("nnUNetPlansOn", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansOn", **FULL_WEIGHTS_AT_ONCE)
     reference = _weights_after(make_trainer(nnUNetTrainer), 2)
     weights = _weights_after(make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOn"), 2)
     assert any(not torch.equal(value, weights[name]) for name, value in reference.items())

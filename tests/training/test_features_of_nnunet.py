@@ -16,11 +16,12 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.methods import dycon
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0, "copy_paste_fraction": 0.5}
+SETTINGS = {**FULL_WEIGHTS_AT_ONCE, "copy_paste_fraction": 0.5}
 
 
 def _train_and_check(trainer: nnUNetTrainerDyCON) -> dict:
@@ -70,8 +71,7 @@ def test_ignore_label(workspace: Workspace, make_trainer: Callable[..., nnUNetTr
     dataset_json["labels"] = {"background": 0, "organ": 1, "ignore": 2}
     workspace.write_dataset_json(dataset_json)
     workspace.run("nnUNetv2_preprocess", "-d", 501, "-plans_name", "nnUNetPlansSmall", "-c", "3d_fullres", "-np", 1)
-    # The other way, it waits for annotated voxels to be learnt: test_ignored_voxels.py.
-    workspace.write_settings("nnUNetPlansIgnore", ignored_voxels_as_unlabeled=False, **SETTINGS)
+    workspace.write_settings("nnUNetPlansIgnore", **SETTINGS)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansIgnore")
     assert trainer.label_manager.ignore_label == 2
     _train_and_check(trainer)

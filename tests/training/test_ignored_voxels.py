@@ -20,9 +20,10 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.methods.dycon import DyCONSettings
 from nnunetv2_dycon.methods.mean_teacher import MeanTeacher
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerGACPS, nnUNetTrainerMeanTeacher
-from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, learnt_share, settings_in_force
+from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerMeanTeacher
+from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, settings_in_force
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -72,22 +73,15 @@ def partly_labeled(workspace: Workspace) -> Workspace:
     return ignore_voxels(workspace)
 
 
-def end_epoch(trainer: nnUNetTrainer, train_loss: float) -> None:
-    """Leave the first epoch behind, with this mean of nnU-Net's loss."""
-    trainer.logger.log("train_losses", train_loss, 0)
-    trainer.current_epoch = 1
-
-
 @pytest.mark.parametrize("regions", [False, True])
 def test_they_are_trained_on_without_other_unlabeled_scans(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], regions: bool
 ) -> None:
     ignore_voxels(workspace, regions=regions)
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
-    workspace.write_settings("nnUNetPlansPartly", warmup_fraction=0, rampup_fraction=0)
+    workspace.write_settings("nnUNetPlansPartly", **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansPartly")
     trainer.on_train_start()
-    end_epoch(trainer, train_loss=-0.5)
     trainer.on_train_epoch_start()
     assert trainer.unlabeled_data.partly_labeled == PARTLY_LABELED
     for _ in range(3):
@@ -131,24 +125,6 @@ def test_without_an_ignored_voxel_there_have_to_be_unlabeled_scans(
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
     with pytest.raises(UserError, match="has no unlabeled scans"):
         make_trainer(nnUNetTrainerDyCON).on_train_start()
-
-
-@pytest.mark.parametrize(("train_loss", "share"), [(0.3, 0), (-0.4, 0.4), (-1, 1)])
-def test_the_teacher_has_a_say_as_far_as_the_annotated_voxels_are_learnt(
-    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], train_loss: float, share: float
-) -> None:
-    workspace.write_labels(ignores=True)
-    workspace.write_settings("nnUNetPlansRamp", warmup_fraction=0, rampup_fraction=0)
-    workspace.write_settings("nnUNetPlansOff", warmup_fraction=0, rampup_fraction=0, ignored_voxels_as_unlabeled=False)
-    trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansRamp")
-    assert trainer.ramp == 0
-    end_epoch(trainer, train_loss)
-    assert trainer.ramp == pytest.approx(share)
-    off = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansOff")
-    assert off.ramp == 1
-    # Its supervised loss is no measure of that: it is never below 0.
-    assert make_trainer(nnUNetTrainerGACPS).settings.ignored_voxels_as_unlabeled
-    assert learnt_share(make_trainer(nnUNetTrainerGACPS), trainer.settings) == 1
 
 
 def views(make_trainer: Callable[..., nnUNetTrainer], plans: str) -> list[torch.Tensor]:

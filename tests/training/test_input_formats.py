@@ -27,11 +27,12 @@ from skimage import io
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData, prepare_unlabeled_data
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0}
+SETTINGS = FULL_WEIGHTS_AT_ONCE
 PLANS = "nnUNetPlansFormat"
 FOLDERS = ("imagesTr", "labelsTr", "imagesUnlabeled", "imagesTs")
 

@@ -59,7 +59,9 @@ class FixedBatches:
 @pytest.fixture
 def train(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch) -> Train:
     """Train to the end or to a signal; batches depend on the step alone. Returns the exit code too."""
-    workspace.write_settings(PLANS, warmup_fraction=0.2, rampup_fraction=0.5, copy_paste_fraction=0.5)
+    workspace.write_settings(
+        PLANS, warmup_fraction=0.2, rampup_fraction=0.5, wait_for_labels=False, copy_paste_fraction=0.5
+    )
     batches: dict[str, list] = {}
 
     def run(

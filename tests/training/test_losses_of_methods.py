@@ -28,6 +28,7 @@ def test_losses_over_20_steps(workspace: Workspace, make_trainer: Callable[..., 
         "warmup_fraction": 0.1,
         "rampup_fraction": 0.3,
         "unlabeled_foreground_fraction": 0,
+        "wait_for_labels": False,
     }
     workspace.write_plans(plans, "nnUNetPlansRecorded")
     trainer = make_trainer(trainer_class, "nnUNetPlansRecorded")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
@@ -79,11 +78,6 @@ def test_regions_and_ignore_label(workspace: Workspace, make_trainer: Callable[.
     workspace.write_labels(regions=True, ignores=True)
     for name in (LOW_RESOLUTION, CASCADE):
         preprocess_labeled(workspace, name)
-    # With it, the unsupervised terms would wait until something is learnt.
-    plans = workspace.read_plans(PLANS)
-    settings = PlansManager(plans).get_configuration(CASCADE).configuration["dycon"]
-    plans["configurations"][CASCADE]["dycon"] = {**settings, "ignored_voxels_as_unlabeled": False}
-    workspace.write_plans(plans, PLANS)
     shutil.rmtree(workspace.results / MODEL / "fold_0")
     train_briefly(make_trainer(nnUNetTrainerDyCON, PLANS, LOW_RESOLUTION))
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)

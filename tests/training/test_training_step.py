@@ -16,6 +16,7 @@ from nnunetv2_dycon.methods.method import Losses, Method, Prediction, Task, full
 from nnunetv2_dycon.methods.settings import MethodSettings
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, trainer_of
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -40,7 +41,7 @@ class MeanSquare(Method[MethodSettings, Task]):
 
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
@@ -57,7 +58,11 @@ def test_accumulated_gradients_are_those_of_one_loss(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["mean_squared_error"] = {"warmup_fraction": 0, "rampup_fraction": 0}
+    plans["configurations"]["3d_fullres"]["mean_squared_error"] = {
+        "warmup_fraction": 0,
+        "rampup_fraction": 0,
+        "wait_for_labels": False,
+    }
     workspace.write_plans(plans, "nnUNetPlansMSE")
     trainer = make_trainer(trainer_of(MeanSquare), "nnUNetPlansMSE")
     trainer.on_train_start()
@@ -143,7 +148,7 @@ def test_bfloat16_autocast(workspace: Workspace, make_trainer: Callable[..., nnU
         def autocast_context(self) -> torch.autocast:
             return torch.autocast("cpu", dtype=torch.bfloat16)
 
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0.5)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
     losses = {}
     for trainer_class in (nnUNetTrainerDyCON, Autocast):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")
@@ -164,7 +169,7 @@ def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUN
         def _do_i_compile(self) -> bool:
             return True
 
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, copy_paste_fraction=0.5)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
     weights, losses = {}, {}
     for trainer_class in (nnUNetTrainerDyCON, Compiled):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")
@@ -181,7 +186,7 @@ def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUN
 
 def test_what_a_subclass_puts_in_place_later_is_used(workspace: Workspace, make_trainer: Make) -> None:
     """As nnU-Net's own nnUNetTrainer_warmup replaces its optimizer in the middle of the training."""
-    workspace.write_settings("nnUNetPlansStep", warmup_fraction=0, rampup_fraction=0, fecl_weight=0)
+    workspace.write_settings("nnUNetPlansStep", fecl_weight=0, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
@@ -210,7 +215,11 @@ class LabeledTerm(MeanSquare):
 
 def test_a_method_may_have_no_term_on_unlabeled_batches(workspace: Workspace, make_trainer: Make) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["labeled_only"] = {"warmup_fraction": 0, "rampup_fraction": 0}
+    plans["configurations"]["3d_fullres"]["labeled_only"] = {
+        "warmup_fraction": 0,
+        "rampup_fraction": 0,
+        "wait_for_labels": False,
+    }
     workspace.write_plans(plans, "nnUNetPlansLabeled")
     trainer = make_trainer(trainer_of(LabeledTerm), "nnUNetPlansLabeled")
     trainer.on_train_start()

@@ -14,12 +14,13 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.methods.method import Prediction
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 Make = Callable[..., nnUNetTrainer]
-SETTINGS = {"warmup_fraction": 0, "rampup_fraction": 0, "fecl_weight": 0}
+SETTINGS = {**FULL_WEIGHTS_AT_ONCE, "fecl_weight": 0}
 BRIGHT = 1.5
 
 

@@ -14,6 +14,7 @@ from benchmarks.training_step.parts import LABELED, UNLABELED, time_parts
 from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.methods import dycon as dycon_module
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 CPU = torch.device("cpu")
 
@@ -61,7 +62,7 @@ def test_both_trainers_step_on_the_same_labeled_batch_and_dycon_on_one_more(fold
 
 def test_the_method_is_in_force_at_its_full_weights_and_otherwise_as_by_default(folder: Path) -> None:
     trainer, step = make_step("nnUNetTrainerDyCON", folder, CPU)
-    at_once = {"warmup_fraction": 0, "rampup_fraction": 0}
+    at_once = FULL_WEIGHTS_AT_ONCE
     # Off wherever there is no ignore label.
     expected = {**vars(dycon_module.DyCONSettings()), **at_once, "ignored_voxels_as_unlabeled": False}
     assert trainer.settings.differences(expected) == []

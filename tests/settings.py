@@ -1,0 +1,4 @@
+"""Settings of methods that several tests use."""
+
+# For tests that look at the first steps of a training.
+FULL_WEIGHTS_AT_ONCE = {"warmup_fraction": 0, "rampup_fraction": 0, "wait_for_labels": False}
