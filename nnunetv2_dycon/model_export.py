@@ -14,7 +14,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tqdm import tqdm
 
 from nnunetv2_dycon.datasets.names import is_file_name
-from nnunetv2_dycon.datasets.schemas import check_dataset_json, check_plans
+from nnunetv2_dycon.datasets.plans_schema import check_plans
+from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, scratch_folder
 from nnunetv2_dycon.json_files import read_json_file

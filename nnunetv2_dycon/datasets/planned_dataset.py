@@ -9,7 +9,8 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, dataset_name_of, preprocessed_folder
-from nnunetv2_dycon.datasets.schemas import check_configuration, check_dataset_json, check_plans
+from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
+from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json_file

@@ -9,8 +9,9 @@ from typing import Any
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.names import preprocessed_folder, results_folder
+from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
 from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint, preprocessing_command
-from nnunetv2_dycon.datasets.schemas import check_configuration, check_dataset_json, check_plans
+from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
 
 
