@@ -79,6 +79,8 @@ def simulate(
     stale = _folders_to_replace(target, source_folder, overwrite)
     dataset_json = _dataset_json(source, labeled_names, channel_name, label_names)
     dataset_json |= {"name": name, "numTraining": labeled}
+    if "numTest" in dataset_json:
+        dataset_json["numTest"] = len(protocol.test)
     record = {
         "source": str(source_folder.resolve()),
         "protocol": protocol_origin,

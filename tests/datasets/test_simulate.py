@@ -64,10 +64,12 @@ def test_rgb_images_are_one_file_a_case(folders: Path) -> None:
         "channel_names": {"0": "R", "1": "G", "2": "B"},
         "labels": {"background": 0, "a": 1},
         "numTraining": 3,
+        "numTest": 0,
         "file_ending": ".png",
     }
     (source / "dataset.json").write_text(json.dumps(dataset_json))
     target = simulate(source, "501", 1, test_fraction=0.34)
+    assert read(target / "dataset.json")["numTest"] == 1
     assert [len(names(target / folder)) for folder in ("imagesTr", "imagesUnlabeled", "imagesTs")] == [1, 1, 1]
 
 
