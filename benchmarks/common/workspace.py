@@ -32,6 +32,7 @@ class Configuration:
         batch_size: patches of a batch.
         channels: of the images.
         spacing: of the preprocessed scans, in mm.
+        batch_dice: one Dice over a batch; nnU-Net's choice where a patch is a small part of a scan.
     """
 
     patch_size: tuple[int, int, int]
@@ -39,6 +40,7 @@ class Configuration:
     batch_size: int = 2
     channels: int = 1
     spacing: tuple[float, float, float] = (1.2, 1.0, 1.0)
+    batch_dice: bool = False
 
     def plans(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Plans for nnU-Net.
@@ -86,7 +88,7 @@ class Configuration:
             "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
             "resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 1, **resampling},
             "architecture": architecture,
-            "batch_dice": False,
+            "batch_dice": self.batch_dice,
             "dycon": settings,
         }
         return {

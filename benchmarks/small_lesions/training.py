@@ -52,7 +52,7 @@ def prepare(folder: Path, *, labeled: int, unlabeled: int, test: int, size: int,
     use_workspace(folder)
     raw = folder / "nnUNet_raw" / DATASET_NAME
     write_dataset(raw, folder / _HIDDEN, labeled=labeled, unlabeled=unlabeled, test=test, size=size)
-    configuration = Configuration((patch,) * 3, (6, 12, 24), spacing=(1.0, 1.0, 1.0))
+    configuration = Configuration((patch,) * 3, (6, 12, 24), spacing=(1.0, 1.0, 1.0), batch_dice=True)
     preprocess_workspace(folder, configuration, settings={})
     names = sorted(file.stem for file in (raw / "labelsTr").iterdir())
     split = {kind: [name for name in names if name.startswith(kind)] for kind in ("labeled", "test")}

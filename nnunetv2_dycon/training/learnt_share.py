@@ -20,7 +20,5 @@ def learnt_share(trainer: nnUNetTrainer, settings: MethodSettings) -> float:
     """
     if not settings.wait_for_labels or trainer.method.least_supervised_loss != LOSS_OF_NNUNET_AT_BEST:
         return 1.0
-    if trainer.current_epoch == 0:
-        return 0.0
-    loss = float(trainer.logger.get_value("train_losses", step=-1))
-    return min(max(loss / _LOSS_AT_FULL_SHARE, 0.0), 1.0)
+    losses = trainer.logger.get_value("train_losses", step=None)
+    return min(max(float(losses[-1]) / _LOSS_AT_FULL_SHARE, 0.0), 1.0) if losses else 0.0

@@ -42,6 +42,7 @@ def results(
         plans = workspace.read_plans()
         configuration = plans["configurations"]["3d_fullres"]
         configuration.update(batch_size=BATCH_SIZE, batch_dice=trainer_class.__name__ == "nnUNetTrainerCoTraining")
+        configuration[trainer_class.method_class.settings_section] = {"wait_for_labels": False}
         names[trainer_class.__name__] = f"nnUNetPlans{trainer_class.method_class.__name__}"
         workspace.write_plans(plans, names[trainer_class.__name__])
     make = MakeTrainer({name: workspace.read_plans(name) for name in names.values()}, workspace.read_dataset_json())
