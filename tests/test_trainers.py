@@ -68,7 +68,7 @@ def test_a_name_that_no_method_has() -> None:
 def test_a_method_in_a_file_of_the_users_trains_through_the_command_line(workspace: Workspace) -> None:
     (workspace.root / "trainers" / "own_method.py").write_text(METHOD_OF_A_USER)
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["own"] = {"own_weight": 2.5, "warmup_fraction": 0}
+    plans["configurations"]["3d_fullres"]["own"] = {"own_weight": 2.5, "warmup_fraction": 0, "wait_for_labels": False}
     workspace.write_plans(plans, "nnUNetPlansOwn")
     (workspace.root / "trainers" / "short_own.py").write_text(
         "from own_method import nnUNetTrainerOwn_1epoch\n\n\n"

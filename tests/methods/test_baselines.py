@@ -103,7 +103,7 @@ def test_nnunet_finds_it_and_plan_knows_its_settings(
 
 
 def test_two_epochs_with_a_warmup(workspace: Workspace, make_trainer: MakeTrainer, trainer_class: TrainerClass) -> None:
-    plans = write_settings(workspace, trainer_class, warmup_fraction=0.5)
+    plans = write_settings(workspace, trainer_class, warmup_fraction=0.5, wait_for_labels=False)
     trainer = make_trainer(trainer_class, plans)
     trainer.run_training()
     log = trainer.logger.get_checkpoint()

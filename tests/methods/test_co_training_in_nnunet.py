@@ -58,7 +58,7 @@ def test_two_epochs_and_a_checkpoint_that_nnunet_predicts_with(
 ) -> None:
     trainer_class = {"teacher": nnUNetTrainerCoTraining, "student": nnUNetTrainerDyCONCoTraining}[deployed]
     plans = workspace.read_plans()
-    settings = {"warmup_fraction": 0.5, "deployed_network": deployed}
+    settings = {"warmup_fraction": 0.5, "wait_for_labels": False, "deployed_network": deployed}
     plans["configurations"]["3d_fullres"][trainer_class.method_class.settings_section] = settings
     workspace.write_plans(plans, "nnUNetPlansRun")
     trainer = make_trainer(trainer_class, "nnUNetPlansRun")

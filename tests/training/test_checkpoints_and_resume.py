@@ -143,7 +143,7 @@ def test_state_is_equal_right_after_the_load(train: Train, make_trainer: Callabl
 def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], deployed: str
 ) -> None:
-    workspace.write_settings("nnUNetPlansDeploy", deployed_network=deployed, warmup_fraction=0)
+    workspace.write_settings("nnUNetPlansDeploy", deployed_network=deployed, warmup_fraction=0, wait_for_labels=False)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansDeploy", num_epochs=1)
     trainer.run_training()
     checkpoint = torch.load(Path(trainer.output_folder) / "checkpoint_final.pth", weights_only=False)
@@ -160,7 +160,7 @@ def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(
 def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_back(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace.write_settings("nnUNetPlansTeacher", deployed_network="teacher", warmup_fraction=0)
+    workspace.write_settings("nnUNetPlansTeacher", deployed_network="teacher", warmup_fraction=0, wait_for_labels=False)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansTeacher", num_epochs=1)
     trainer.run_training()
     student = copy.deepcopy(trainer.network.state_dict())

@@ -50,7 +50,7 @@ def _losses(trainer: nnUNetTrainerDyCON) -> list[dict]:
 def test_losses_do_not_depend_on_labels_that_are_off_limits(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
-    workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0, copy_paste_fraction=0.5)
+    workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0, wait_for_labels=False, copy_paste_fraction=0.5)
     workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_004"], "unlabeled": OFF_LIMITS})
     intact = workspace.root.with_name("intact")
     shutil.copytree(workspace.root, intact)
@@ -70,7 +70,7 @@ def test_losses_do_not_depend_on_labels_that_are_off_limits(
 def test_losses_do_depend_on_labels_that_are_used(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
-    workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0, copy_paste_fraction=0.5)
+    workspace.write_settings("nnUNetPlansHonest", warmup_fraction=0, wait_for_labels=False, copy_paste_fraction=0.5)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansHonest")
     intact = _losses(trainer)
     shutil.rmtree(trainer.output_folder_base)

@@ -50,7 +50,12 @@ def oracle(
     dataset_json = workspace.read_dataset_json()
     (source / "dataset.json").write_text(json.dumps(dataset_json))
     (workspace.raw / "simulate.json").write_text(json.dumps({"source": str(source), "unlabeled": names}))
-    settings = {"warmup_fraction": 0.0, "rampup_fraction": 0.0, "copy_paste_fraction": copy_paste_fraction}
+    settings = {
+        "warmup_fraction": 0.0,
+        "rampup_fraction": 0.0,
+        "wait_for_labels": False,
+        "copy_paste_fraction": copy_paste_fraction,
+    }
     workspace.write_settings("nnUNetPlansOracle", **settings)
     write_hidden_labels(workspace.raw, workspace.read_plans(), "3d_fullres", dataset_json, tmp_path / "hidden")
     monkeypatch.setattr(nnUNetTrainerDyCONOracle, "hidden_labels_folder", tmp_path / "hidden")
