@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="ID_OR_NAME", help=text)
     labeled = parser.add_mutually_exclusive_group(required=True)
     text = "share of the training patients that keep their labels, such as 10%%: the first ones of the published list"
-    labeled.add_argument("--labels", type=_percentage, metavar="P%", help=text)
+    labeled.add_argument("--labels", type=_percentage, metavar="SHARE", help=text)
     labeled.add_argument(
         "-n", "--labeled", type=int, metavar="N", help="or: the number of cases that keep their labels"
     )

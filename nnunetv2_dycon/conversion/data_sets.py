@@ -111,9 +111,7 @@ _LA = DataSet(
 )
 
 # MC-Net's preprocessing: resampled to 1 mm, x first, cropped in x and y, -125 to 275 Hounsfield units, z-score.
-_PANCREAS_H5 = partial(
-    _h5, axes="xyz", spacing=(1.0, 1.0, 1.0), channel_name="CT_window", label_values=_IDENTITY, notes=(_CROPPED,)
-)
+_PANCREAS_H5 = partial(_h5, axes="xyz", spacing=(1.0, 1.0, 1.0), channel_name="CT_window", label_values=_IDENTITY)
 _PANCREAS_LABEL = r"label(?P<number>\d{4})\.nii(?:\.gz)?"
 _PANCREAS = DataSet(
     name="pancreas",
@@ -121,8 +119,16 @@ _PANCREAS = DataSet(
     labels={"background": 0, "pancreas": 1},
     splits=("mc-net", "dycon"),
     formats=(
-        _PANCREAS_H5("imageXXXX_norm.h5", r"(?P<case>image\d{4})_norm\.h5", split="mc-net"),
-        _PANCREAS_H5("PANCREAS_XXXX.h5", r"(?P<case>PANCREAS_\d{4})\.h5", split="dycon"),
+        _PANCREAS_H5("imageXXXX_norm.h5", r"(?P<case>image\d{4})_norm\.h5", split="mc-net", notes=(_CROPPED,)),
+        _PANCREAS_H5(
+            "PANCREAS_XXXX.h5",
+            r"(?P<case>PANCREAS_\d{4})\.h5",
+            split="dycon",
+            notes=(
+                _CROPPED,
+                "How these files were made is not published: axes and spacing are taken to be those of MC-Net's files.",
+            ),
+        ),
         SourceFormat(
             name="nifti",
             layout="PANCREAS_XXXX.nii.gz or imageXXXX.nii.gz, and labelXXXX.nii.gz",
@@ -155,7 +161,18 @@ _BRATS19 = DataSet(
     labels={"background": 0, "whole_tumour": 1},
     splits=("ssl4mis",),
     formats=(
-        _h5("CASE.h5", r"(?P<case>BraTS19_\w+)\.h5", "zyx", (1.0, 1.0, 1.0), "FLAIR", _WHOLE_TUMOUR),
+        _h5(
+            "CASE.h5",
+            r"(?P<case>BraTS19_\w+)\.h5",
+            "zyx",
+            (1.0, 1.0, 1.0),
+            "FLAIR",
+            _WHOLE_TUMOUR,
+            notes=(
+                "The order of the axes of these files is not published. Scans may lie on their side, all alike: do not "
+                "predict originals with a model of theirs.",
+            ),
+        ),
         SourceFormat(
             name="nifti",
             layout="CASE_flair.nii.gz and CASE_seg.nii.gz",

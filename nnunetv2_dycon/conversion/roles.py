@@ -49,10 +49,10 @@ def choose_roles(data_set: DataSet, split: PublishedSplit, left_out: Collection[
     if isinstance(labeled, Fraction):
         published = len(set(map(data_set.patient_of, split.train)))
         number = int(labeled * published / 100)
-        if not 0 < number <= len(patients):
+        if not 0 < number <= published:
             raise UserError(
                 f"--labels {float(labeled):g}% of the {published} training patients are {number}, and there must be "
-                f"between 1 and {len(patients)}: give another share, or a number of cases with -n"
+                f"between 1 and {published}: give another share, or a number of cases with -n"
             )
         chosen = set(patients[:number])
         with_labels = tuple(case for case in train if data_set.patient_of(case) in chosen)

@@ -91,13 +91,15 @@ def write_cases(cases: Sequence[CaseToWrite], num_processes: int) -> Iterator[No
         folder.mkdir(parents=True, exist_ok=True)
     if num_processes == 1:
         for case in cases:
-            yield write_case(case)
+            write_case(case)
+            yield
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_processes, context, end_with_parent, (os.getpid(),)) as pool:
         try:
             for future in as_completed([pool.submit(write_case, case) for case in cases]):
-                yield future.result()
+                future.result()
+                yield
         except BrokenProcessPool as error:
             raise UserError(
                 "A process was killed, most likely because the memory was full: start again with a smaller -np"

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import SimpleITK as sitk
 
+from nnunetv2_dycon.commands.main import main
 from nnunetv2_dycon.conversion.published_splits import PublishedSplit
 
 # In the order (x, y, z), no two alike, so that exchanged axes show.
@@ -177,3 +178,9 @@ def write_source(
     for number, case in enumerate(split.cases):
         if case not in split.left_out:
             writer(folder, case, image_of(number), None if case in garbage else label_of(values))
+
+
+def run_convert(source: Path, *options: str, name: str = "la") -> int:
+    """The exit code of the command, which labels four cases unless told otherwise."""
+    amount = [] if "-n" in options or "--labels" in options else ["-n", "4"]
+    return main(["convert", name, str(source), "-o", "501", "-np", "1", *amount, *options])
