@@ -87,6 +87,7 @@ def convert(
         "left_out": left_out,
         "in_no_list": extra,
         "assumed_spacing": spacing or source_format.assumed_spacing,
+        "match_voxels": match_voxels,
         "notes": (*split.notes, *source_format.notes),
         "files": {case: str(cases[case].images[0].relative_to(source)) for case in sorted(roles.cases)},
     }
