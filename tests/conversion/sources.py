@@ -22,9 +22,9 @@ GARBAGE = b"no label at all"
 
 
 def image_of(number: int) -> np.ndarray:
-    """A scan of the axes (x, y, z) whose every voxel tells case and place."""
+    """A scan of the axes (x, y, z) whose voxels tell case and place, within what int16 holds."""
     x, y, z = np.indices(SIZE)
-    return (1000 * number + 100 * x + 10 * y + z).astype(np.float32)
+    return (90 * number + 100 * x + 10 * y + z).astype(np.float32)
 
 
 def label_of(values: Collection[int]) -> np.ndarray:
