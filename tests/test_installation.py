@@ -161,6 +161,12 @@ def test_wheel_holds_every_module(wheel: Path, source: Path) -> None:
     assert modules == {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
 
 
+def test_wheel_holds_the_published_splits(wheel: Path, source: Path) -> None:
+    splits = {str(file.relative_to(source)) for file in source.glob("nnunetv2_dycon/conversion/splits/*.json")}
+    assert splits
+    assert splits <= set(zipfile.ZipFile(wheel).namelist())
+
+
 @pytest.mark.parametrize(
     "break_package",
     [

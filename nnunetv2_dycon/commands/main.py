@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.commands import (
     compare,
+    convert,
     demo,
     doctor,
     export,
@@ -28,6 +29,7 @@ COMMANDS = (
     preprocess,
     train,
     simulate,
+    convert,
     plan,
     predict_next_stage,
     self_train,

@@ -47,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset and print what to do next."""
-    from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder
+    from nnunetv2_dycon.commands.next_steps import print_next_steps
+    from nnunetv2_dycon.datasets.names import existing_dataset_folder
     from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
     from nnunetv2_dycon.datasets.simulate import RECORD, simulate
-    from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 
     source = arguments.folder if arguments.dataset is None else existing_dataset_folder(arguments.dataset)
     folder = simulate(
@@ -67,31 +67,10 @@ def run(arguments: argparse.Namespace) -> None:
     )
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     labeled, unlabeled, test = (len(record[key]) for key in ("labeled", "unlabeled", "test"))
-    dataset, few = dataset_id(folder.name), labeled < NUMBER_OF_FOLDS
-    fold = "all" if few else "0"
     print(f"{folder}: {labeled} labeled, {unlabeled} unlabeled, {test} test cases.")
     if left_out := len(list((source / UNLABELED_FOLDER_NAME).glob("[!.]*"))):
         files = "1 file" if left_out == 1 else f"{left_out} files"
         print(
             f"{files} in {source / UNLABELED_FOLDER_NAME} left out: the unlabeled cases are labeled ones of the source."
         )
-    print("\nNext:")
-    print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
-    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
-    if test:
-        model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"
-        print(f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON \\")
-        print(f"      -i {folder / 'imagesTs'} -o PREDICTIONS")
-        print(f"  nnUNetv2_evaluate_folder {folder / 'labelsTs'} PREDICTIONS \\")
-        print(f"      -djfile {model}/dataset.json \\\n      -pfile {model}/plans.json")
-    print("For plain nnU-Net on the same labels, leave -tr out.\n")
-    if few:
-        print(
-            f"With {labeled} labeled case(s), nnU-Net cannot make its {NUMBER_OF_FOLDS} folds. Fold 'all' trains on "
-            "all of them, so the scores logged while training are no validation: judge by the test cases."
-        )
-    else:
-        print(
-            f"Fold 0 trains on about {100 - 100 // NUMBER_OF_FOLDS} % of the labeled cases and validates on the "
-            "others; fold 'all' trains on all of them."
-        )
+    print_next_steps(folder, labeled, test)

@@ -92,6 +92,15 @@ def new_dataset_name(name_or_id: str, description: str) -> str:
     return name
 
 
+def folders_of_dataset(name: str) -> list[Path]:
+    """The folders in nnUNet_raw and, where it is set, nnUNet_preprocessed that a dataset of this full name has.
+
+    nnU-Net would take fingerprint and splits from preprocessed data of an earlier dataset of the name, so these count.
+    """
+    folders = [raw_folder() / name, *([preprocessed_folder() / name] if nnUNet_preprocessed.is_set() else [])]
+    return [folder for folder in folders if folder.exists()]
+
+
 def raw_folder() -> Path:
     """The folder ``nnUNet_raw``; a UserError if the environment variable is not set or empty."""
     return _folder(nnUNet_raw)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from batchgenerators.utilities.file_and_folder_operations import save_json
-from nnunetv2.paths import nnUNet_preprocessed
 from tqdm import tqdm
 
-from nnunetv2_dycon.datasets.names import dataset_description, new_dataset_name, preprocessed_folder, raw_folder
+from nnunetv2_dycon.datasets.names import dataset_description, folders_of_dataset, new_dataset_name, raw_folder
 from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
 from nnunetv2_dycon.exceptions import UserError
@@ -137,12 +136,8 @@ def _check_files(source: LabeledDataset, labeled: tuple[str, ...], unlabeled: tu
 
 
 def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> list[Path]:
-    """Folders of an earlier run that have to go.
-
-    nnU-Net would take fingerprint and splits from preprocessed data of an earlier dataset of the name, so these count.
-    """
-    folders = [target, *([preprocessed_folder() / target.name] if nnUNet_preprocessed.is_set() else [])]
-    existing = [folder for folder in folders if folder.exists()]
+    """Folders of an earlier run that have to go."""
+    existing = folders_of_dataset(target.name)
     if not existing:
         return []
     if source_folder.resolve() == target.resolve():
