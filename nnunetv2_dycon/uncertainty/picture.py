@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,7 +12,8 @@ from matplotlib.lines import Line2D
 from nnunetv2_dycon.files import explained_write_errors, written_aside
 
 _INCHES = 3.6
-_MAX_NAMED = 10
+# Those of Okabe and Ito without black, which common colour vision deficiencies leave distinguishable.
+_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 
 
 def least_certain_slices(entropy: np.ndarray, axis: int, number: int) -> list[int]:
@@ -72,7 +72,6 @@ def draw_case(
     figure = Figure(figsize=(2 * _INCHES + 1, _INCHES * len(slices) + 0.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(slices), 2, squeeze=False)
-    image = None
     for row, index in zip(axes, slices, strict=True):
         for axes_of_slice in row:
             axes_of_slice.set(xticks=[], yticks=[])
@@ -81,9 +80,9 @@ def draw_case(
         row[0].imshow(scan.take(index, axis), cmap="gray", vmin=limits[0], vmax=limits[1], **style)
         row[0].set_ylabel(f"slice {index + 1} of {scan.shape[axis]}")
         _draw_outlines(row[0], {name: mask.take(index, axis) for name, mask in masks.items()})
-        image = row[1].imshow(entropy.take(index, axis), cmap="magma", vmin=0, vmax=largest_entropy, **style)
-    figure.colorbar(image, ax=axes[:, 1], label="entropy (nats)", shrink=0.8)
-    names = list(masks)[:_MAX_NAMED]
+        shown = row[1].imshow(entropy.take(index, axis), cmap="magma", vmin=0, vmax=largest_entropy, **style)
+    figure.colorbar(shown, ax=axes[:, 1], label="entropy (nats)", shrink=0.8)
+    names = list(masks)[: len(_COLOURS)]
     lines = [Line2D([], [], color=_colour(position)) for position in range(len(names))]
     figure.legend(lines, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
     with explained_write_errors(file.parent), written_aside(file) as partial:
@@ -97,7 +96,5 @@ def _draw_outlines(axes: Axes, masks: dict[str, np.ndarray]) -> None:
             axes.contour(mask, levels=[0.5], colors=[_colour(position)], linewidths=1)
 
 
-def _colour(position: int) -> tuple[float, ...]:
-    # Without the grey that is among ten, which a scan has too.
-    palette = colormaps["Set1"].colors[:8]  # type: ignore[attr-defined]
-    return tuple(palette[position % len(palette)])
+def _colour(position: int) -> str:
+    return _COLOURS[position % len(_COLOURS)]

@@ -156,15 +156,21 @@ class _CaseWriter:
             "picture": self._output / "pictures" / f"{case}.png",
         }
         if self._predictor.num_members > 1:
-            files["mutual_information"] = self._output / "mutual_information" / f"{case}{ending}"
+            files["mutual_information"] = self._mutual_information(case)
         return files
+
+    def _mutual_information(self, case: str) -> Path:
+        return self._output / "mutual_information" / f"{case}{map_ending(self._ending)}"
 
     def write(self, output: str, properties: dict[str, Any], uncertainty: Uncertainty) -> None:
         """Write the maps, the picture and, last, the rows of a case."""
         case = Path(output).name
         files, entropy = self._files(case), uncertainty.entropy.numpy()
         write_map(entropy, files["entropy"], properties)
-        if uncertainty.mutual_information is not None:
+        if uncertainty.mutual_information is None:
+            # Of an earlier prediction with several members.
+            self._mutual_information(case).unlink(missing_ok=True)
+        else:
             write_map(uncertainty.mutual_information.numpy(), files["mutual_information"], properties)
         segmentation = torch.from_numpy(self._reader.read_seg(str(files["segmentation"]))[0][0]).int()
         spacing = tuple(float(each) for each in properties["spacing"])
