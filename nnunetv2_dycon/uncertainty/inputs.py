@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def find_scans(folder: Path, model: TrainedModel, previous_stage: Path | None = 
     return {case: list(files.values()) for case, files in sorted(images.items())}
 
 
-def _check_previous_stage(cases: Sequence[str] | dict[str, Any], model: TrainedModel, folder: Path | None) -> None:
+def _check_previous_stage(cases: Iterable[str], model: TrainedModel, folder: Path | None) -> None:
     stage, ending = model.previous_stage_name, model.dataset_json["file_ending"]
     if stage is None:
         if folder is not None:

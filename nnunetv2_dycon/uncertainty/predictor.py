@@ -114,7 +114,9 @@ class nnUNetMemberPredictor(nnUNetPredictor):
                 _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
                     logits.cpu().numpy(), *managers, self.label_manager, properties, return_probabilities=True
                 )
-                sums.add(torch.from_numpy(probabilities))
+                # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
+                with torch.inference_mode(False):
+                    sums.add(torch.from_numpy(probabilities))
                 self._count_member()
 
             self._receive_member = add

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from tests.conftest import Workspace
 
 CASES = ("demo_010", "demo_011")
@@ -53,3 +57,18 @@ def predict_with_nnunet(
     scans = [[str(workspace.raw / "imagesTs" / f"{case}_0000.nii.gz")] for case in CASES]
     outputs = [str(output / case) for case in CASES]
     predictor.predict_from_files_sequential(scans, outputs, save_probabilities=True)
+
+
+def preprocess_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the member predictor the processes that preprocess, each of which imports everything again."""
+
+    def iterate(
+        self: nnUNetMemberPredictor, scans: list[list[str]], previous: list[str | None], outputs: list[str], _: int
+    ) -> Iterator[dict[str, Any]]:
+        preprocessor = self.configuration_manager.preprocessor_class(verbose=False)
+        managers = (self.plans_manager, self.configuration_manager, self.dataset_json)
+        for files, stage, output in zip(scans, previous, outputs, strict=True):
+            data, _, properties = preprocessor.run_case(files, stage, *managers)
+            yield {"data": torch.from_numpy(data), "data_properties": properties, "ofile": output}
+
+    monkeypatch.setattr(nnUNetMemberPredictor, "_internal_get_data_iterator_from_lists_of_filenames", iterate)

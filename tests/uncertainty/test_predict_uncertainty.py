@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy.special import xlogy
 
 from nnunetv2_dycon.commands.main import main
 from tests.conftest import Workspace
-from tests.uncertainty.models import CASES, predict_with_nnunet, write_model
+from tests.uncertainty.models import CASES, predict_with_nnunet, preprocess_in_this_process, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +25,11 @@ def _threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocess_in_this_process(monkeypatch)
 
 
 def run(workspace: Workspace, model: Path, output: Path, *options: str, expect: int = 0) -> None:
@@ -40,6 +46,7 @@ def read_rows(output: Path) -> dict[tuple[str, str], dict[str, str]]:
         return {(row["case"], row["class"]): row for row in csv.DictReader(file)}
 
 
+@pytest.mark.usefixtures("_quick")
 def test_regions_sum_their_entropies(workspace: Workspace, tmp_path: Path) -> None:
     workspace.write_labels(regions=True)
     model, output = write_model(workspace), tmp_path / "output"
@@ -54,7 +61,7 @@ def test_regions_sum_their_entropies(workspace: Workspace, tmp_path: Path) -> No
         assert np.array_equal(segmentation, read_image(tmp_path / "nnunet" / f"{case}.nii.gz"))
         p = np.load(tmp_path / "nnunet" / f"{case}.npz")["probabilities"].astype(np.float64)
         entropy = read_image(output / "entropy" / f"{case}.nii.gz")
-        expected = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum(0)
+        expected = -(xlogy(p, p) + xlogy(1 - p, 1 - p)).sum(0)
         assert np.allclose(entropy, expected, atol=1e-5)
         for channel, (region, labels) in enumerate({"whole": (1, 2), "inner": (2,)}.items()):
             row, predicted = rows[case, region], np.isin(segmentation, labels)
@@ -65,6 +72,7 @@ def test_regions_sum_their_entropies(workspace: Workspace, tmp_path: Path) -> No
             assert row["mean_mutual_information"] == ""
 
 
+@pytest.mark.usefixtures("_quick")
 def test_2d_of_volumes(workspace: Workspace, tmp_path: Path) -> None:
     model, output = write_model(workspace, "2d", num_folds=2), tmp_path / "output"
     run(workspace, model, output)
@@ -80,6 +88,7 @@ def test_2d_of_volumes(workspace: Workspace, tmp_path: Path) -> None:
         assert information.max() > 0.01
 
 
+@pytest.mark.usefixtures("_quick")
 def test_a_single_member_is_said_in_a_sentence_and_cases_that_are_done_are_left_alone(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +112,7 @@ def test_a_single_member_is_said_in_a_sentence_and_cases_that_are_done_are_left_
     assert "was predicted with folds [0], not [1]: choose another folder with -o" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_quick")
 def test_mutual_information_of_an_earlier_prediction_does_not_stay(workspace: Workspace, tmp_path: Path) -> None:
     model, output = write_model(workspace, num_folds=1), tmp_path / "output"
     stale = output / "mutual_information" / "demo_010.nii.gz"

@@ -16,7 +16,7 @@ from nnunetv2_dycon.uncertainty.inputs import read_model
 from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty
 from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from tests.conftest import Workspace
-from tests.uncertainty.models import CASES, CHECKPOINT, predict_with_nnunet, write_model
+from tests.uncertainty.models import CASES, CHECKPOINT, predict_with_nnunet, preprocess_in_this_process, write_model
 
 Predicted = dict[str, tuple[list[Tensor], Uncertainty]]
 
@@ -49,8 +49,7 @@ def predict(
 
     counted: list[int] = []
     monkeypatch.setattr(predictor_module, "RunningSums", RecordedSums)
-    # nnU-Net's workers would import everything again.
-    monkeypatch.setattr(nnUNetMemberPredictor, "_internal_get_data_iterator_from_lists_of_filenames", _in_this_process)
+    preprocess_in_this_process(monkeypatch)
     predictor = nnUNetMemberPredictor(
         use_mirroring=use_mirroring, perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False
     )
@@ -59,16 +58,6 @@ def predict(
     predictor.predict_cases(scans, output, receive_case, count_member)
     assert len(counted) == predictor.num_members * len(CASES)
     return predicted
-
-
-def _in_this_process(
-    self: nnUNetMemberPredictor, scans: list[list[str]], previous: list[str | None], outputs: list[str], _: int
-) -> Any:
-    preprocessor = self.configuration_manager.preprocessor_class(verbose=False)
-    managers = (self.plans_manager, self.configuration_manager, self.dataset_json)
-    for files, stage, output in zip(scans, previous, outputs, strict=True):
-        data, _, properties = preprocessor.run_case(files, stage, *managers)
-        yield {"data": torch.from_numpy(data), "data_properties": properties, "ofile": output}
 
 
 def read(folder: Path, case: str) -> tuple[np.ndarray, Tensor]:
@@ -99,7 +88,7 @@ def test_members_together_are_nnunets_prediction(
         assert len(members) == 8
         stacked = torch.stack(members)
         # nnU-Net averages logits, which is the geometric mean of probabilities; half precision rounds them.
-        torch.testing.assert_close(stacked.log().mean(0).softmax(0), probabilities, atol=2e-3, rtol=0)
+        torch.testing.assert_close(stacked.log().mean(0).softmax(0), probabilities, atol=5e-3, rtol=0)
         torch.testing.assert_close(uncertainty.probabilities, stacked.mean(0))
         assert (stacked[1:] - stacked[:-1]).abs().amax(dim=(1, 2, 3, 4)).min() > 0.02
         assert uncertainty.mutual_information is not None
