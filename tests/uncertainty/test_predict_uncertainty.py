@@ -52,14 +52,14 @@ def test_regions_sum_their_entropies(workspace: Workspace, tmp_path: Path) -> No
     model, output = write_model(workspace), tmp_path / "output"
     # One fold without mirroring, whose mean is nnU-Net's own probabilities.
     run(workspace, model, output, "-f", "1", "--disable_tta")
-    predict_with_nnunet(workspace, model, tmp_path / "nnunet", (1,), use_mirroring=False)
+    predict_with_nnunet(workspace, model, tmp_path / "theirs", (1,), use_mirroring=False)
     rows = read_rows(output)
     assert list(rows) == [(case, region) for case in CASES for region in ("whole", "inner")]
     assert not (output / "mutual_information").exists()
     for case in CASES:
         segmentation = read_image(output / f"{case}.nii.gz")
-        assert np.array_equal(segmentation, read_image(tmp_path / "nnunet" / f"{case}.nii.gz"))
-        p = np.load(tmp_path / "nnunet" / f"{case}.npz")["probabilities"].astype(np.float64)
+        assert np.array_equal(segmentation, read_image(tmp_path / "theirs" / f"{case}.nii.gz"))
+        p = np.load(tmp_path / "theirs" / f"{case}.npz")["probabilities"].astype(np.float64)
         entropy = read_image(output / "entropy" / f"{case}.nii.gz")
         expected = -(xlogy(p, p) + xlogy(1 - p, 1 - p)).sum(0)
         assert np.allclose(entropy, expected, atol=1e-5)
@@ -76,10 +76,10 @@ def test_regions_sum_their_entropies(workspace: Workspace, tmp_path: Path) -> No
 def test_2d_of_volumes(workspace: Workspace, tmp_path: Path) -> None:
     model, output = write_model(workspace, "2d", num_folds=2), tmp_path / "output"
     run(workspace, model, output)
-    predict_with_nnunet(workspace, model, tmp_path / "nnunet")
+    predict_with_nnunet(workspace, model, tmp_path / "theirs")
     assert json.loads((output / "uncertainty.json").read_text())["members"] == 8
     for case in CASES:
-        assert np.array_equal(read_image(output / f"{case}.nii.gz"), read_image(tmp_path / "nnunet" / f"{case}.nii.gz"))
+        assert np.array_equal(read_image(output / f"{case}.nii.gz"), read_image(tmp_path / "theirs" / f"{case}.nii.gz"))
         entropy = read_image(output / "entropy" / f"{case}.nii.gz")
         information = read_image(output / "mutual_information" / f"{case}.nii.gz")
         assert entropy.max() <= math.log(3) + 1e-6

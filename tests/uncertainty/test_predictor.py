@@ -78,10 +78,10 @@ def model(workspace: Workspace) -> Path:
 def test_members_together_are_nnunets_prediction(
     workspace: Workspace, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict_with_nnunet(workspace, model, tmp_path / "nnunet")
+    predict_with_nnunet(workspace, model, tmp_path / "theirs")
     predicted = predict(workspace, model, tmp_path / "ours", monkeypatch)
     for case in CASES:
-        segmentation, probabilities = read(tmp_path / "nnunet", case)
+        segmentation, probabilities = read(tmp_path / "theirs", case)
         assert np.array_equal(read(tmp_path / "ours", case)[0], segmentation)
         members, uncertainty = predicted[case]
         # Two folds, each mirrored along none, either and both of two axes.
@@ -99,10 +99,10 @@ def test_members_together_are_nnunets_prediction(
 def test_a_single_member_has_nnunets_probabilities_to_the_last_bit(
     workspace: Workspace, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict_with_nnunet(workspace, model, tmp_path / "nnunet", (1,), use_mirroring=False)
+    predict_with_nnunet(workspace, model, tmp_path / "theirs", (1,), use_mirroring=False)
     predicted = predict(workspace, model, tmp_path / "ours", monkeypatch, (1,), use_mirroring=False)
     for case in CASES:
-        segmentation, probabilities = read(tmp_path / "nnunet", case)
+        segmentation, probabilities = read(tmp_path / "theirs", case)
         members, uncertainty = predicted[case]
         assert len(members) == 1
         assert torch.equal(uncertainty.probabilities, probabilities)
