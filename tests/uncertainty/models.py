@@ -37,8 +37,9 @@ def write_model(
         trainer.inference_allowed_mirroring_axes = mirrored_axes
         trainer.save_checkpoint(str(Path(trainer.output_folder) / CHECKPOINT))
     folder = Path(trainer.output_folder_base)
-    save_json(plans, str(folder / "plans.json"))
-    save_json(dataset_json, str(folder / "dataset.json"))
+    # Regions have the order in which they stand there.
+    save_json(plans, str(folder / "plans.json"), sort_keys=False)
+    save_json(dataset_json, str(folder / "dataset.json"), sort_keys=False)
     return folder
 
 
