@@ -21,6 +21,7 @@ from nnunetv2_dycon.commands import (
     self_train,
     simulate,
     train,
+    uncertainty,
 )
 from nnunetv2_dycon.exceptions import FirstProcessError, UserError
 from nnunetv2_dycon.processes import EXIT_CODE, Stopped, StopSignals
@@ -34,6 +35,7 @@ COMMANDS = (
     predict_next_stage,
     self_train,
     pseudo_label,
+    uncertainty,
     compare,
     export,
     doctor,

@@ -129,7 +129,7 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
             file, and a gap in a case's channels.
     """
     folder = raw_dataset_folder / UNLABELED_FOLDER_NAME
-    images, others = _images_by_case(folder, file_ending)
+    images, others = images_by_case(folder, file_ending)
     others = [file for file in others if file.suffix != ".json" or file.stem not in images]
     if others:
         raise UserError(f"{others[0]} {_how_to_name(others[0].name, file_ending)}")
@@ -243,7 +243,7 @@ def _training_cases(folder: Path, dataset_json: dict[str, Any]) -> dict[str, Lab
 
 
 def _cases_of_folder(folder: Path, images: str, labels: str, ending: str) -> dict[str, LabeledCase]:
-    cases, _ = _images_by_case(folder / images, ending)
+    cases, _ = images_by_case(folder / images, ending)
     return {
         case: LabeledCase(tuple(files.values()), folder / labels / (case + ending)) for case, files in cases.items()
     }
@@ -275,7 +275,7 @@ def _refuse_unsafe_names(cases: Iterable[str], folder: Path) -> None:
         raise UserError(f"{folder} has the case {unsafe[0]!r}: rename it to {FILE_NAME.description}.")
 
 
-def _images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:
+def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:
     """The image of each channel of each case, in the order of the channels, and the files that are named otherwise."""
     name_pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(file_ending)}")
     images: dict[str, dict[int, Path]] = {}

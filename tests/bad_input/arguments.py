@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_input.environment import EXPORT_IT, results
+from tests.bad_input.environment import EXPORT_IT, PREDICT_IT, results
 from tests.bad_input.row import (
     DEMO,
     DOCTOR,
@@ -224,7 +224,7 @@ ROWS = [
     ),
     Row(
         "folds or checkpoints that are not there",
-        (f"{EXPORT_IT} -f 7",),
+        (f"{EXPORT_IT} -f 7", f"{PREDICT_IT} -f 7"),
         "checkpoint_final.pth: not there. Train these folds, or name others with -f",
         results(),
     ),

@@ -17,6 +17,7 @@ from tests.bad_input.row import (
     SELF_TRAIN,
     SIMULATE,
     TRAIN,
+    UNCERTAINTY,
     Place,
     Prepare,
     Row,
@@ -26,6 +27,7 @@ from tests.bad_input.row import (
 
 MODEL = "nnUNetTrainerDyCON_1epoch__nnUNetPlansSmall__3d_fullres"
 EXPORT_IT = f"{EXPORT} -tr nnUNetTrainerDyCON_1epoch"
+PREDICT_IT = f"{UNCERTAINTY} -tr nnUNetTrainerDyCON_1epoch"
 
 
 def variable(name: str, value: str | None) -> Prepare:
@@ -110,7 +112,7 @@ def a_file(name: str) -> Prepare:
 ROWS = [
     Row(
         "nnUNet_results that is not set",
-        (TRAIN, EXPORT_IT, SELF_TRAIN),
+        (TRAIN, EXPORT_IT, UNCERTAINTY, SELF_TRAIN),
         "the environment variable nnUNet_results is not set: export nnUNet_results=FOLDER",
         variable("nnUNet_results", None),
     ),
@@ -122,7 +124,7 @@ ROWS = [
     ),
     Row(
         "nnUNet_results that is empty",
-        (TRAIN, EXPORT_IT, SELF_TRAIN),
+        (TRAIN, EXPORT_IT, UNCERTAINTY, SELF_TRAIN),
         "the environment variable nnUNet_results is empty: export nnUNet_results=FOLDER",
         variable("nnUNet_results", ""),
     ),
@@ -194,18 +196,21 @@ ROWS = [
         results(plans='{"configurations": {'),
     ),
     Row(
-        "a model whose plans.json is cut short", (EXPORT_IT,), "plans.json is not readable as JSON", results(plans="{")
+        "a model whose plans.json is cut short",
+        (EXPORT_IT, PREDICT_IT),
+        "plans.json is not readable as JSON",
+        results(plans="{"),
     ),
     Row(
         "a model without dataset.json",
-        (EXPORT_IT,),
+        (EXPORT_IT, PREDICT_IT),
         "there is no file ... dataset.json: check the path",
         without_dataset_json,
     ),
     Row(
         "a model without checkpoint",
-        (EXPORT_IT,),
-        "No fold of ... has a checkpoint_final.pth. Train to the end, or name one with -chk",
+        (EXPORT_IT, PREDICT_IT),
+        "fold of ... has a checkpoint_final.pth. Train to the end, ... with -chk",
         results(checkpoint=None),
     ),
     Row(
@@ -214,7 +219,11 @@ ROWS = [
         "was not written by a semi-supervised trainer; nnU-Net exports it itself",
         results_of_nnunet,
     ),
-    Row("no trained model", (EXPORT_IT,), "is not a trained model: there is no plans.json. Check -d, -c, -p and -tr"),
+    Row(
+        "no trained model",
+        (EXPORT_IT, PREDICT_IT),
+        "is not a trained model: there is no plans.json. Check -d, -c, -p and -tr",
+    ),
     Row(
         "an output that is there",
         (EXPORT_IT,),

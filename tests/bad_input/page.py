@@ -9,7 +9,18 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.bad_input import arguments, conversion, environment, folds, methods, other_json, plans, scans, settings
+from tests.bad_input import (
+    arguments,
+    conversion,
+    environment,
+    folds,
+    methods,
+    other_json,
+    plans,
+    predictions,
+    scans,
+    settings,
+)
 from tests.bad_input.row import Row
 
 PAGE = Path(__file__).resolve().parents[2] / "documentation" / "bad_input.md"
@@ -22,6 +33,7 @@ SECTIONS = {
     "Folders and variables": environment.ROWS,
     "Arguments": arguments.ROWS,
     "Files of published data sets": conversion.ROWS,
+    "Scans to predict with their uncertainty": predictions.ROWS,
     "A method of one's own": methods.ROWS,
 }
 REFUSED: list[Row] = list(itertools.chain(*SECTIONS.values()))

@@ -29,6 +29,8 @@ SIMULATE = "simulate -d 501 -o 601 -n 2"
 PSEUDO_LABEL = "pseudo-label -d 501 -i PREDICTIONS -o 601"
 SELF_TRAIN = "self-train -d 501 -o 601 -p nnUNetPlansSmall -device cpu"
 EXPORT = "export -d 501 -p nnUNetPlansSmall -o MODEL"
+SCANS = "nnUNet_raw/Dataset501_Tiny/imagesTs"
+UNCERTAINTY = f"uncertainty -d 501 -p nnUNetPlansSmall -i {SCANS} -o PREDICTED -device cpu"
 DEMO = "demo -o DEMO"
 
 

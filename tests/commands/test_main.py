@@ -30,8 +30,8 @@ def test_every_command_has_help(command: object, capsys: pytest.CaptureFixture[s
 def test_the_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     output = capsys.readouterr().out
-    for name in ("preprocess", "simulate", "plan", "self-train", "pseudo-label", "compare", "export", "doctor", "demo"):
-        assert f"\n    {name}" in output
+    for command in COMMANDS:
+        assert f"\n    {command.NAME}" in output
     assert "nnUNetv2_train" in output
 
 
