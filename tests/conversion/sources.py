@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def write_pancreas_dicom(folder: Path, case: str, image: np.ndarray, label: np.n
     volume = itk_image(image.astype(np.int16), direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
+    # GDCM leaves the process with the locale "C", whose text is ASCII.
+    locale_before = locale.setlocale(locale.LC_ALL)
     for index in range(SIZE[2]):
         one = volume[:, :, index]
         one.SetSpacing(SPACING[:2])
@@ -118,6 +121,7 @@ def write_pancreas_dicom(folder: Path, case: str, image: np.ndarray, label: np.n
             one.SetMetaData(tag, value)
         writer.SetFileName(str(series / f"1-{index + 1:03d}.dcm"))
         writer.Execute(one)
+    locale.setlocale(locale.LC_ALL, locale_before)
     file = folder / "TCIA_pancreas_labels-02-05-2017" / f"label{number}.nii.gz"
     if label is None:
         _write_label(file, None)

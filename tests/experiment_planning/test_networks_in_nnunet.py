@@ -49,7 +49,12 @@ def test_from_planning_to_prediction(
     other = "ResidualUNet" if network == "PlainConvUNet" else "PlainConvUNet"
     plan = ["plan", "-d", "501", "--network"]
     assert main([*plan, other, "-p", "nnUNetPlansSmall", "-o", "nnUNetPlansOther"]) == 0
-    assert main([*plan, network, "-p", "nnUNetPlansOther", "-o", "nnUNetPlansNew", "fecl_weight=1"]) == 0
+    assert (
+        main(
+            [*plan, network, "-p", "nnUNetPlansOther", "-o", "nnUNetPlansNew", "fecl_weight=1", "wait_for_labels=false"]
+        )
+        == 0
+    )
 
     workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_002"]})
     train("501", "3d_fullres", "0", *MODEL)

@@ -47,7 +47,7 @@ def results(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
     plans = json.loads((folder / "plans.json").read_text())
     section = getattr(trainers, request.param).method_class.settings_section
     settings = plans["configurations"]["3d_fullres"].setdefault(section, {})
-    settings["unlabeled_foreground_fraction"] = 0
+    settings |= {"unlabeled_foreground_fraction": 0, "wait_for_labels": False}
     workspace.write_plans(plans, "nnUNetPlansOld")
     return folder
 

@@ -22,6 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_training_counts_patches_and_is_validated(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_STEPS_PER_EPOCH", 3)
+    monkeypatch.setitem(training._SETTINGS, "wait_for_labels", False)
     results = [training.train(workspace, fraction, seed=0, epochs=2) for fraction in (0.0, 0.33)]
     assert [result["fraction"] for result in results] == [0.0, 0.33]
     assert all(result["steps"] == 6 and 0 <= result["dice"] <= 1 for result in results)
