@@ -32,7 +32,6 @@ from tests.settings import FULL_WEIGHTS_AT_ONCE
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SETTINGS = FULL_WEIGHTS_AT_ONCE
 PLANS = "nnUNetPlansFormat"
 FOLDERS = ("imagesTr", "labelsTr", "imagesUnlabeled", "imagesTs")
 
@@ -122,7 +121,7 @@ def test_tiff_with_a_file_for_its_spacing(workspace: Workspace, make_trainer: Ca
     convert(workspace, ".tif", write_tif)
     plans = workspace.read_plans()
     plans["image_reader_writer"] = Tiff3DIO.__name__
-    plans["configurations"]["3d_fullres"]["dycon"] = SETTINGS
+    plans["configurations"]["3d_fullres"]["dycon"] = FULL_WEIGHTS_AT_ONCE
     workspace.write_plans(plans, PLANS)
     train_and_predict(workspace, make_trainer(nnUNetTrainerDyCON, PLANS, num_epochs=1), ".tif")
 
@@ -141,7 +140,7 @@ def use_rgb_images(workspace: Workspace) -> tuple[PlansManager, dict]:
         data_identifier=f"{PLANS}_2d",
         normalization_schemes=["ZScoreNormalization"] * 3,
         use_mask_for_norm=[False] * 3,
-        dycon=SETTINGS,
+        dycon=FULL_WEIGHTS_AT_ONCE,
     )
     workspace.write_plans(plans, PLANS)
     return PlansManager(plans), dataset_json
@@ -185,7 +184,7 @@ def test_labeled_files_that_dataset_json_lists(
         shutil.move(workspace.raw / "labelsTr" / f"{case}.nii.gz", folder / "labels.nii.gz")
         listed[case] = {"images": [f"$SCANS/{case}/mri.nii.gz"], "label": f"$SCANS/{case}/labels.nii.gz"}
     workspace.write_dataset_json({**workspace.read_dataset_json(), "dataset": listed})
-    workspace.write_settings(PLANS, **SETTINGS)
+    workspace.write_settings(PLANS, **FULL_WEIGHTS_AT_ONCE)
     train_and_predict(workspace, make_trainer(nnUNetTrainerDyCON, PLANS, num_epochs=1), ".nii.gz")
     shutil.copyfile(
         workspace.raw / "imagesUnlabeled" / "demo_006_0000.nii.gz",

@@ -62,9 +62,8 @@ def test_both_trainers_step_on_the_same_labeled_batch_and_dycon_on_one_more(fold
 
 def test_the_method_is_in_force_at_its_full_weights_and_otherwise_as_by_default(folder: Path) -> None:
     trainer, step = make_step("nnUNetTrainerDyCON", folder, CPU)
-    at_once = FULL_WEIGHTS_AT_ONCE
     # Off wherever there is no ignore label.
-    expected = {**vars(dycon_module.DyCONSettings()), **at_once, "ignored_voxels_as_unlabeled": False}
+    expected = {**vars(dycon_module.DyCONSettings()), **FULL_WEIGHTS_AT_ONCE, "ignored_voxels_as_unlabeled": False}
     assert trainer.settings.differences(expected) == []
     step()
     means = trainer.statistics.pop_means()
