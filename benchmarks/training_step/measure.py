@@ -24,6 +24,8 @@ CASES = {
     # What nnU-Net plans for the hippocampus of the Medical Segmentation Decathlon.
     "hippocampus": Configuration((40, 56, 40), (32, 64, 128, 256)),
     "patch64": Configuration((64, 64, 64), (32, 64, 128, 256, 320)),
+    # As nnU-Net plans large scans; for GPUs.
+    "patch128": Configuration((128, 128, 128), (32, 64, 128, 256, 320, 320)),
     # Shows in seconds that the benchmark works.
     "tiny": Configuration((16, 16, 16), (4, 8, 8)),
 }
