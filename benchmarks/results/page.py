@@ -30,15 +30,15 @@ No number below is typed by hand: [runs.csv](../benchmarks/results/runs.csv) has
 
 ## How to read it
 
-- **Data.** Hippocampus MRI of the Medical Segmentation Decathlon and lung nodules in CT of LIDC-IDRI: 150 training cases, 50 test
-  cases. A few training cases keep their labels, the others are unlabeled.
+- **Data.** Hippocampus MRI of the Medical Segmentation Decathlon and lung nodules in CT of LIDC-IDRI: 150 training
+  cases, 50 test cases. A few training cases keep their labels, the others are unlabeled.
 - **Training.** A small network and {steps} steps on a CPU. A network as nnU-Net plans it, trained to its end, is better
   with any number of labels. How much of the difference remains there is not measured.
 - **Score.** Mean Dice over test cases and classes, of the final checkpoint. Nothing is chosen on test cases.
-- **Fair pairs.** Two methods are compared in pairs of trainings that share labels, plans, steps and seed. Every row holds
-  pairs alone, so that both columns have equally many trainings.
-- **Interval.** The 95 % t interval of the mean difference over pairs, the test cases as they are. It takes three pairs. Where it
-  contains 0, chance may be the reason.
+- **Fair pairs.** Two methods are compared in pairs of trainings that share labels, plans, steps and seed. Both means
+  of a row are over its pairs.
+- **Interval.** The 95 % t interval of the mean difference over pairs, the test cases as they are. It takes three pairs.
+  Where it contains 0, chance may be the reason.
 
 Your data differ. [Compare on your own folds](compare.md) before you rely on a gain.
 """
@@ -72,11 +72,21 @@ What annotating more would have brought, on hippocampi.
 PARTS = """\
 ## Parts of DyCON
 
-Each row changes one thing. Difference: the changed DyCON minus DyCON, in pairs. Hippocampus, 4 labels, but where a row says otherwise.
+Each row changes one thing. The difference is that to DyCON, in pairs. Hippocampus, 4 labels, unless a row says
+otherwise.
 
 {table}
 
 Two trainings of DyCON with 4 labels and different seeds differ by up to {spread:.4f}. Most rows differ by less.
+"""
+METRICS = """\
+## Other metrics
+
+Series 2: Jaccard index, 95th percentile of the Hausdorff distance and average surface distance, means over trainings
+with standard deviation. The interval is that of the difference to nnU-Net's Dice, of a bootstrap over test cases and
+trainings. [All methods](../benchmarks/results/arm_means.csv).
+
+{table}
 """
 PARTLY = """\
 ## Partly annotated scans
@@ -88,8 +98,9 @@ Hippocampi of which every fifth slice is annotated and the rest has nnU-Net's ig
 ACDC = """\
 ## Targets and views, on ACDC
 
-Cardiac MRI, {labels} labeled cases, {cases} cases that were held out of the training pool for choosing, not test cases; one training of {steps} steps each.
-Hard targets and boxes of other unlabeled patches are settings, not defaults, until they are measured on the other data sets.
+Cardiac MRI, {labels} labeled cases, one training of {steps} steps each. They are judged on {cases} training cases that
+were held out for choosing, not on test cases. Hard targets and boxes of other unlabeled patches are settings, not
+defaults, until they are measured on the other data sets.
 
 {table}
 """
@@ -103,13 +114,14 @@ Generated scans with lesions below 0.1 % of the volume ([how](method.md#tiny-les
 EVERY = """\
 ## Every training
 
-Series 1 and 2 are the same trainings on two machines; nnU-Net's augmentation is not seeded, so they differ. Of series 1 and most of
-series 2 the mean Dice alone is kept, with four digits: the records of single cases were lost with the machines.
+Series 1 and 2 are the same trainings on two machines. nnU-Net's augmentation is not seeded, so they differ. Of most
+trainings the mean Dice alone is kept, with four digits: the records of single cases were lost with the machines.
 
 {table}
 
-The story behind these numbers, with what was tried and left: [label efficiency](../benchmarks/results/label_efficiency.md) and
-[how the defaults were chosen](../benchmarks/results/defaults.md). To repeat them or measure your own data, see
+The story behind these numbers, and what was tried and left:
+[how label efficiency was measured](../benchmarks/results/label_efficiency.md) and
+[how the defaults were chosen](../benchmarks/results/defaults.md). To repeat them or to measure your own data, see
 [the benchmark](benchmark.md).
 """
 
@@ -121,7 +133,6 @@ def render() -> str:
     baselines = [arm.name for arm in ARMS.values() if arm.group in ("baseline", "method") and arm.name != REFERENCE_ARM]
     dycon = _comparisons(main, [METHOD_ARM], REFERENCE_ARM)
     of_dycon = [run.dice for run in main if run.arm == METHOD_ARM and run.labels == 4]
-    tasks = [*DATA_SETS]
     (steps,) = {run.steps for run in main}
     parts = [
         INTRODUCTION.format(steps=f"{steps:,}"),
@@ -141,8 +152,9 @@ def render() -> str:
                 _comparisons(main, [name for name in baselines if name != METHOD_ARM], METHOD_ARM), first=METHOD_ARM
             )
         ),
-        MORE_LABELS.format(table=_table_of_labels([run for run in main if run.dataset == tasks[0]])),
+        MORE_LABELS.format(table=_table_of_labels([run for run in main if run.dataset == "hippocampus"])),
         PARTS.format(table=_table_of_parts(main), spread=max(of_dycon) - min(of_dycon)),
+        METRICS.format(table=_table_of_metrics()),
         PARTLY.format(table=_table_of_partly([run for run in runs if run.dataset == PARTLY_ANNOTATED])),
         _acdc(),
         LESIONS.format(table=_table_of_lesions()),
@@ -159,7 +171,17 @@ def _comparisons(runs: Sequence[Run], arms: Sequence[str], reference: str) -> li
 
 
 def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
-    header = ["data", "labels", "method", "pairs", _title(first), "method's Dice", "difference", "interval", "higher in"]
+    header = [
+        "data",
+        "labels",
+        "method",
+        "pairs",
+        _title(first),
+        "the method",
+        "difference",
+        "interval",
+        "higher in",
+    ]
     rows = [
         [
             DATA_SETS[each.dataset],
@@ -202,6 +224,18 @@ def _table_of_parts(runs: Sequence[Run]) -> str:
         for each in _comparisons(runs, names, METHOD_ARM)
     ]
     return markdown_table(["what differs", "trainings", "mean Dice", "difference to DyCON", "interval"], rows)
+
+
+def _table_of_metrics() -> str:
+    rows = []
+    for row in read_table("arm_means.csv"):
+        if row["series"] != "second" or row["arm"] not in (REFERENCE_ARM, METHOD_ARM, "MeanTeacher", "SelfTraining"):
+            continue
+        metrics = [" ± ".join(filter(None, (row[name], row[f"{name}_sd"]))) for name in ("jaccard", "hd95", "asd")]
+        interval = f"[{float(row['low']):+.4f}, {float(row['high']):+.4f}]" if row["low"] else ""
+        rows.append([DATA_SETS[row["dataset"]], row["labels"], _title(row["arm"]), row["seeds"], *metrics, interval])
+    header = ["data", "labels", "method", "trainings", "Jaccard", "HD95 (mm)", "ASD (mm)", "interval"]
+    return markdown_table(header, rows)
 
 
 def _table_of_partly(runs: Sequence[Run]) -> str:

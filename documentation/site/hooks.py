@@ -5,21 +5,24 @@ from __future__ import annotations
 import html
 import re
 
-import site_pages
 from latex2mathml.converter import convert as convert_to_mathml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pymdownx.slugs import slugify
+from pymdownx.superfences import fence_code_format
+
+from documentation.site import site_pages
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.S)
-_SPHINX_ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code>)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Complete the navigation, and name sections as a repository host does."""
+    """Complete the navigation, name sections as a repository host does, and draw diagrams."""
     config.nav[-1] = {title: site_pages.api_navigation() for title in config.nav[-1]}
     config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
+    diagrams = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+    config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [diagrams]}
     return config
 
 
@@ -37,16 +40,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 (MkDocs' signature)
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Make links those of the site."""
     return site_pages.links_of_site(site_pages.place_in_repository(page.file.src_uri), markdown)
 
 
-def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 (MkDocs' signature)
-    """Turn formulas into MathML, which needs no script, and take Sphinx's roles away."""
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn formulas into MathML, which needs no script."""
 
     def formula(found: re.Match[str]) -> str:
         display = "block" if found[1] == "div" else "inline"
         return convert_to_mathml(html.unescape(found[2]), display=display)
 
-    return _SPHINX_ROLE.sub("", _FORMULA.sub(formula, content))
+    return _FORMULA.sub(formula, content)

@@ -17,7 +17,9 @@ PACKAGE = REPOSITORY / "nnunetv2_dycon"
 PAGES_FOLDER = "documentation"
 FIRST_PAGE = "index.md"
 # Code comes first, so that links in it are left alone.
-_LINK = re.compile(r"^(?:```|~~~).*?^(?:```|~~~)$|`[^`\n]*`|\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)", re.M | re.S)
+_LINK = re.compile(
+    r"^(?:```|~~~).*?^(?:```|~~~)$|`[^`\n]*`|\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)", re.M | re.S
+)
 
 
 def place_on_site(file: str) -> str:
@@ -144,19 +146,11 @@ def api_navigation() -> list[dict[str, str | list[dict[str, str]]]]:
     for name in public_modules():
         parts = name.split(".")[1:]
         page = api_page(name)[0]
-        if len(parts) > 1 or (PACKAGE / "/".join(parts)).is_dir() and parts:
+        if len(parts) > 1 or (parts and (PACKAGE / parts[0]).is_dir()):
             groups.setdefault(parts[0], []).append({".".join(parts[1:]) or "(package)": page})
         else:
             alone.append({".".join(parts) or "nnunetv2_dycon": page})
     return [*alone, *({name: pages} for name, pages in groups.items())]
-
-
-def _is_relative(target: str) -> bool:
-    return not re.match(r"[a-z]+:|/", target)
-
-
-def _resolve(file: str, target: str) -> str:
-    return os.path.normpath(PurePosixPath(file).parent / target)
 
 
 def pages_in_navigation(navigation: list[object]) -> Iterator[str]:
@@ -172,3 +166,27 @@ def pages_in_navigation(navigation: list[object]) -> Iterator[str]:
                 yield from pages_in_navigation(value)
             else:
                 yield str(value)
+
+
+def docstring_as_markdown(text: str) -> str:
+    r"""What Markdown has for Sphinx's markup in a docstring.
+
+    Args:
+        text: with roles such as ``:func:`name` ``, and formulas in ``:math:`x` `` or in an indented block after
+            ``.. math::``.
+
+    Returns:
+        The same with code, ``$x$`` and ``$$x$$``.
+    """
+    text = re.sub(r":math:`([^`]*)`", r"$\1$", text)
+    text = re.sub(r":(?:attr|class|data|func|meth|mod):`~?([^`]*)`", r"`\1`", text)
+    block = re.compile(r"^([ \t]*)\.\. math::\n\s*\n((?:\1[ \t]+\S.*\n|[ \t]*\n(?=\1[ \t]+\S))+)", re.M)
+    return block.sub(lambda found: f"{found[1]}$${' '.join(found[2].split())}$$\n", f"{text}\n").rstrip()
+
+
+def _is_relative(target: str) -> bool:
+    return not re.match(r"[a-z]+:|/", target)
+
+
+def _resolve(file: str, target: str) -> str:
+    return os.path.normpath(PurePosixPath(file).parent / target)
