@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunetv2_dycon
@@ -149,3 +150,8 @@ def test_losses_import_nothing_of_the_package_but_losses() -> None:
 def test_the_changelog_has_this_release_first() -> None:
     releases = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (REPOSITORY / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert releases[0] == nnunetv2_dycon.__version__
+
+
+def test_the_citation_is_of_this_release() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == nnunetv2_dycon.__version__
