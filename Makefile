@@ -50,7 +50,7 @@ package: $(ENVIRONMENT) ## Build sdist and wheel into dist, and check their meta
 clean: ## Remove the environment, builds and caches
 	if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find nnunetv2_dycon tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find nnunetv2_dycon tests benchmarks documentation -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): pyproject.toml setup.py nnunetv2_dycon.pth
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

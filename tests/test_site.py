@@ -85,7 +85,8 @@ def test_files_that_pages_link_to_are_found_through_other_pages() -> None:
     assert not [file for file in outside if file.startswith("documentation/")]
 
 
-def test_sphinx_markup_of_docstrings_becomes_markdown() -> None:
-    text = "With :math:`x^2` of :func:`~package.function`,\n\n.. math::\n\n    \\sum_i\n    x_i\n\nand ``code``."
+@pytest.mark.parametrize("blank", ["", "\n"])
+def test_sphinx_markup_of_docstrings_becomes_markdown(blank: str) -> None:
+    text = f"With :math:`x^2` of :func:`~package.function`,\n\n.. math::\n{blank}    \\sum_i\n    x_i\n\nand ``code``."
     expected = "With $x^2$ of `package.function`,\n\n$$\\sum_i x_i$$\n\nand ``code``."
     assert site_pages.docstring_as_markdown(text) == expected

@@ -7,6 +7,7 @@ import re
 
 from latex2mathml.converter import convert as convert_to_mathml
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pymdownx.slugs import slugify
@@ -46,10 +47,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn formulas into MathML, which needs no script."""
+    """Turn formulas into MathML, which needs no script.
+
+    Raises:
+        PluginError: for a command that MathML has nothing for.
+    """
 
     def formula(found: re.Match[str]) -> str:
         display = "block" if found[1] == "div" else "inline"
-        return convert_to_mathml(html.unescape(found[2]), display=display)
+        mathml = convert_to_mathml(html.unescape(found[2]), display=display)
+        if "\\" in mathml:
+            raise PluginError(f"{page.file.src_uri} has a formula with a command that is not known here: {found[2]}")
+        return mathml
 
     return _FORMULA.sub(formula, content)

@@ -180,7 +180,7 @@ def docstring_as_markdown(text: str) -> str:
     """
     text = re.sub(r":math:`([^`]*)`", r"$\1$", text)
     text = re.sub(r":(?:attr|class|data|func|meth|mod):`~?([^`]*)`", r"`\1`", text)
-    block = re.compile(r"^([ \t]*)\.\. math::\n\s*\n((?:\1[ \t]+\S.*\n|[ \t]*\n(?=\1[ \t]+\S))+)", re.M)
+    block = re.compile(r"^([ \t]*)\.\. math::\n(?:[ \t]*\n)?((?:\1[ \t]+\S.*\n|[ \t]*\n(?=\1[ \t]+\S))+)", re.M)
     return block.sub(lambda found: f"{found[1]}$${' '.join(found[2].split())}$$\n", f"{text}\n").rstrip()
 
 
