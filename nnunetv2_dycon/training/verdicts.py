@@ -58,7 +58,7 @@ class Curves:
         least_supervised_loss: see Method.
     """
 
-    values: Mapping[str, Sequence[float]]
+    values: Mapping[str, Sequence[float] | np.ndarray]
     num_epochs: int
     warmup_fraction: float = 0.1
     rampup_fraction: float = 0.3
@@ -87,8 +87,9 @@ class Curves:
 
     def of(self, name: str) -> np.ndarray:
         """(epochs,) all values of a name; NaN if it was not logged."""
-        values = self.values.get(name, ())
-        return np.array([math.nan] * (self.epochs - len(values)) + [float(value) for value in values])
+        values = np.asarray(self.values.get(name, ()), float)
+        missing = self.epochs - len(values)
+        return np.concatenate([np.full(missing, math.nan), values]) if missing else values
 
     def last(self, name: str) -> np.ndarray:
         """(window,) the values that a rule looks at; all NaN where there are fewer epochs or one is NaN."""
@@ -112,6 +113,9 @@ def first_verdicts(curves: Curves) -> list[tuple[int, Verdict]]:
     Epochs count from 0, as in nnU-Net's log.
     """
     found: dict[str, tuple[int, Verdict]] = {}
+    # Once, not for each epoch anew. nnU-Net's Dice of each class is a list.
+    numbers = {name: curves.of(name) for name, values in curves.values.items() if np.ndim(values) == 1}
+    curves = replace(curves, values=numbers)
     for epoch in range(curves.epochs):
         for verdict in verdicts_of(curves.until(epoch + 1)):
             found.setdefault(verdict.name, (epoch, verdict))
