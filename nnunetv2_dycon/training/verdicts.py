@@ -18,8 +18,8 @@ from nnunetv2_dycon.methods.schedules import gaussian_rampup
 _REMEDY = 'with "nnunetv2_dycon plan"'
 # Of the best pseudo-Dice, and of the entropy that the teacher had then.
 _COLLAPSED_DICE, _COLLAPSED_ENTROPY = 2 / 3, 1 / 2
-# A pseudo-Dice that can fall; one below the other has found nothing.
-_LEAST_DICE, _NO_DICE = 0.1, 0.05
+# A pseudo-Dice below the first cannot fall; below the second, nothing is found. Every young teacher becomes surer.
+_LEAST_DICE, _NO_DICE, _ENTROPY_WITHOUT_DICE = 0.1, 0.05, 1 / 10
 _DICE_BELOW_STUDENT = 0.02
 _LEAST_SHARE, _LARGEST_SHARE = 0.001, 0.9
 # Above the least supervised loss: below it, little is left of which a term could have a share.
@@ -134,10 +134,10 @@ def collapse(curves: Curves) -> Iterator[Verdict]:
     before = np.median(known[: curves.window] if np.isnan(then).all() else then[~np.isnan(then)])
     last, highest = dice[-curves.window :], float(np.median(dice[best]))
     if highest < _LEAST_DICE:
-        has_fallen = curves.is_settled and bool((last < _NO_DICE).all())
+        is_low, limit = curves.is_settled and bool((last < _NO_DICE).all()), _ENTROPY_WITHOUT_DICE
     else:
-        has_fallen = bool((last < _COLLAPSED_DICE * highest).all())
-    if has_fallen and np.median(now) < _COLLAPSED_ENTROPY * before:
+        is_low, limit = bool((last < _COLLAPSED_DICE * highest).all()), _COLLAPSED_ENTROPY
+    if is_low and np.median(now) < limit * before:
         shares = {name: curves.last(f"{name}_share")[-1] for name in _terms(curves)}
         largest = max(shares, key=lambda name: np.nan_to_num(shares[name]))
         history = "is" if highest < _LEAST_DICE else f"has fallen from {highest:.2f} to"
