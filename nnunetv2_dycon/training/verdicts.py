@@ -166,16 +166,15 @@ def share_of_a_term(curves: Curves) -> Iterator[Verdict]:
     if not curves.is_settled:
         return
     loss = curves.last("train_losses") - curves.least_supervised_loss
-    for term in _terms(curves):
-        share, weight = curves.last(f"{term}_share"), curves.last(f"{term}_weight")
-        if not (weight > 0).all():
-            continue
+    counting = [term for term in _terms(curves) if (curves.last(f"{term}_weight") > 0).all()]
+    shares = {term: curves.last(f"{term}_share") for term in counting}
+    for term, share in shares.items():
         if (share < _LEAST_SHARE).all():
             yield Verdict(
                 f"small share of {term}",
                 f"{term} is {100 * share.mean():.2g} % of the loss, too little to change anything. Raise {term}_weight "
                 f"{_REMEDY}, or set it to 0, which saves its time.",
-                is_problem=len(_terms(curves)) == 1,
+                is_problem=all((other < _LEAST_SHARE).all() for other in shares.values()),
             )
         elif (share > _LARGEST_SHARE).all() and (loss > _LEARNT_LOSS).all():
             yield Verdict(

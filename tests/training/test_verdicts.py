@@ -153,10 +153,15 @@ def test_a_term_without_a_share() -> None:
     assert history(healthy(fecl_share=unsupervised(0.0011))) == []
 
 
-def test_where_there_is_no_other_term_one_without_a_share_is_a_problem() -> None:
-    values = {name: values for name, values in healthy().values.items() if "fecl" not in name}
-    values["uncl_share"] = [float(value) for value in unsupervised(0.0002)]
-    (verdict,) = verdicts_of(Curves(values, NUM_EPOCHS))
+def test_where_no_term_has_a_share_it_is_a_problem() -> None:
+    small = unsupervised(0.0002)
+    both = verdicts_of(healthy(uncl_share=small, fecl_share=small))
+    assert [(verdict.name, verdict.is_problem) for verdict in both] == [
+        ("small share of uncl", True),
+        ("small share of fecl", True),
+    ]
+    # A term without a weight is none.
+    (verdict,) = verdicts_of(healthy(uncl_share=small, fecl_weight=0.0))
     assert verdict.name == "small share of uncl"
     assert verdict.is_problem
 
