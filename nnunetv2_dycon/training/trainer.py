@@ -38,11 +38,7 @@ from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, 
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
-from nnunetv2_dycon.training.unlabeled_stream import (
-    UnlabeledStream,
-    make_unlabeled_loader,
-    nnUNetTwoViewDataLoader,
-)
+from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, make_unlabeled_loader, nnUNetTwoViewDataLoader
 from nnunetv2_dycon.training.watch import WATCHED, WATCHED_IN_STEPS, Watch
 
 
