@@ -53,13 +53,20 @@ from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one point; where training or prediction would suffer from it, also the remedy."""
+    """What was found about one point; where training or prediction would suffer from it, also the remedy.
+
+    Attributes:
+        text: a sentence or two.
+        is_problem: whether something has to be done.
+        is_note: whether something could be done, and all is well without it.
+    """
 
     text: str
     is_problem: bool = False
+    is_note: bool = False
 
     def __str__(self) -> str:
-        return f"[{'problem' if self.is_problem else 'ok'}] {self.text}"
+        return f"[{'problem' if self.is_problem else 'note' if self.is_note else 'ok'}] {self.text}"
 
 
 def diagnose_installation() -> Iterator[Finding]:

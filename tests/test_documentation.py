@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunetv2_dycon
+from documentation.site import settings_page
 from nnunetv2_dycon.commands.main import COMMANDS
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods import method as method_module
 from nnunetv2_dycon.methods.method import Method
-from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.trainers import TRAINING_LENGTHS
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "nnunetv2_dycon"
 ARCHITECTURE = REPOSITORY / "documentation" / "architecture.md"
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "documentation").glob("*.md")])
+PAGES = sorted(
+    file for folder in (".", "documentation", "benchmarks/results") for file in (REPOSITORY / folder).glob("*.md")
+)
 # Of documentation/architecture.md: what the modules of these folders must not import.
 FORBIDDEN_IMPORTS = {
     "datasets": ("nnunetv2_dycon.training", "nnunetv2_dycon.methods", "nnunetv2_dycon.trainers"),
@@ -51,16 +56,27 @@ def table_after(heading: str) -> list[list[str]]:
     return rows[2:]
 
 
+def test_tables_of_settings_are_those_of_the_dataclasses() -> None:
+    text = settings_page.PAGE.read_text()
+    assert settings_page.page_with_tables(text) == text, "run: make pages"
+
+
 @pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.__name__)
-def test_settings_table_is_that_of_the_dataclass(method: type[Method]) -> None:
-    text = (REPOSITORY / "documentation" / "settings.md").read_text()
-    heading = f"^## All settings of nnUNetTrainer{method.__name__}\n"
-    (section,) = re.findall(rf"{heading}(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    assert section.split("<!-- settings table -->\n")[1].strip() == settings_table(method.settings_class)
+def test_every_setting_is_in_the_table_of_all_methods_or_of_its_own(method: type[Method]) -> None:
+    text = settings_page.PAGE.read_text()
+    common, *own = re.split(r"^## (?=nnUNetTrainer)", text, flags=re.MULTILINE)
+    sections = {section.split("\n")[0]: section for section in own}
+    section = sections[f"nnUNetTrainer{method.__name__}"]
+    if borrowed := re.search(r"^The settings and defaults of `(\w+)`", section, flags=re.MULTILINE):
+        section = sections[borrowed[1]]
+    for field in dataclasses.fields(method.settings_class):
+        row = f"| `{field.name}` | `{json.dumps(field.default)}` |"
+        # A default of the method's own overrules the common one.
+        assert row in (section if f"| `{field.name}` |" in section else common)
 
 
 def test_training_lengths_are_all_named() -> None:
-    text = (REPOSITORY / "documentation" / "settings.md").read_text()
+    text = (REPOSITORY / "documentation" / "train.md").read_text()
     for length in TRAINING_LENGTHS:
         assert f"_{length}epoch" in text
 
@@ -134,3 +150,8 @@ def test_losses_import_nothing_of_the_package_but_losses() -> None:
 def test_the_changelog_has_this_release_first() -> None:
     releases = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (REPOSITORY / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert releases[0] == nnunetv2_dycon.__version__
+
+
+def test_the_citation_is_of_this_release() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == nnunetv2_dycon.__version__

@@ -6,31 +6,40 @@ import argparse
 from itertools import chain
 
 NAME = "doctor"
-HELP = "check versions, registration with nnU-Net, paths and GPU, and with -d a dataset"
+HELP = "check versions, registration with nnU-Net, paths and GPU, with -d a dataset, and with -tr its trainings"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
         "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With "
-        "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. Exits with 1 if there is "
-        "a problem."
+        "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. With -d and -tr also the "
+        "trainings in the results folder: whether they work, and which setting to change. Exits with 1 if there is a "
+        "problem."
     )
     parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    text = "check the settings of this trainer, also one of your own (default: of every trainer of the package)"
-    parser.add_argument("-tr", metavar="TRAINER", help=text)
+    text = "check the settings of this trainer, also one of your own (default: of every trainer of the package), and "
+    parser.add_argument("-tr", metavar="TRAINER", help=f"{text}its trainings")
     parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
+    parser.add_argument("-f", nargs="+", default=[], metavar="FOLD", help="folds of the trainings (default: all)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Check and print."""
     from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
     from nnunetv2_dycon.exceptions import UserError
+    from nnunetv2_dycon.training_diagnosis import diagnose_trainings
 
-    of_dataset = () if arguments.d is None else diagnose_dataset(arguments.d, arguments.p, arguments.c, arguments.tr)
+    if arguments.f and (arguments.d is None or arguments.tr is None):
+        raise UserError("-f names folds of trainings: name the dataset with -d and the trainer with -tr too.")
+    findings = [diagnose_installation()]
+    if arguments.d is not None:
+        findings.append(diagnose_dataset(arguments.d, arguments.p, arguments.c, arguments.tr))
+        if arguments.tr is not None:
+            findings.append(diagnose_trainings(arguments.d, arguments.tr, arguments.p, arguments.c, arguments.f))
     problems = 0
-    for finding in chain(diagnose_installation(), of_dataset):
+    for finding in chain.from_iterable(findings):
         print(finding, flush=True)
         problems += finding.is_problem
     if problems:

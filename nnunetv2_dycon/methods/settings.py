@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -265,14 +266,17 @@ def with_default(settings_class: type[MethodSettings], name: str, default: Value
     return dataclasses.field(default=default, metadata={**field.metadata, "before_it_existed": default})
 
 
-def settings_table(settings_class: type[MethodSettings]) -> str:
-    """All settings of a method as a Markdown table: name, default, range, meaning.
+def settings_table(settings_class: type[MethodSettings], leave_out: Collection[str] = ()) -> str:
+    """The settings of a method as a Markdown table: name, default, range, meaning.
 
     Args:
         settings_class: the dataclass.
+        leave_out: names of settings that the table is to do without.
     """
     rows = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(settings_class):
+        if field.name in leave_out:
+            continue
         default = json.dumps(field.default)
         rows.append(f"| `{field.name}` | `{default}` | {describe_range(field)} | {field.metadata['description']} |")
     return "\n".join(rows)

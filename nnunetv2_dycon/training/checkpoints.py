@@ -63,6 +63,10 @@ def checkpoint_of(
         STATE_KEY: {
             "version": __version__,
             "settings": dataclasses.asdict(settings),
+            # For the verdicts on the training.
+            "num_epochs": trainer.num_epochs,
+            "term_weights": trainer.method.term_weights(),
+            "least_supervised_loss": trainer.method.least_supervised_loss,
             "student": student,
             "auxiliary": students.auxiliary.state_dict(),
             "teacher": average,

@@ -27,20 +27,44 @@ def panels_of(method: Method[Any, Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def names_of_steps(method: Method[Any, Any]) -> list[str]:
+    """The values of :func:`panels_of`, of which each step adds one."""
+    return [name for names in panels_of(method).values() for name in names]
+
+
+def all_panels_of(method: Method[Any, Any]) -> dict[str, tuple[str, ...]]:
+    """All further panels of ``progress.png``: of the networks, of the unlabeled cases, and of a method's steps."""
+    return {
+        "pseudo dice": ("student_pseudo_dice", "teacher_pseudo_dice"),
+        "unlabeled cases with foreground": ("cases_with_foreground",),
+        **panels_of(method),
+    }
+
+
 class SemiSupervisedLogger(LocalLogger):
     """Keeps one value per epoch of further keys and draws them beside nnU-Net's own panels in ``progress.png``.
 
     Args:
         panels: for each further panel its title and the keys drawn in it; these keys are registered.
         verbose: see ``LocalLogger``.
+        not_drawn: keys that are registered and not drawn.
     """
 
-    def __init__(self, panels: Mapping[str, Sequence[str]], verbose: bool = False) -> None:
+    def __init__(
+        self, panels: Mapping[str, Sequence[str]], verbose: bool = False, not_drawn: Sequence[str] = ()
+    ) -> None:
         super().__init__(verbose)
         self.panels = panels
-        for keys in panels.values():
+        for keys in (*panels.values(), not_drawn):
             for key in keys:
                 self.my_fantastic_logging[key] = []
+
+    def describe_epoch(self) -> list[str]:
+        """The values of the last epoch, a line for each further panel."""
+        return [
+            f"{title}: " + ", ".join(f"{key} {self.my_fantastic_logging[key][-1]:.4g}" for key in keys)
+            for title, keys in self.panels.items()
+        ]
 
     def load_checkpoint(self, checkpoint: dict) -> None:
         """Take up the log of a checkpoint. See LocalLogger.

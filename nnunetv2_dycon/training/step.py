@@ -15,7 +15,7 @@ from nnunetv2_dycon.methods.check_method import check_losses
 from nnunetv2_dycon.methods.method import Batch, Guidance, LabeledBatch, Losses, Method, Prediction, full_resolution
 from nnunetv2_dycon.training.distributed import average_gradients
 from nnunetv2_dycon.training.students import Student, Students
-from nnunetv2_dycon.views.locations import foreground_by_block
+from nnunetv2_dycon.views.locations import foreground_and_entropy, foreground_by_block
 
 _MAX_GRADIENT_NORM = 12  # nnUNetTrainer.train_step
 
@@ -42,12 +42,16 @@ class StepResult(NamedTuple):
         statistics: what the method's losses carry.
         foreground: (B', F, *blocks), what the first student's teacher sees in the weak view of the unlabeled batch; see
             foreground_by_block.
+        weak_view_foreground: (B',), the fraction of foreground that it sees in each patch.
+        weak_view_entropy: a scalar, its mean entropy in nats.
     """
 
     supervised_loss: Tensor
     terms: dict[str, Tensor]
     statistics: dict[str, Tensor | float]
     foreground: Tensor
+    weak_view_foreground: Tensor
+    weak_view_entropy: Tensor
 
     def read_losses(self) -> dict[str, np.ndarray]:
         """All losses on the CPU, ``supervised`` first, then the terms. Waits for the GPU once."""
@@ -87,15 +91,13 @@ class TwoStreamStep:
             progress: share of the training that is done, in [0, 1].
         """
         self.trainer.optimizer.zero_grad(set_to_none=True)
-        unlabeled, foreground = self._pass_unlabeled(
-            LabeledBatch(data, full_resolution(target)), views, weights, progress
-        )
+        unlabeled, seen = self._pass_unlabeled(LabeledBatch(data, full_resolution(target)), views, weights, progress)
         supervised_loss, labeled = self._pass_labeled(data, target, weights, progress)
         self._update_weights()
         parts = (unlabeled.terms, labeled.terms)
         zero = torch.zeros_like(supervised_loss)
         terms = {name: sum((part[name] for part in parts if name in part), start=zero) for name in self.method.terms}
-        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics}, foreground)
+        return StepResult(supervised_loss, terms, {**unlabeled.statistics, **labeled.statistics}, *seen)
 
     def supervise_further_students(self, data: Tensor, target: Target) -> None:
         """A step on the labeled batch of all students but the first, whose lack of gradients the optimizer skips."""
@@ -111,17 +113,18 @@ class TwoStreamStep:
 
     def _pass_unlabeled(
         self, labeled: LabeledBatch, views: Tensor, weights: Mapping[str, float], progress: float
-    ) -> tuple[Losses, Tensor]:
+    ) -> tuple[Losses, tuple[Tensor, Tensor, Tensor]]:
         """Forward and backward of all students on the unlabeled batch.
 
         Returns:
-            The first one's losses, and where its teacher sees foreground.
+            The first one's losses, and what its teacher sees: the last three of :class:`StepResult`.
         """
         # torch.compile would keep graphs of their own for views into a larger tensor.
         weak, strong = (view.contiguous() for view in views.chunk(2, dim=1))
         with self.trainer.autocast_context():
             guidances = self.students.guide(weak)
-        foreground = foreground_by_block(guidances[0].teacher.logits, self.method.labels)
+        logits, labels = guidances[0].teacher.logits, self.method.labels
+        seen = (foreground_by_block(logits, labels), *foreground_and_entropy(logits, labels))
 
         def learn(student: Student, guidance: Guidance) -> Losses:
             with self.trainer.autocast_context():
@@ -138,7 +141,7 @@ class TwoStreamStep:
             with student.without_synchronisation():
                 results.append(learn(student, guidance))
         first, *_ = results
-        return first, foreground
+        return first, seen
 
     def _pass_labeled(
         self, data: Tensor, target: Target, weights: Mapping[str, float], progress: float

@@ -34,15 +34,12 @@ from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.learnt_share import learnt_share
-from nnunetv2_dycon.training.logger import SemiSupervisedLogger, panels_of
+from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, names_of_steps
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
-from nnunetv2_dycon.training.unlabeled_stream import (
-    UnlabeledStream,
-    make_unlabeled_loader,
-    nnUNetTwoViewDataLoader,
-)
+from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, make_unlabeled_loader, nnUNetTwoViewDataLoader
+from nnunetv2_dycon.training.watch import WATCHED, WATCHED_IN_STEPS, Watch
 
 
 class nnUNetTrainerSemiSupervised(nnUNetTrainer):
@@ -87,16 +84,12 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
         self.interruption = Interruption(self)
+        self.watch = Watch(self)
         self.divergence = Divergence(self.output_folder, self.method.settings_section)
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
-        panels = panels_of(self.method)
-        self.statistics = EpochStatistics(name for names in panels.values() for name in names)
-        panels = {
-            "pseudo dice": tuple(f"{name}_pseudo_dice" for name in self.pseudo_dice),
-            "unlabeled cases with foreground": ("cases_with_foreground",),
-            **panels,
-        }
-        self.logger.local_logger = SemiSupervisedLogger(panels, self.logger.local_logger.verbose)
+        self.statistics = EpochStatistics([*names_of_steps(self.method), *WATCHED_IN_STEPS])
+        verbose = self.logger.local_logger.verbose
+        self.logger.local_logger = SemiSupervisedLogger(all_panels_of(self.method), verbose, WATCHED)
 
     # The state of the training
 
@@ -180,6 +173,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """See nnUNetTrainer.on_train_epoch_start."""
         super().on_train_epoch_start()
         self.interruption.start_epoch()
+        self.watch.start_epoch()
         if isinstance(self.unlabeled_stream, UnlabeledStream):
             self.unlabeled_stream.check_workers()
 
@@ -193,6 +187,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             unlabeled = self.next_unlabeled_batch()
             step = self.step(*to_device(batch, self.device), unlabeled["data"], weights, self.progress)
             self.statistics.add_step(step, weights, self.method.least_supervised_loss)
+            self.watch.see(batch, unlabeled, step)
             if "locations" in unlabeled:
                 self.class_locations.see(unlabeled, step.foreground)
         else:
@@ -212,7 +207,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
     def next_unlabeled_batch(self) -> dict:
         """The next batch of the unlabeled stream, its views on the device. See nnUNetTwoViewDataLoader."""
         assert self.unlabeled_stream is not None
-        batch = next(self.unlabeled_stream)
+        with self.watch.waiting():
+            batch = next(self.unlabeled_stream)
         return {**batch, "data": batch["data"].to(self.device, non_blocking=True)}
 
     def autocast_context(self) -> AbstractContextManager[Any]:
@@ -223,15 +219,15 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """See nnUNetTrainer.on_train_epoch_end."""
         super().on_train_epoch_end(self.interruption.end_epoch(train_outputs))
         values = {"cases_with_foreground": self.class_locations.known_case_fraction, **self.statistics.pop_means()}
-        for name, mean in distributed.mean_over_processes(values).items():
+        for name, mean in self.watch.end_epoch(values).items():
             self.logger.log(name, mean, self.current_epoch)
 
     def on_epoch_end(self) -> None:
         """See nnUNetTrainer.on_epoch_end."""
-        for title, names in self.logger.local_logger.panels.items():
-            values = ", ".join(f"{name} {self.logger.get_value(name, step=-1):.4g}" for name in names)
-            self.print_to_log_file(f"{title}: {values}")
+        for line in self.logger.local_logger.describe_epoch():
+            self.print_to_log_file(line)
         super().on_epoch_end()
+        self.watch.write_verdicts()
 
     def on_train_end(self) -> None:
         """See nnUNetTrainer.on_train_end."""

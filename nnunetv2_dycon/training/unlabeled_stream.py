@@ -83,7 +83,8 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
     patches are drawn uniformly.
 
     With :class:`TwoViewsTransform` as its transform, a batch is ``{"data": (B, 2C, ...), "keys": [...]}``: the weak
-    view's channels, then the strong view's. In a cascade, the channels of each view are those of the image and then the
+    view's channels, then the strong view's. It also holds ``"uniform"``: (B,) booleans, which patches were drawn
+    uniformly. In a cascade, the channels of each view are those of the image and then the
     previous stage's, as in nnU-Net. Where the cases have class locations, a batch also holds ``"locations"``:
     (B, 3, *blocks) int16, the voxel of the case in the centre of each block of a patch; -1 outside of the case.
     """
@@ -94,6 +95,7 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
         self.has_ignore = False
         # Lower corner of each patch of the batch that is being made, and the size of its case.
         self._corners: list[tuple[list[int], tuple[int, ...]]] = []
+        self._uniform: list[bool] = []
 
     def get_bbox(
         self,
@@ -105,14 +107,16 @@ class nnUNetTwoViewDataLoader(nnUNetDataLoader):
     ) -> tuple[list[int], list[int]]:
         """Draw a bounding box, uniformly without class locations. See nnUNetDataLoader.get_bbox."""
         force_fg = force_fg and class_locations is not None
+        self._uniform.append(not (force_fg and any(len(voxels) for voxels in (class_locations or {}).values())))
         lower, upper = super().get_bbox(data_shape, force_fg, class_locations, overwrite_class, verbose)
         self._corners.append((lower, tuple(data_shape)))
         return lower, upper
 
     def generate_train_batch(self) -> dict:
         """Draw a batch. See nnUNetDataLoader.generate_train_batch."""
-        self._corners = []
+        self._corners, self._uniform = [], []
         batch = super().generate_train_batch()
+        batch["uniform"] = torch.tensor(self._uniform)
         locations = batch.pop("target")
         if locations.numel() > 0:
             pairs = zip(locations, self._corners, strict=True)

@@ -76,3 +76,24 @@ def foreground_by_block(logits: Tensor, labels: LabelSpace) -> Tensor:
     else:
         pairs = ((predicted == index, probabilities[:, index : index + 1]) for index in range(1, logits.shape[1]))
     return torch.cat([maximum(torch.where(mask, probability, 0), grid) for mask, probability in pairs], dim=1)
+
+
+def every_second_voxel(values: Tensor) -> Tensor:
+    """Every second voxel along each axis of (B, C, *spatial), which is enough for a mean over patches."""
+    steps = [slice(None)] * 2 + [slice(None, None, 2)] * (values.ndim - 2)
+    return values[tuple(steps)]
+
+
+def foreground_and_entropy(logits: Tensor, labels: LabelSpace) -> tuple[Tensor, Tensor]:
+    """How much foreground a prediction has, and how uncertain it is, on every second voxel along each axis.
+
+    Args:
+        logits: (B, C, *patch).
+        labels: what the channels mean.
+
+    Returns:
+        (B,) the fraction of foreground of each patch, in [0, 1], and a scalar, the mean entropy in nats.
+    """
+    logits = every_second_voxel(logits)
+    foreground = (labels.harden(logits) != 0).any(1).flatten(1).float().mean(1)
+    return foreground, labels.entropy(logits).mean()

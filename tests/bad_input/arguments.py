@@ -235,6 +235,17 @@ ROWS = [
         results(),
     ),
     Row(
+        "folds of trainings without their trainer",
+        (f"{DOCTOR} -f 0", "doctor -f 0", "doctor -tr nnUNetTrainerDyCON -f 0"),
+        "-f names folds of trainings: name the dataset with -d and the trainer with -tr too",
+    ),
+    Row(
+        "a fold that has not been trained",
+        (f"{DOCTOR} -tr nnUNetTrainerDyCON -f 7",),
+        "has no training of fold 7, but those of ...: correct -f",
+        results(),
+    ),
+    Row(
         "no epochs, or no steps", (f"{DEMO} --epochs 0", f"{DEMO} --steps 0"), "--epochs and --steps must be at least 1"
     ),
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +33,7 @@ from nnunetv2_dycon.losses import (
 from nnunetv2_dycon.methods import dycon
 from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCON, nnUNetTrainerMeanTeacher
 from nnunetv2_dycon.training import distributed
+from nnunetv2_dycon.training.watch import Watch
 from nnunetv2_dycon.views.copy_paste import MixedPatches
 
 TRAINERS = (nnUNetTrainerDyCON, nnUNetTrainerCoTraining, nnUNetTrainerMeanTeacher)
@@ -95,11 +98,25 @@ def between_processes(rank: int) -> dict[str, Any]:
     found["random"] = [torch.rand(()).item(), np.random.rand(), random.random()]  # noqa: NPY002
     found["anywhere"] = [distributed.is_true_anywhere(condition) for condition in (rank == 1, False)]
     found["mean"] = distributed.mean_over_processes({"loss": float(rank)})
+    found["watched"] = watched(rank)
     try:
         distributed.refuse_fewer_patches_than_processes({"batch_size": 6, "unlabeled_batch_size": 1})
     except UserError as error:
         found["refused"] = str(error)
     return found
+
+
+def watched(rank: int) -> dict[str, float]:
+    """The last process waits, and has all patches that were drawn uniformly."""
+    is_last = rank == distributed.num_processes() - 1
+    watch = Watch(None)
+    watch.start_epoch()
+    if is_last:
+        with watch.waiting():
+            time.sleep(0.3)
+    means = {"ramp": float(rank), "weak_view_entropy": float(rank)}
+    means |= {"weak_view_foreground_fraction": 0.5 if is_last else math.nan, "labeled_foreground_fraction": math.nan}
+    return watch.end_epoch(means)
 
 
 # Losses

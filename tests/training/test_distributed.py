@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,14 @@ def _check_what_goes_between(several: list[Results]) -> None:
     found = [process["between"] for process in several]
     assert {there["first"] for there in found} == {("made by", 0)}
     assert {there["mean"]["loss"] for there in found} == {(len(several) - 1) / 2}
+    last = len(several) - 1
+    # The last one alone had patches that were drawn uniformly, and the one that waited longest decides.
+    expected = {"ramp": last / 2, "weak_view_entropy": last / 2, "weak_view_foreground_fraction": 0.5}
+    for there in found:
+        watched = there["watched"]
+        assert 0.9 < watched.pop("waiting_fraction") < 1
+        assert math.isnan(watched.pop("labeled_foreground_fraction"))
+        assert watched == expected
     assert all(there["anywhere"] == [True, False] for there in found)
     kinds = ["UserError"] + ["FirstProcessError"] * (len(several) - 1)
     assert [there["error"] for there in found] == [(kind, "The disk is full.") for kind in kinds]

@@ -51,7 +51,10 @@ def test_the_message_has_all_values_and_the_last_good_checkpoint(tmp_path: Path,
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_losses_are_read_as_they_are(dtype: torch.dtype) -> None:
     result = StepResult(
-        torch.tensor(0.1, dtype=dtype), {"uncl": torch.tensor(2.0), "fecl": torch.tensor(math.nan)}, {}, torch.zeros(0)
+        torch.tensor(0.1, dtype=dtype),
+        {"uncl": torch.tensor(2.0), "fecl": torch.tensor(math.nan)},
+        {},
+        *[torch.zeros(0)] * 3,
     )
     losses = result.read_losses()
     assert list(losses) == ["supervised", "uncl", "fecl"]

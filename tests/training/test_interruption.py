@@ -114,7 +114,7 @@ def assert_equal(first: Any, second: Any, place: str = "") -> None:
 def final_checkpoint(trainer: nnUNetTrainerDyCON) -> dict:
     checkpoint = torch.load(Path(trainer.output_folder) / "checkpoint_final.pth", weights_only=False)
     del checkpoint["init_args"]
-    for name in ("epoch_start_timestamps", "epoch_end_timestamps"):
+    for name in ("epoch_start_timestamps", "epoch_end_timestamps", "waiting_fraction"):
         assert len(checkpoint["logging"].pop(name)) == NUM_EPOCHS
     return checkpoint
 

@@ -35,6 +35,17 @@ def test_keys_are_registered_beside_those_of_nnunet() -> None:
         logger.log("typo", 1, 0)
 
 
+def test_keys_that_are_not_drawn_are_registered_and_leave_the_picture_as_it_is(tmp_path: Path) -> None:
+    pictures = []
+    for not_drawn in ((), ("waiting",)):
+        logger = SemiSupervisedLogger(PANELS, not_drawn=not_drawn)
+        log_epoch(logger, 0)
+        assert ("waiting" in logger.my_fantastic_logging) == bool(not_drawn)
+        assert logger.describe_epoch() == ["loss: uncl_loss 0, fecl_loss 0", "beta: beta 0"]
+        pictures.append(picture(logger, tmp_path)[:, -1000:])
+    assert np.array_equal(*pictures)
+
+
 def test_two_loggers_share_no_values() -> None:
     logger = SemiSupervisedLogger(PANELS)
     logger.log("beta", 0.5, 0)

@@ -73,7 +73,8 @@ def test_a_batch_holds_two_views_and_no_target(
     make_loader: Callable[..., nnUNetTwoViewDataLoader], patch_size: tuple[int, ...], labels: dict[str, int]
 ) -> None:
     batch = next(make_loader(patch_size, batch_size=3, labels=labels))
-    assert batch.keys() == {"data", "keys"}
+    assert batch.keys() == {"data", "keys", "uniform"}
+    assert batch["uniform"].tolist() == [True] * 3
     assert batch["data"].shape == (3, 6, *patch_size)
     assert batch["data"].dtype == torch.float32
     assert set(batch["keys"]) <= {"a", "b"}
@@ -135,7 +136,7 @@ def test_a_batch_tells_where_in_its_case_each_block_lies(
     seen = set()
     for _ in range(8):
         batch = next(loader)
-        assert batch.keys() == {"data", "keys", "locations"}
+        assert batch.keys() == {"data", "keys", "uniform", "locations"}
         assert batch["locations"].dtype == torch.int16
         # These patches have a block for each voxel, whose three channels are its place, counted from 1.
         for image, locations in zip(batch["data"][:, :3], batch["locations"], strict=True):
@@ -158,12 +159,16 @@ def test_oversampled_patches_have_a_known_voxel_in_their_middle(
     )
     loader.transforms.spatial.transforms = []
     middle = tuple(size // 2 for size in patch_size)
-    around, drawn = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+    around, drawn, around_by_chance = {"a": 0, "b": 0}, {"a": 0, "b": 0}, 0
     for _ in range(150):
         batch = next(loader)
-        for key, locations in zip(batch["keys"], batch["locations"], strict=True):
+        for key, locations, uniform in zip(batch["keys"], batch["locations"], batch["uniform"], strict=True):
+            is_around = locations[(slice(None), *middle)].tolist() == [7, 6, 5]
             drawn[key] += 1
-            around[key] += locations[(slice(None), *middle)].tolist() == [7, 6, 5]
+            around[key] += is_around
+            assert uniform if key == "b" else uniform or is_around
+            around_by_chance += bool(is_around and uniform)
     assert 0.22 < around["a"] / drawn["a"] < 0.45
     # Of "b" nothing is known: its patches are drawn uniformly.
     assert around["b"] / drawn["b"] < 0.08
+    assert around_by_chance / sum(drawn.values()) < 0.08

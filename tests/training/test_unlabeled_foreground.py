@@ -79,7 +79,7 @@ def test_with_0_batches_and_losses_are_those_without_the_setting(workspace: Work
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansUniform", num_epochs=1)
     trainer.run_training()
     assert trainer.class_locations.state_dict() == {}
-    assert next(trainer.unlabeled_stream).keys() == {"data", "keys"}
+    assert next(trainer.unlabeled_stream).keys() == {"data", "keys", "uniform"}
     log = trainer.logger.get_checkpoint()
     assert np.isnan(log["cases_with_foreground"][0])
     assert log["patches_with_foreground"][0] > 0

@@ -14,7 +14,13 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5
 from torch.nn import functional
 
 from nnunetv2_dycon.losses.label_space import Classes, Regions
-from nnunetv2_dycon.views.locations import block_grid, foreground_by_block, location_channels
+from nnunetv2_dycon.views.locations import (
+    block_grid,
+    every_second_voxel,
+    foreground_and_entropy,
+    foreground_by_block,
+    location_channels,
+)
 from nnunetv2_dycon.views.two_views import TwoViewsTransform
 
 
@@ -113,3 +119,25 @@ def test_half_precision(convert: Callable[[torch.Tensor], torch.Tensor]) -> None
     blocks = foreground_by_block(logits, Classes())
     assert blocks.dtype == torch.float32
     assert torch.equal(blocks, foreground_by_block(logits.float(), Classes()))
+
+
+@pytest.mark.parametrize("patch_size", [(4, 6), (1, 4, 6)], ids=["2d", "3d"])
+@pytest.mark.parametrize("labels", [Classes(), Regions()], ids=["classes", "regions"])
+def test_foreground_and_entropy_are_means_of_patches(labels: Classes | Regions, patch_size: tuple[int, ...]) -> None:
+    """One patch that is all background, and one whose left half is foreground."""
+    logits = torch.zeros(2, 3, *patch_size)
+    logits[:, 0] = 0.0 if labels.overlapping else 40.0
+    logits[:, 0] -= 40.0 if labels.overlapping else 0.0
+    logits[:, 1:] -= 40.0
+    logits[1, 2, ..., :3] = 80.0
+    fraction, entropy = foreground_and_entropy(logits, labels)
+    # Every second of six voxels: 0, 2 and 4.
+    assert fraction.tolist() == pytest.approx([0, 2 / 3])
+    assert entropy.item() == pytest.approx(0, abs=1e-6)
+    _, entropy = foreground_and_entropy(torch.zeros(2, 3, *patch_size), labels)
+    assert entropy.item() == pytest.approx(3 * np.log(2) if labels.overlapping else np.log(3))
+
+
+def test_every_second_voxel() -> None:
+    values = torch.arange(2 * 5 * 4).view(1, 2, 5, 4)
+    assert every_second_voxel(values).tolist() == [[[[0, 2], [8, 10], [16, 18]], [[20, 22], [28, 30], [36, 38]]]]

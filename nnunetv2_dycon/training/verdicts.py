@@ -1,0 +1,295 @@
+"""Is a training working? The rules, as functions of what it logged.
+
+Each rule looks at the last epochs of the curves that it is given: one in twenty of the training's epochs, from 3 to 20.
+A value that was not logged is NaN, and a rule that would need it says nothing. The log of a training and
+``nnunetv2_dycon doctor`` share these rules, which ``documentation/is_it_working.md`` has in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nnunetv2_dycon.methods.schedules import gaussian_rampup
+
+_REMEDY = 'with "nnunetv2_dycon plan"'
+# Of the best pseudo-Dice, and of the entropy that the teacher had then.
+_COLLAPSED_DICE, _COLLAPSED_ENTROPY = 2 / 3, 1 / 2
+# A pseudo-Dice below the first cannot fall; below the second, nothing is found. Every young teacher becomes surer.
+_LEAST_DICE, _NO_DICE, _ENTROPY_WITHOUT_DICE = 0.1, 0.05, 1 / 10
+_DICE_BELOW_STUDENT = 0.02
+_LEAST_SHARE, _LARGEST_SHARE = 0.001, 0.9
+# Above the least supervised loss: below it, little is left of which a term could have a share.
+_LEARNT_LOSS = 0.2
+_FOREGROUND_FACTOR, _DRIFT = 3.0, 1.5
+_WAITING = 0.1
+_LEARNT_SHARE = 0.1
+_RISING_DICE, _FEWEST_EPOCHS_OF_A_RISE = 0.03, 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a training, and what to change.
+
+    Attributes:
+        name: of the rule, with the term that it is about; each is given once in a training.
+        text: one or two sentences.
+        is_problem: False where the training is none the worse for it.
+    """
+
+    name: str
+    text: str
+    is_problem: bool = True
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a training has logged, and what it was to do.
+
+    Attributes:
+        values: for each name one value per epoch, as in the logger and in checkpoints; NaN where there was none.
+        num_epochs: of the whole training.
+        warmup_fraction: the setting.
+        rampup_fraction: the setting.
+        term_weights: of the unsupervised terms after the ramp-up; empty if they are not known.
+        least_supervised_loss: see Method.
+    """
+
+    values: Mapping[str, Sequence[float] | np.ndarray]
+    num_epochs: int
+    warmup_fraction: float = 0.1
+    rampup_fraction: float = 0.3
+    term_weights: Mapping[str, float] = field(default_factory=dict)
+    least_supervised_loss: float = -1.0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return len(self.values["ramp"])
+
+    @property
+    def window(self) -> int:
+        """How many epochs in a row a rule looks at."""
+        return min(max(round(self.num_epochs / 20), 3), 20)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all epochs that a rule looks at come after the ramp-up, or in the second half of the training."""
+        start = min(self.warmup_fraction + self.rampup_fraction, 0.5) * self.num_epochs
+        return self.epochs - self.window >= start - 1e-6
+
+    def until(self, epochs: int) -> Curves:
+        """The curves after the first epochs alone."""
+        return replace(self, values={name: values[:epochs] for name, values in self.values.items()})
+
+    def of(self, name: str) -> np.ndarray:
+        """(epochs,) all values of a name; NaN if it was not logged."""
+        values = np.asarray(self.values.get(name, ()), float)
+        missing = self.epochs - len(values)
+        return np.concatenate([np.full(missing, math.nan), values]) if missing else values
+
+    def last(self, name: str) -> np.ndarray:
+        """(window,) the values that a rule looks at; all NaN where there are fewer epochs or one is NaN."""
+        values = self.of(name)[-self.window :]
+        if len(values) < self.window or np.isnan(values).any():
+            return np.full(self.window, math.nan)
+        return values
+
+
+Rule = Callable[[Curves], Iterator[Verdict]]
+
+
+def verdicts_of(curves: Curves) -> list[Verdict]:
+    """What the rules say of a training after its last epoch."""
+    return [verdict for rule in RULES for verdict in rule(curves)]
+
+
+def first_verdicts(curves: Curves) -> list[tuple[int, Verdict]]:
+    """What was to be said of a training up to its last epoch, each verdict once, with the epoch after which it was.
+
+    Epochs count from 0, as in nnU-Net's log.
+    """
+    found: dict[str, tuple[int, Verdict]] = {}
+    # Once, not for each epoch anew. nnU-Net's Dice of each class is a list.
+    numbers = {name: curves.of(name) for name, values in curves.values.items() if np.ndim(values) == 1}
+    curves = replace(curves, values=numbers)
+    for epoch in range(curves.epochs):
+        for verdict in verdicts_of(curves.until(epoch + 1)):
+            found.setdefault(verdict.name, (epoch, verdict))
+    return list(found.values())
+
+
+def collapse(curves: Curves) -> Iterator[Verdict]:
+    """The teacher's entropy and its pseudo-Dice have fallen together: it is sure of what is wrong."""
+    dice, entropy = curves.of("teacher_pseudo_dice"), _entropy(curves)
+    now = entropy[-curves.window :]
+    best = _best_window(dice, curves.window)
+    if best is None or np.isnan(now).any():
+        return
+    known = entropy[~np.isnan(entropy)]
+    then = entropy[best]
+    before = np.median(known[: curves.window] if np.isnan(then).all() else then[~np.isnan(then)])
+    last, highest = dice[-curves.window :], float(np.median(dice[best]))
+    if highest < _LEAST_DICE:
+        is_low, limit = curves.is_settled and bool((last < _NO_DICE).all()), _ENTROPY_WITHOUT_DICE
+    else:
+        is_low, limit = bool((last < _COLLAPSED_DICE * highest).all()), _COLLAPSED_ENTROPY
+    if is_low and np.median(now) < limit * before:
+        shares = {name: curves.last(f"{name}_share")[-1] for name in _terms(curves)}
+        largest = max(shares, key=lambda name: np.nan_to_num(shares[name]))
+        history = "is" if highest < _LEAST_DICE else f"has fallen from {highest:.2f} to"
+        yield Verdict(
+            "collapse",
+            f"Collapse: the teacher's pseudo-Dice {history} {last[-1]:.2f} and its entropy has fallen from "
+            f"{before:.2g} to {np.median(now):.2g} nats, so it is sure of what is wrong, and teaches it. Lower "
+            f"{largest}_weight, or give the labels more time alone by a larger warmup_fraction, {_REMEDY}.",
+        )
+
+
+def teacher_below_student(curves: Curves) -> Iterator[Verdict]:
+    """The moving average stays below the student that it follows."""
+    student, teacher = curves.last("student_pseudo_dice"), curves.last("teacher_pseudo_dice")
+    if curves.is_settled and bool((student - teacher > _DICE_BELOW_STUDENT).all()):
+        yield Verdict(
+            "teacher below student",
+            f"The teacher has stayed below its student for {curves.window} epochs (pseudo-Dice {teacher.mean():.2f} "
+            f"and {student.mean():.2f}), so it holds the student back. Lower ema_decay, so that it follows faster, or "
+            f'deploy the student (deployed_network="student"), {_REMEDY}.',
+        )
+
+
+def share_of_a_term(curves: Curves) -> Iterator[Verdict]:
+    """A term has next to no share of the loss, or nearly all of it."""
+    if not curves.is_settled:
+        return
+    loss = curves.last("train_losses") - curves.least_supervised_loss
+    counting = [term for term in _terms(curves) if (curves.last(f"{term}_weight") > 0).all()]
+    shares = {term: curves.last(f"{term}_share") for term in counting}
+    for term, share in shares.items():
+        if (share < _LEAST_SHARE).all():
+            yield Verdict(
+                f"small share of {term}",
+                f"{term} is {100 * share.mean():.2g} % of the loss, too little to change anything. Raise {term}_weight "
+                f"{_REMEDY}, or set it to 0, which saves its time.",
+                is_problem=all((other < _LEAST_SHARE).all() for other in shares.values()),
+            )
+        elif (share > _LARGEST_SHARE).all() and (loss > _LEARNT_LOSS).all():
+            yield Verdict(
+                f"large share of {term}",
+                f"{term} is {100 * share.mean():.0f} % of the loss, so the labels hardly count. Lower {term}_weight "
+                f"{_REMEDY}.",
+            )
+
+
+def foreground_drift(curves: Curves) -> Iterator[Verdict]:
+    """The teacher sees far more or far less foreground in unlabeled scans than labeled scans have, and ever more so."""
+    teacher, labeled = curves.of("weak_view_foreground_fraction"), curves.of("labeled_foreground_fraction")
+    known = ~np.isnan(teacher + labeled)
+    if not curves.is_settled or not known[-curves.window :].all():
+        return
+    # Together, since in a single epoch few patches may show any foreground.
+    first, last = np.flatnonzero(known)[: curves.window], slice(-curves.window, None)
+    start, end = (_ratio(teacher[epochs], labeled[epochs]) for epochs in (first, last))
+    if end > _FOREGROUND_FACTOR and end > _DRIFT * start:
+        direction, remedy = "more", "lower the weights of the unsupervised terms, or raise warmup_fraction"
+    elif end < 1 / _FOREGROUND_FACTOR and end < start / _DRIFT:
+        direction, remedy = "less", "give the labels more time alone by a larger warmup_fraction"
+    else:
+        return
+    yield Verdict(
+        "foreground drift",
+        f"Pseudo-labels have drifted: the teacher takes {_percent(teacher[last])} of the unlabeled scans for "
+        f"foreground, far {direction} than the {_percent(labeled[last])} that the labeled ones have. Unless the "
+        f"unlabeled scans are like that, {remedy}, {_REMEDY}.",
+    )
+
+
+def waiting(curves: Curves) -> Iterator[Verdict]:
+    """The training waits for unlabeled batches."""
+    fraction = curves.last("waiting_fraction")
+    if (fraction > _WAITING).all():
+        yield Verdict(
+            "waiting",
+            f"The training has waited for unlabeled batches {100 * fraction.mean():.0f} % of its time. Give it more "
+            "worker processes (environment variable nnUNet_n_proc_DA), if there are cores for them, or put "
+            "nnUNet_preprocessed on a faster disk.",
+        )
+
+
+def labels_not_learnt(curves: Curves) -> Iterator[Verdict]:
+    """In the second half of the training, the unsupervised weights still wait for the labels to be learnt."""
+    epochs = np.arange(curves.epochs - curves.window, curves.epochs)
+    planned = [_planned_ramp(curves, (epoch + 0.5) / curves.num_epochs) for epoch in epochs]
+    wanted = any(weight > 0 for weight in curves.term_weights.values())
+    if wanted and epochs[0] >= curves.num_epochs / 2 - 1e-6 and min(planned) > 0.5:
+        learnt = curves.last("ramp") / planned
+        if (learnt < _LEARNT_SHARE).all():
+            yield Verdict(
+                "labels not learnt",
+                f"The unlabeled scans hardly count yet, since the labels are not learnt (training loss "
+                f"{curves.last('train_losses').mean():.2f}): the unsupervised weights wait for it. Train longer, see "
+                f"whether nnUNetTrainer learns these labels, or do not wait (wait_for_labels=false, {_REMEDY}).",
+            )
+
+
+def too_short(curves: Curves) -> Iterator[Verdict]:
+    """At the end of the training, the pseudo-Dice still rises."""
+    dice, count = curves.of("teacher_pseudo_dice"), max(round(curves.num_epochs / 10), 3)
+    if curves.epochs < max(curves.num_epochs, 2 * count, _FEWEST_EPOCHS_OF_A_RISE):
+        return
+    before, last = (float(np.median(part)) for part in (dice[-2 * count : -count], dice[-count:]))
+    if last - before > _RISING_DICE:
+        yield Verdict(
+            "too short",
+            f"The pseudo-Dice still rose at the end, from {before:.2f} to {last:.2f} within {2 * count} epochs: this "
+            "training was too short. Choose a trainer with more epochs; without a number in its name it has 1000.",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    collapse,
+    teacher_below_student,
+    share_of_a_term,
+    foreground_drift,
+    waiting,
+    labels_not_learnt,
+    too_short,
+)
+
+
+def _terms(curves: Curves) -> list[str]:
+    return [name.removesuffix("_share") for name in curves.values if name.endswith("_share")]
+
+
+def _entropy(curves: Curves) -> np.ndarray:
+    """Of the teacher on unlabeled patches; DyCON's own value where it is the only one."""
+    entropy = curves.of("weak_view_entropy")
+    return curves.of("teacher_entropy") if np.isnan(entropy).all() else entropy
+
+
+def _best_window(values: np.ndarray, length: int) -> slice | None:
+    """Where the median of so many values in a row is highest; None for fewer, and if the last ones have a NaN."""
+    if len(values) < length or np.isnan(values[-length:]).any():
+        return None
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(values, length), axis=1)
+    best = int(np.nanargmax(medians))
+    return slice(best, best + length)
+
+
+def _planned_ramp(curves: Curves, progress: float) -> float:
+    """The ramp without any waiting."""
+    since_warmup = progress - curves.warmup_fraction
+    return gaussian_rampup(since_warmup, curves.rampup_fraction) if since_warmup > 0 else 0.0
+
+
+def _ratio(values: np.ndarray, reference: np.ndarray) -> float:
+    """NaN, which no comparison is true of, where there is nothing to compare with."""
+    total = float(reference.sum())
+    return float(values.sum()) / total if total > 0 else math.nan
+
+
+def _percent(fractions: np.ndarray) -> str:
+    return f"{100 * float(fractions.mean()):.2g} %"

@@ -1,0 +1,96 @@
+"""Diagnosis of trainings: what the doctor finds in a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
+
+from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
+from nnunetv2_dycon.diagnosis import Finding
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint
+from nnunetv2_dycon.training.verdicts import Curves, first_verdicts
+
+_FINAL, *_ = IN_ORDER_OF_NNUNET
+
+
+def diagnose_trainings(
+    name_or_id: str, trainer: str, plans_identifier: str, configuration: str, folds: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Look at what the trainings of a trainer have logged: the verdicts that their logs have, with their epochs.
+
+    Args:
+        name_or_id: of the dataset.
+        trainer: a semi-supervised one.
+        plans_identifier: of the plans.
+        configuration: of these plans.
+        folds: such as ``0`` or ``all``; none for all that are there.
+    """
+    try:
+        model = convert_trainer_plans_config_to_identifier(trainer, plans_identifier, configuration)
+        folder = results_folder() / dataset_name_of(name_or_id) / model
+        present = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*") if path.is_dir())
+        if not present and not folds:
+            yield Finding(f"{folder} has no training yet")
+        for fold in folds or present:
+            if fold in present:
+                yield from _training(folder / f"fold_{fold}", fold)
+            else:
+                there = f"those of {', '.join(present)}" if present else "none"
+                yield Finding(f"{folder} has no training of fold {fold}, but {there}: correct -f", is_problem=True)
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+
+
+def _training(folder: Path, fold: str) -> Iterator[Finding]:
+    try:
+        yield from _verdicts_on(folder, fold)
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+
+
+def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
+    files = [folder / name for name in IN_ORDER_OF_NNUNET if (folder / name).is_file()]
+    if not files:
+        yield Finding(f"fold {fold} has no checkpoint yet; its log has what there is to say")
+        return
+    # Of a training that goes on, either can be the newer one.
+    file = files[0] if files[0].name == _FINAL else max(files, key=lambda path: path.stat().st_mtime)
+    checkpoint = read_checkpoint(file, "cpu", weights_only=True, remedy="Remove it, and look again.")
+    if STATE_KEY not in checkpoint:
+        yield Finding(f"fold {fold}: {file} was written by {checkpoint['trainer_name']}, which has no teacher")
+        return
+    curves = _curves(checkpoint, is_final=file.name == _FINAL)
+    if curves is None:
+        yield Finding(
+            f"fold {fold}: {file} does not say how many epochs the training was to have, as checkpoints of this "
+            "release do; look again when it is done",
+            is_note=True,
+        )
+        return
+    verdicts = first_verdicts(curves)
+    outcome = "" if verdicts else ", and nothing speaks against it"
+    yield Finding(f"fold {fold}: {curves.epochs} of {curves.num_epochs} epochs are in {file}{outcome}")
+    for epoch, verdict in verdicts:
+        text = f"fold {fold}, epoch {epoch}: {verdict.text}"
+        yield Finding(text, is_problem=verdict.is_problem, is_note=not verdict.is_problem)
+
+
+def _curves(checkpoint: dict[str, Any], *, is_final: bool) -> Curves | None:
+    """What a checkpoint has logged; None if the length of its training is not known."""
+    state, logged = checkpoint[STATE_KEY], checkpoint["logging"]
+    num_epochs = state.get("num_epochs", len(logged["ramp"]) if is_final else None)
+    if num_epochs is None:
+        return None
+    settings = state["settings"]
+    return Curves(
+        logged,
+        num_epochs,
+        settings["warmup_fraction"],
+        settings["rampup_fraction"],
+        state.get("term_weights", {}),
+        state.get("least_supervised_loss", -1.0),
+    )

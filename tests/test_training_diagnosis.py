@@ -1,0 +1,95 @@
+"""What the doctor finds in results folders; its verdicts on real trainings are in training/test_watch.py."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from nnunetv2_dycon.training_diagnosis import diagnose_trainings
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+TRAINER, PLANS = "nnUNetTrainerDyCON", "nnUNetPlansOld"
+# Results of release 0.1.0: two epochs, of which checkpoint_latest.pth holds both.
+OLD = Path(__file__).parent / "training" / "version_0_1_0" / f"{TRAINER}__{PLANS}__3d_fullres"
+
+
+@pytest.fixture
+def results(workspace: Workspace) -> Path:
+    """The results folder of the earlier release, where nnU-Net looks for it."""
+    folder = workspace.results / OLD.name
+    shutil.copytree(OLD, folder)
+    return folder
+
+
+def diagnose(*folds: str) -> list[str]:
+    return [str(finding) for finding in diagnose_trainings("501", TRAINER, PLANS, "3d_fullres", folds)]
+
+
+def test_without_a_training_there_is_nothing_to_say(workspace: Workspace) -> None:
+    assert diagnose() == [f"[ok] {workspace.results / OLD.name} has no training yet"]
+
+
+def test_a_fold_that_is_not_there_is_a_problem(results: Path) -> None:
+    assert diagnose("3") == [f"[problem] {results} has no training of fold 3, but those of 0: correct -f"]
+
+
+def test_a_fold_that_has_just_begun(results: Path) -> None:
+    (results / "fold_1").mkdir()
+    assert diagnose("1") == ["[ok] fold 1 has no checkpoint yet; its log has what there is to say"]
+
+
+def test_what_an_earlier_release_did_not_finish_is_left_alone(results: Path) -> None:
+    (line,) = diagnose()
+    assert line.startswith(
+        f"[note] fold 0: {results / 'fold_0' / 'checkpoint_latest.pth'} does not say how many epochs"
+    )
+
+
+def test_what_an_earlier_release_finished_is_judged(results: Path) -> None:
+    fold = results / "fold_0"
+    final = (fold / "checkpoint_latest.pth").rename(fold / "checkpoint_final.pth")
+    assert diagnose() == [f"[ok] fold 0: 2 of 2 epochs are in {final}, and nothing speaks against it"]
+    # Ten epochs, of which the last five collapsed.
+    checkpoint = torch.load(final, weights_only=False)
+    logged = checkpoint["logging"]
+    for name, values in logged.items():
+        logged[name] = [values[-1]] * 10
+    logged["teacher_pseudo_dice"] = logged["student_pseudo_dice"] = [np.float64(0.8)] * 5 + [np.float64(0.0)] * 5
+    logged["teacher_entropy"] = [0.1] * 5 + [1e-6] * 5
+    torch.save(checkpoint, final)
+    found, *verdicts = diagnose()
+    assert found == f"[ok] fold 0: 10 of 10 epochs are in {final}"
+    assert any(verdict.startswith("[problem] fold 0, epoch 7: Collapse: ") for verdict in verdicts)
+
+
+def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(results: Path) -> None:
+    (results / "fold_1").mkdir()
+    (results / "fold_1" / "checkpoint_final.pth").write_bytes(b"half")
+    first, second = diagnose()
+    assert first.startswith("[note] fold 0: ")
+    assert second.startswith(f"[problem] {results / 'fold_1' / 'checkpoint_final.pth'} cannot be read as a checkpoint")
+
+
+def test_the_newer_checkpoint_is_read(results: Path) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    best = latest.with_name("checkpoint_best.pth")
+    checkpoint = torch.load(latest, weights_only=False)
+    checkpoint[STATE_KEY]["num_epochs"] = 1000
+    torch.save(checkpoint, best)
+    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {best}, and nothing speaks against it"]
+
+
+def test_a_checkpoint_of_nnunets_own_trainer_has_nothing_to_judge(results: Path) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    checkpoint = torch.load(latest, weights_only=False)
+    del checkpoint[STATE_KEY]
+    torch.save({**checkpoint, "trainer_name": "nnUNetTrainer"}, latest)
+    assert diagnose() == [f"[ok] fold 0: {latest} was written by nnUNetTrainer, which has no teacher"]

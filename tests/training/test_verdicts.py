@@ -1,0 +1,282 @@
+"""The rules that say whether a training works, on curves made by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nnunetv2_dycon.methods.schedules import gaussian_rampup
+from nnunetv2_dycon.training.verdicts import Curves, first_verdicts, verdicts_of
+
+NUM_EPOCHS = 100  # so the rules look at 5 epochs in a row; weights are full from epoch 40 on
+EPOCHS = np.arange(NUM_EPOCHS)
+PROGRESS = EPOCHS / NUM_EPOCHS
+RAMP = np.array([gaussian_rampup(progress - 0.1, 0.3) if progress > 0.1 else 0.0 for progress in PROGRESS])
+IN_FORCE = RAMP > 0
+
+
+def noise(size: float) -> np.ndarray:
+    return size * np.random.default_rng(0).standard_normal(NUM_EPOCHS)
+
+
+def unsupervised(values: np.ndarray | float) -> np.ndarray:
+    """NaN in the warm-up, in which no teacher is asked."""
+    return np.where(IN_FORCE, values, math.nan)
+
+
+def healthy(**changes: np.ndarray | float) -> Curves:
+    """Curves like those of a training that works, with some replaced."""
+    dice = 0.85 * (1 - np.exp(-8 * PROGRESS))
+    values: dict[str, np.ndarray] = {
+        "train_losses": 0.2 - 1.0 * (1 - np.exp(-8 * PROGRESS)),
+        "ramp": RAMP,
+        "student_pseudo_dice": dice + noise(0.03) + np.where(PROGRESS < 0.2, 0.1, 0),
+        "teacher_pseudo_dice": dice - noise(0.02),
+        "uncl_share": unsupervised(0.55 * RAMP),
+        "uncl_weight": RAMP,
+        "fecl_share": unsupervised(0.02 * RAMP),
+        "fecl_weight": 0.1 * RAMP,
+        # Falls by a factor of a hundred, as it may where the structures are small.
+        "weak_view_entropy": unsupervised(0.05 * np.exp(-4.6 * PROGRESS)),
+        "weak_view_foreground_fraction": unsupervised(0.02 * (2 - PROGRESS) + noise(0.004)),
+        "labeled_foreground_fraction": unsupervised(0.025 + noise(0.002)),
+        "waiting_fraction": np.full(NUM_EPOCHS, 0.02),
+    }
+    values |= {name: np.broadcast_to(np.asarray(value, float), NUM_EPOCHS) for name, value in changes.items()}
+    return Curves(
+        {name: [float(value) for value in curve] for name, curve in values.items()},
+        NUM_EPOCHS,
+        term_weights={"uncl": 1.0, "fecl": 0.1},
+    )
+
+
+def from_epoch(epoch: int, value: float, before: np.ndarray | float) -> np.ndarray:
+    return np.where(epoch <= EPOCHS, value, before)
+
+
+def names(curves: Curves) -> list[str]:
+    return [verdict.name for verdict in verdicts_of(curves)]
+
+
+def history(curves: Curves) -> list[tuple[int, str]]:
+    return [(epoch, verdict.name) for epoch, verdict in first_verdicts(curves)]
+
+
+def curve(name: str) -> np.ndarray:
+    return np.array(healthy().values[name])
+
+
+def test_a_training_that_works_gets_none() -> None:
+    assert history(healthy()) == []
+
+
+@pytest.mark.parametrize("num_epochs", [1, 2, 3, 20, 1000])
+def test_the_first_epochs_get_none(num_epochs: int) -> None:
+    curves = Curves({name: values[:2] for name, values in healthy().values.items()}, num_epochs)
+    assert history(curves) == []
+
+
+@pytest.mark.parametrize(("num_epochs", "window"), [(1, 3), (60, 3), (100, 5), (250, 12), (1000, 20)])
+def test_how_many_epochs_in_a_row_count(num_epochs: int, window: int) -> None:
+    assert Curves({"ramp": []}, num_epochs).window == window
+
+
+def test_collapse() -> None:
+    dice = from_epoch(60, 0.4, curve("teacher_pseudo_dice"))
+    entropy = unsupervised(from_epoch(60, 1e-5, 0.01))
+    curves = healthy(teacher_pseudo_dice=dice, student_pseudo_dice=dice, weak_view_entropy=entropy)
+    assert history(curves) == [(64, "collapse")]
+    (verdict,) = verdicts_of(curves)
+    assert "has fallen from 0.84 to 0.40 and its entropy has fallen from 0.01 to 1e-05 nats" in verdict.text
+    assert "Lower uncl_weight" in verdict.text
+    assert verdict.is_problem
+
+
+def test_collapse_names_the_term_with_the_largest_share() -> None:
+    dice = from_epoch(60, 0.0, curve("teacher_pseudo_dice"))
+    entropy = unsupervised(from_epoch(60, 1e-5, 0.01))
+    curves = healthy(teacher_pseudo_dice=dice, student_pseudo_dice=dice, weak_view_entropy=entropy, fecl_share=0.6)
+    assert "Lower fecl_weight" in verdicts_of(curves)[0].text
+
+
+@pytest.mark.parametrize(
+    ("dice", "entropy"),
+    [(0.7, 1e-5), (0.4, 0.01)],
+    ids=["a teacher that becomes sure and stays good", "a pseudo-Dice that falls while the teacher becomes unsure"],
+)
+def test_both_must_fall(dice: float, entropy: float) -> None:
+    values = from_epoch(60, dice, curve("teacher_pseudo_dice"))
+    both = {"teacher_pseudo_dice": values, "student_pseudo_dice": values}
+    assert history(healthy(**both, weak_view_entropy=unsupervised(from_epoch(60, entropy, 0.01)))) == []
+
+
+def test_a_pseudo_dice_that_falls_for_a_few_epochs_is_no_collapse() -> None:
+    dice = np.where((EPOCHS >= 60) & (EPOCHS < 64), 0.0, curve("teacher_pseudo_dice"))
+    assert history(healthy(teacher_pseudo_dice=dice, student_pseudo_dice=dice)) == []
+
+
+def test_a_collapse_before_anything_is_found() -> None:
+    nothing = {"teacher_pseudo_dice": 0.0, "student_pseudo_dice": 0.0}
+    assert history(healthy(**nothing, weak_view_entropy=unsupervised(0.5 * np.exp(-10 * PROGRESS)))) == [
+        (44, "collapse")
+    ]
+    # A teacher that has found nothing yet becomes surer too, though not as sure.
+    assert history(healthy(**nothing, weak_view_entropy=unsupervised(0.5 * np.exp(-2 * PROGRESS)))) == []
+
+
+def test_a_collapse_of_a_training_of_an_earlier_release() -> None:
+    dice, entropy = from_epoch(60, 0.0, 0.8), unsupervised(from_epoch(60, 1e-5, 0.01))
+    same = {"teacher_pseudo_dice": dice, "student_pseudo_dice": dice}
+    curves = healthy(**same, weak_view_entropy=math.nan, teacher_entropy=entropy)
+    assert history(curves) == [(64, "collapse")]
+
+
+def test_a_teacher_below_its_student() -> None:
+    student = curve("student_pseudo_dice")
+    assert history(healthy(teacher_pseudo_dice=student - 0.05)) == [(44, "teacher below student")]
+    assert history(healthy(teacher_pseudo_dice=student - 0.01)) == []
+    sometimes = np.where(EPOCHS % 4 == 0, student, student - 0.05)
+    assert history(healthy(teacher_pseudo_dice=sometimes)) == []
+
+
+def test_a_term_without_a_share() -> None:
+    curves = healthy(fecl_share=unsupervised(0.0002))
+    assert history(curves) == [(44, "small share of fecl")]
+    (verdict,) = verdicts_of(curves)
+    assert verdict.text.startswith("fecl is 0.02 % of the loss")
+    assert "Raise fecl_weight" in verdict.text
+    assert not verdict.is_problem
+    assert history(healthy(fecl_share=unsupervised(0.0002), fecl_weight=0.0)) == []
+    assert history(healthy(fecl_share=unsupervised(0.0011))) == []
+
+
+def test_where_no_term_has_a_share_it_is_a_problem() -> None:
+    small = unsupervised(0.0002)
+    both = verdicts_of(healthy(uncl_share=small, fecl_share=small))
+    assert [(verdict.name, verdict.is_problem) for verdict in both] == [
+        ("small share of uncl", True),
+        ("small share of fecl", True),
+    ]
+    # A term without a weight is none.
+    (verdict,) = verdicts_of(healthy(uncl_share=small, fecl_weight=0.0))
+    assert verdict.name == "small share of uncl"
+    assert verdict.is_problem
+
+
+def test_a_term_that_is_all_of_the_loss() -> None:
+    share = {"uncl_share": unsupervised(0.95)}
+    curves = healthy(**share, train_losses=-0.5)
+    assert history(curves) == [(44, "large share of uncl")]
+    (verdict,) = verdicts_of(curves)
+    assert verdict.text.startswith("uncl is 95 % of the loss")
+    assert "Lower uncl_weight" in verdict.text
+    # The labels are learnt, so that next to nothing is left of the supervised loss.
+    assert history(healthy(**share, train_losses=-0.9)) == []
+    assert history(healthy(uncl_share=unsupervised(0.88), train_losses=-0.5)) == []
+
+
+def test_the_least_supervised_loss_of_a_method_counts() -> None:
+    values = healthy(uncl_share=unsupervised(0.95), train_losses=0.1).values
+    for least, expected in [(-1.0, ["large share of uncl"]), (0.0, [])]:
+        assert names(Curves(values, NUM_EPOCHS, least_supervised_loss=least)) == expected
+
+
+@pytest.mark.parametrize(("fraction", "direction"), [(0.1, "more"), (0.005, "less"), (0.0, "less")])
+def test_foreground_that_drifts(fraction: float, direction: str) -> None:
+    curves = healthy(weak_view_foreground_fraction=unsupervised(from_epoch(50, fraction, 0.025)))
+    assert [name for _, name in history(curves)] == ["foreground drift"]
+    (verdict,) = verdicts_of(curves)
+    assert f"takes {100 * fraction:.2g} % of the unlabeled scans for foreground, far {direction} than" in verdict.text
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.012])
+def test_foreground_may_be_twice_or_half_as_much(fraction: float) -> None:
+    assert history(healthy(weak_view_foreground_fraction=unsupervised(from_epoch(50, fraction, 0.025)))) == []
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.005])
+def test_unlabeled_scans_that_always_had_other_foreground_do_not_drift(fraction: float) -> None:
+    steady = unsupervised(fraction * (1 + noise(0.1)))
+    assert history(healthy(weak_view_foreground_fraction=steady)) == []
+
+
+def test_foreground_that_comes_near_does_not_drift() -> None:
+    fraction = unsupervised(0.3 * np.exp(-1.2 * PROGRESS))
+    assert history(healthy(weak_view_foreground_fraction=fraction)) == []
+
+
+def test_few_patches_with_a_small_structure_are_taken_together() -> None:
+    """In four epochs of five no patch shows it, in one of five all of it."""
+    teacher = unsupervised(np.where(EPOCHS % 5 == 0, 0.01, 0))
+    labeled = unsupervised(np.where(EPOCHS % 5 == 2, 0.01, 0))
+    curves = healthy(weak_view_foreground_fraction=teacher, labeled_foreground_fraction=labeled)
+    assert history(curves) == []
+
+
+def test_a_stream_that_is_waited_for() -> None:
+    curves = healthy(waiting_fraction=from_epoch(20, 0.3, 0.01))
+    assert history(curves) == [(24, "waiting")]
+    assert "waited for unlabeled batches 30 % of its time" in verdicts_of(curves)[0].text
+    assert history(healthy(waiting_fraction=np.where(EPOCHS % 4 == 0, 0.09, 0.3))) == []
+
+
+def test_weights_that_wait_for_labels() -> None:
+    waits = {"ramp": 0.05 * RAMP, "train_losses": -0.02}
+    curves = healthy(**waits)
+    assert history(curves) == [(54, "labels not learnt")]
+    (verdict,) = verdicts_of(curves)
+    assert "training loss -0.02" in verdict.text
+    assert "wait_for_labels=false" in verdict.text
+    assert history(healthy(ramp=0.2 * RAMP)) == []
+    assert history(Curves(curves.values, NUM_EPOCHS, term_weights={"uncl": 0.0, "fecl": 0.0})) == []
+
+
+def test_weights_that_wait_as_planned() -> None:
+    """A warm-up of 60 % of the training, then a ramp-up."""
+    ramp = np.array([gaussian_rampup(progress - 0.6, 0.3) if progress > 0.6 else 0.0 for progress in PROGRESS])
+    curves = Curves(healthy(ramp=ramp).values, NUM_EPOCHS, 0.6, 0.3, {"uncl": 1.0})
+    assert history(curves) == []
+
+
+def test_a_training_that_was_too_short() -> None:
+    rising = np.minimum(0.9, 0.1 + 0.8 * PROGRESS)
+    same = {"teacher_pseudo_dice": rising, "student_pseudo_dice": rising}
+    curves = healthy(**same)
+    assert history(curves) == [(99, "too short")]
+    assert "from 0.78 to 0.86 within 20 epochs" in verdicts_of(curves)[0].text
+    slowly = {name: values / 4 + 0.5 for name, values in same.items()}
+    assert history(healthy(**slowly)) == []
+
+
+def test_each_is_given_once() -> None:
+    curves = healthy(waiting_fraction=np.where(EPOCHS // 10 % 2 == 1, 0.3, 0.0))
+    assert history(curves) == [(14, "waiting")]
+
+
+@pytest.mark.parametrize("missing", [name for name in healthy().values if name != "ramp"])
+def test_what_was_not_logged_is_not_judged(missing: str, failing: Callable[..., Curves]) -> None:
+    without = failing(**{missing: math.nan})
+    assert set(names(without)) < set(names(failing()))
+    values = {name: values for name, values in failing().values.items() if name != missing}
+    if not missing.endswith("_share"):
+        assert names(Curves(values, NUM_EPOCHS, term_weights={"uncl": 1.0, "fecl": 0.1})) == names(without)
+
+
+@pytest.fixture
+def failing() -> Callable[..., Curves]:
+    """Curves on which each rule has something to say, with some replaced."""
+    defaults: dict[str, np.ndarray | float] = {
+        "teacher_pseudo_dice": from_epoch(60, 0.0, 0.8) + np.where(EPOCHS >= 90, 0.1, 0),
+        "student_pseudo_dice": 0.8,
+        "weak_view_entropy": unsupervised(from_epoch(60, 1e-5, 0.01)),
+        "uncl_share": unsupervised(0.95),
+        "fecl_share": unsupervised(0.0001),
+        "ramp": 0.05 * RAMP,
+        "train_losses": -0.02,
+        "weak_view_foreground_fraction": unsupervised(from_epoch(60, 0.0, 0.02)),
+        "waiting_fraction": 0.5,
+    }
+    return lambda **changes: healthy(**{**defaults, **changes})
