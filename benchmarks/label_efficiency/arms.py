@@ -24,6 +24,7 @@ from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REFERENCE_ARM = "nnUNet"
 METHOD_ARM = "DyCON"
+SOFT_ARM = "DyCONSoft"
 _PREFIX = "nnUNetTrainer"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
@@ -44,7 +45,7 @@ _RELEASED: Mapping[str, Value] = {
     "uncl_distance": "probabilities",
     "deployed_network": "student",
 }
-# Targets and boxes as they were by default in version 0.2.
+# As the defaults were when hippocampi and lung nodules were first measured.
 _SOFT: Mapping[str, Value] = {"uncl_distance": "probabilities", "cutmix_fraction": 0.0, "copy_paste_share": 1.0}
 _VOXEL_MEAN: Mapping[str, Value] = {
     "uncl_distance": "probabilities",
@@ -108,7 +109,7 @@ ARMS: dict[str, Arm] = {
         _baseline("CML", "cross-view mutual learning of two networks with different decoders"),
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
-        _ablation("DyCONSoft", "DyCON with the defaults of version 0.2", **_SOFT, fecl_weight=0.1),
+        _ablation(SOFT_ARM, "DyCON with soft targets, labeled boxes alone and FeCL", **_SOFT, fecl_weight=0.1),
         _ablation("SoftTargets", "DyCON with the teacher's probabilities as targets", uncl_distance="probabilities"),
         _ablation("VoxelMean", "DyCON with these, averaged over voxels", **_VOXEL_MEAN),
         _ablation("NoCutMix", "DyCON without boxes of other unlabeled patches", cutmix_fraction=0.0),
