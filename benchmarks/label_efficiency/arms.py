@@ -24,6 +24,7 @@ from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 REFERENCE_ARM = "nnUNet"
 METHOD_ARM = "DyCON"
+SOFT_ARM = "DyCONSoft"
 _PREFIX = "nnUNetTrainer"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
@@ -40,7 +41,16 @@ _RELEASED: Mapping[str, Value] = {
     "rampup_fraction": 0.0,
     "wait_for_labels": False,
     "copy_paste_fraction": 0.0,
+    "cutmix_fraction": 0.0,
+    "uncl_distance": "probabilities",
     "deployed_network": "student",
+}
+# As the defaults were when hippocampi and lung nodules were first measured.
+_SOFT: Mapping[str, Value] = {"uncl_distance": "probabilities", "cutmix_fraction": 0.0, "copy_paste_share": 1.0}
+_VOXEL_MEAN: Mapping[str, Value] = {
+    "uncl_distance": "probabilities",
+    "uncl_normalization": "voxels",
+    "uncl_weight": 10.0,
 }
 
 
@@ -76,6 +86,10 @@ def _ablation(name: str, description: str, **settings: Value) -> Arm:
     return Arm(name, "nnUNetTrainerDyCON", description, "ablation", settings)
 
 
+def _with_fecl(name: str, description: str, **settings: Value) -> Arm:
+    return _ablation(name, description, fecl_weight=0.1, **settings)
+
+
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
@@ -95,25 +109,29 @@ ARMS: dict[str, Arm] = {
         _baseline("CML", "cross-view mutual learning of two networks with different decoders"),
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
-        _ablation("UnCLOnly", "DyCON without FeCL", fecl_weight=0.0),
-        _ablation("FeCLOnly", "DyCON without UnCL", uncl_weight=0.0),
+        _ablation(SOFT_ARM, "DyCON with soft targets, labeled boxes alone and FeCL", **_SOFT, fecl_weight=0.1),
+        _ablation("SoftTargets", "DyCON with the teacher's probabilities as targets", uncl_distance="probabilities"),
+        _ablation("VoxelMean", "DyCON with these, averaged over voxels", **_VOXEL_MEAN),
+        _ablation("NoCutMix", "DyCON without boxes of other unlabeled patches", cutmix_fraction=0.0),
         _ablation("NoCopyPaste", "DyCON without labeled boxes in unlabeled patches", copy_paste_fraction=0.0),
-        _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=10.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),
         _ablation("Beta5", "DyCON with beta fixed at 5", beta_max=5.0, beta_min=5.0),
         _ablation("BetaPaper", "DyCON with the paper's beta, 5 to 0.5", beta_max=5.0, beta_min=0.5),
-        _ablation("NoFocalPositives", "DyCON, FeCL without focal positives", fecl_focal_positives=False),
-        _ablation("NoFocalNegatives", "DyCON, FeCL without focal negatives", fecl_focal_negatives=False),
-        _ablation("NoEntropyWeighting", "DyCON, FeCL without entropy weights", fecl_entropy_weighting=False),
-        _ablation("NoHardNegatives", "DyCON, FeCL without the teacher's hard negatives", fecl_hard_negatives=False),
-        _ablation("FeCLOfficial", "DyCON with the released code's FeCL", fecl_variant="official"),
+        _with_fecl("WithFeCL", "DyCON with FeCL"),
+        _with_fecl("FeCLOnly", "FeCL without UnCL", uncl_weight=0.0),
+        _with_fecl("NoFocalPositives", "DyCON with FeCL without focal positives", fecl_focal_positives=False),
+        _with_fecl("NoFocalNegatives", "DyCON with FeCL without focal negatives", fecl_focal_negatives=False),
+        _with_fecl("NoEntropyWeighting", "DyCON with FeCL without entropy weights", fecl_entropy_weighting=False),
+        _with_fecl("NoHardNegatives", "DyCON with FeCL without the teacher's negatives", fecl_hard_negatives=False),
+        _with_fecl("FeCLOfficial", "DyCON with the released code's FeCL", fecl_variant="official"),
         _ablation("ReleasedWeights", "DyCON with the released weights and schedules", **_RELEASED),
         Arm(
             "Oracle",
             "benchmarks.label_efficiency.oracle:nnUNetTrainerDyCONOracle",
-            "DyCON whose FeCL sees the hidden labels: not a fair method",
+            "DyCON with a FeCL that sees the hidden labels: not a fair method",
             "ablation",
+            {"fecl_weight": 0.1},
         ),
     )
 }

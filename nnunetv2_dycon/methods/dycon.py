@@ -36,7 +36,7 @@ class DyCONSettings(MethodSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
     cutmix_fraction: float = setting(
-        0.0,
+        0.5,
         "length, along each axis and as a fraction of the patch's, of the box of the next unlabeled patch of the batch "
         "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
@@ -50,13 +50,13 @@ class DyCONSettings(MethodSettings):
         maximum=1,
     )
     copy_paste_share: float = setting(
-        1.0, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
+        0.5, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
     )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(
-        "probabilities",
-        "what UnCL measures: the squared difference of the probabilities, as in the paper, or nnU-Net's loss against "
-        "the teacher's most probable classes",
+        "pseudo_labels",
+        "what UnCL measures: nnU-Net's loss against the teacher's most probable classes, or the squared difference of "
+        "the probabilities, as in the paper",
         choices=("probabilities", "pseudo_labels"),
     )
     uncl_confidence: float = setting(
@@ -79,7 +79,12 @@ class DyCONSettings(MethodSettings):
     )
     beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
     beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
-    fecl_weight: float = setting(0.1, "weight of FeCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
+    fecl_weight: float = setting(
+        0.0,
+        "weight of FeCL after the ramp-up, such as 0.1; 0: none, which saves its time",
+        minimum=0,
+        maximum=LARGEST_WEIGHT,
+    )
     fecl_variant: Literal["paper", "official"] = setting(
         "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
     )
