@@ -108,10 +108,11 @@ def add_labels(name_or_id: str, folder: Path, cases: Sequence[str] = ()) -> Adde
     found = find_finished_labels(folder, ending, raw.name, cases)
     added, added_before = [], []
     for case, file in found.finished.items():
-        _refuse_another_label(case, file, raw / LABELS_FOLDER_NAME / f"{case}{ending}", off_limits)
+        label = raw / LABELS_FOLDER_NAME / f"{case}{ending}"
+        _refuse_another_label(case, file, label, off_limits)
         if case in unlabeled:
             added.append(case)
-        elif case in labeled:
+        elif case in labeled and label.exists():
             added_before.append(case)
         else:
             raise UserError(
@@ -124,15 +125,15 @@ def add_labels(name_or_id: str, folder: Path, cases: Sequence[str] = ()) -> Adde
     )
     if not added:
         return result
-    # What a killed process has left may lack channels.
+    # What a killed process has left may lack channels in either folder.
     counts = {len(images) for case, images in labeled.items() if case not in unlabeled}
     files = counts.pop() if len(counts) == 1 else number_of_channels(dataset_json)
     new_cases = [unlabeled[case] for case in added]
-    _check_files(new_cases, files)
+    _check_files([case for case in new_cases if len(labeled.get(case.identifier, ())) != files], files)
     for case in tqdm(added, desc="Checking labels", unit="case"):
         check_label(found.finished[case], unlabeled[case].images[0], dataset_json)
     labels = {case: found.finished[case] for case in added}
-    changes = _plan(raw, dataset_json, number, new_cases, labels)
+    changes = _plan(raw, {**dataset_json, "numTraining": number}, files, new_cases, labels)
     if splits:
         changes.texts[splits_file] = _json(add_to_training(splits, added))
     with explained_write_errors(raw):
@@ -175,7 +176,7 @@ def _check_files(cases: Sequence[UnlabeledCase], number: int) -> None:
 
 
 def _plan(
-    raw: Path, dataset_json: dict[str, Any], number: int, cases: Sequence[UnlabeledCase], labels: dict[str, Path]
+    raw: Path, dataset_json: dict[str, Any], num_images: int, cases: Sequence[UnlabeledCase], labels: dict[str, Path]
 ) -> _Changes:
     ending, changes = dataset_json["file_ending"], _Changes()
     # Labels first: one without a scan is nothing to nnU-Net.
@@ -188,20 +189,20 @@ def _plan(
             changes.new_files.append((file, place))
         elif not place.is_file() or hash_file(place) != hash_file(file):
             raise UserError(f"{place} is there, another file than {file}, and none is overwritten: remove one of both.")
-    changes.removed = [file for case in cases for file in case.files]
-    content = {**dataset_json, "numTraining": number}
-    if "dataset" in content:
-        content["dataset"] = content["dataset"] | {
+    # The first channel goes last, so that a case is known as long as a file of it is there.
+    changes.removed = [file for case in cases for file in reversed(case.files)]
+    if "dataset" in dataset_json:
+        listed = {
             case.identifier: {
                 "images": [
-                    f"{LABELED_FOLDER_NAME}/{case.identifier}_{channel:04d}{ending}"
-                    for channel in range(len(case.images))
+                    f"{LABELED_FOLDER_NAME}/{case.identifier}_{channel:04d}{ending}" for channel in range(num_images)
                 ],
                 "label": f"{LABELS_FOLDER_NAME}/{case.identifier}{ending}",
             }
             for case in cases
         }
-    changes.texts[raw / "dataset.json"] = _json(content)
+        dataset_json = {**dataset_json, "dataset": dataset_json["dataset"] | listed}
+    changes.texts[raw / "dataset.json"] = _json(dataset_json)
     return changes
 
 

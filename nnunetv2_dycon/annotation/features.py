@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.configuration import default_num_processes
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnunetv2_dycon.annotation.ranking import mean_features
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
@@ -51,7 +51,7 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         if not self._reads_features:
             return
         # Compiled, it is wrapped.
-        network = getattr(self.network, "_orig_mod", self.network)
+        network: nn.Module = getattr(self.network, "_orig_mod", self.network)
         try:
             bottleneck_channels(network)
         except UnsupportedFeatureError as error:
@@ -84,7 +84,8 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         Raises:
             UserError: for a scan that cannot be preprocessed; nnU-Net has printed why.
         """
-        use_mirroring, self.use_mirroring = self.use_mirroring, False
+        use_mirroring: bool = self.use_mirroring
+        self.use_mirroring = False
         self._receive_features = receive_features
         try:
             self.predict_cases(scans, output, lambda *_: None, lambda: None, num_processes=num_processes)

@@ -155,15 +155,13 @@ def _check_geometry(file: Path, shape: tuple[int, ...], scan: np.ndarray, label:
         moved = np.linalg.solve(scan, label @ corners.T).T
         if np.abs(moved - corners).max() <= _TOLERANCE:
             return
-        spacings, origins = zip(
-            *[(np.linalg.norm(a[:-1, :-1], axis=0), a[:-1, -1]) for a in (scan, label)], strict=True
-        )
-        if not np.allclose(*spacings, rtol=1e-3):
-            different = f"spacing ({_numbers(spacings[1])} mm, the scan {_numbers(spacings[0])})"
-        elif not np.allclose(scan[:-1, :-1] / spacings[0], label[:-1, :-1] / spacings[1], atol=1e-3):
+        spacing, label_spacing = (np.linalg.norm(affine[:-1, :-1], axis=0) for affine in (scan, label))
+        if not np.allclose(spacing, label_spacing, rtol=1e-3):
+            different = f"spacing ({_numbers(label_spacing)} mm, the scan {_numbers(spacing)})"
+        elif not np.allclose(scan[:-1, :-1] / spacing, label[:-1, :-1] / label_spacing, atol=1e-3):
             different = "direction"
         else:
-            different = f"origin ({_numbers(origins[1])} mm, the scan {_numbers(origins[0])})"
+            different = f"origin ({_numbers(label[:-1, -1])} mm, the scan {_numbers(scan[:-1, -1])})"
     else:
         different = "number of axes"
     raise UserError(f"{file} has another {different} than its scan: annotate on the scan's own grid, or correct it.")

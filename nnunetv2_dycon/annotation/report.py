@@ -85,11 +85,15 @@ def _draw(cases: Sequence[RankedCase], number: int, title: str) -> Figure:
     )
     for label, group, colour, size in groups:
         if group:
-            x, y = [each.distance_to_labeled for each in group], [each.uncertainty for each in group]
+            x, y = zip(*map(_place, group), strict=True)
             axes.scatter(x, y, s=size, c=colour, label=label, linewidths=0)
     for rank, each in enumerate(cases[:number], start=1):
-        place = (each.distance_to_labeled, each.uncertainty)
-        axes.annotate(f"{rank}: {each.case}", place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.annotate(f"{rank}: {each.case}", _place(each), xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.margins(0.12)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _place(case: RankedCase) -> tuple[float, float]:
+    assert case.distance_to_labeled is not None
+    return case.distance_to_labeled, case.uncertainty
