@@ -157,11 +157,11 @@ def _check_geometry(file: Path, shape: tuple[int, ...], scan: np.ndarray, label:
             return
         spacing, label_spacing = (np.linalg.norm(affine[:-1, :-1], axis=0) for affine in (scan, label))
         if not np.allclose(spacing, label_spacing, rtol=1e-3):
-            different = f"spacing ({_numbers(label_spacing)} mm, the scan {_numbers(spacing)})"
+            different = f"spacing ({_numbers(label_spacing)} mm, the scan {_numbers(spacing)} mm)"
         elif not np.allclose(scan[:-1, :-1] / spacing, label[:-1, :-1] / label_spacing, atol=1e-3):
             different = "direction"
         else:
-            different = f"origin ({_numbers(label[:-1, -1])} mm, the scan {_numbers(scan[:-1, -1])})"
+            different = f"origin ({_numbers(label[:-1, -1])} mm, the scan {_numbers(scan[:-1, -1])} mm)"
     else:
         different = "number of axes"
     raise UserError(f"{file} has another {different} than its scan: annotate on the scan's own grid, or correct it.")

@@ -87,9 +87,13 @@ def _draw(cases: Sequence[RankedCase], number: int, title: str) -> Figure:
         if group:
             x, y = zip(*map(_place, group), strict=True)
             axes.scatter(x, y, s=size, c=colour, label=label, linewidths=0)
-    for rank, each in enumerate(cases[:number], start=1):
-        axes.annotate(f"{rank}: {each.case}", _place(each), xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.margins(0.12)
+    middle = sum(axes.get_xlim()) / 2
+    for rank, each in enumerate(cases[:number], start=1):
+        # Towards the middle, so that no name leaves the picture.
+        offset, alignment = ((-6, 5), "right") if _place(each)[0] > middle else ((6, 5), "left")
+        style = {"xytext": offset, "textcoords": "offset points", "fontsize": 8, "ha": alignment}
+        axes.annotate(f"{rank}: {each.case}", _place(each), **style)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 

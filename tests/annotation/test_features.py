@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -54,6 +55,8 @@ def test_features_are_the_encoders_over_all_patches(workspace: Workspace, model:
     managers = (predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json)
     for case, files in scans_of(workspace).items():
         data = torch.from_numpy(preprocessor.run_case([str(files[0])], None, *managers)[0])
+        # As nnU-Net does with scans that are smaller than a patch.
+        data = pad_nd_image(data, predictor.configuration_manager.patch_size)
         expected = []
         for fold in (0, 1):
             network = make_predictor(model, (fold,)).network.eval()

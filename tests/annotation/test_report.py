@@ -32,7 +32,7 @@ def test_cases_are_ranked_by_name() -> None:
     assert [(each.case, each.nearest, each.uncertainty) for each in order] == [
         ("far", "old", 0.5),
         ("near", "old", 0.5),
-        ("between", "near", 0.1),
+        ("between", "far", 0.1),
     ]
     # The distance of 4 to 0 is 1.
     scale = order[0].distance
