@@ -81,19 +81,15 @@ def _draw(cases: Sequence[RankedCase], number: int, title: str) -> Figure:
     axes.set_ylabel("uncertainty (1 - expected Dice)")
     groups = (
         ("other unlabeled scans", cases[number:], _OTHERS, 25),
-        (f"the first {min(number, len(cases))} to annotate", cases[:number], _CHOSEN, 45),
+        (f"the first {min(number, len(cases))} to annotate", cases[:number], _CHOSEN, 150),
     )
     for label, group, colour, size in groups:
         if group:
             x, y = zip(*map(_place, group), strict=True)
             axes.scatter(x, y, s=size, c=colour, label=label, linewidths=0)
-    axes.margins(0.12)
-    middle = sum(axes.get_xlim()) / 2
     for rank, each in enumerate(cases[:number], start=1):
-        # Towards the middle, so that no name leaves the picture.
-        offset, alignment = ((-6, 5), "right") if _place(each)[0] > middle else ((6, 5), "left")
-        style = {"xytext": offset, "textcoords": "offset points", "fontsize": 8, "ha": alignment}
-        axes.annotate(f"{rank}: {each.case}", _place(each), **style)
+        # Names would lie on each other: scans that are chosen are alike in this.
+        axes.annotate(str(rank), _place(each), color="white", fontsize=8, ha="center", va="center_baseline")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
