@@ -96,11 +96,14 @@ def rank_cases(
     record = record_of(model, predictor)
     if options.continue_prediction:
         refuse_other_predictions(output / RECORD, record)
+    writer = _CaseWriter(predictor, candidates, output)
     with explained_write_errors(output):
         output.mkdir(parents=True, exist_ok=True)
+        if not options.continue_prediction:
+            # Of another model, perhaps: whoever continues would take them for this one's.
+            writer.remove_measured()
         with written_aside(output / RECORD) as partial:
             partial.write_text(json.dumps(record, indent=1))
-    writer = _CaseWriter(predictor, candidates, output)
     labeled, unlabeled = candidates.labeled, candidates.unlabeled_images
     if options.continue_prediction:
         labeled = {case: files for case, files in labeled.items() if not writer.is_done(case, needs_features)}
@@ -177,6 +180,11 @@ class _CaseWriter:
         if case in self._candidates.labeled:
             return has_features
         return has_features and measured.uncertainty is not None and self._segmentation(case).is_file()
+
+    def remove_measured(self) -> None:
+        """Remove what an earlier order has left of these cases."""
+        for case in (*self._candidates.labeled, *self._candidates.unlabeled):
+            self._file(case).unlink(missing_ok=True)
 
     def read_measured(self, case: str) -> Measured:
         """What :meth:`write_measured` wrote."""

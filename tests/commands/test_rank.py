@@ -14,6 +14,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from PIL import Image
 
+from nnunetv2_dycon.annotation.features import nnUNetFeaturePredictor
 from nnunetv2_dycon.commands.main import main
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from tests.conftest import Workspace
@@ -120,6 +121,15 @@ def test_ranking_with_a_model_of_nnunet_goes_on_where_it_ended(
     assert scores == sorted(scores, reverse=True)
     assert main([*command, "--continue_prediction", "-f", "1"]) == 1
     assert "was predicted with folds [0, 1], not [1]" in capsys.readouterr().err
+
+    # A new start that is stopped leaves nothing of the order before.
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nnUNetFeaturePredictor, "predict_features", stop)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert not list((output / "cases").iterdir())
 
 
 @pytest.mark.parametrize(
