@@ -28,6 +28,8 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         arguments: of nnUNetPredictor.
     """
 
+    use_mirroring: bool
+
     def __init__(self, *, reads_features: bool = True, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._reads_features = reads_features
@@ -51,7 +53,8 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         if not self._reads_features:
             return
         # Compiled, it is wrapped.
-        network: nn.Module = getattr(self.network, "_orig_mod", self.network)
+        network = getattr(self.network, "_orig_mod", self.network)
+        assert isinstance(network, nn.Module)
         try:
             bottleneck_channels(network)
         except UnsupportedFeatureError as error:
@@ -84,8 +87,7 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         Raises:
             UserError: for a scan that cannot be preprocessed; nnU-Net has printed why.
         """
-        use_mirroring: bool = self.use_mirroring
-        self.use_mirroring = False
+        use_mirroring, self.use_mirroring = self.use_mirroring, False
         self._receive_features = receive_features
         try:
             self.predict_cases(scans, output, lambda *_: None, lambda: None, num_processes=num_processes)
