@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from nnunetv2_dycon import __version__
 from nnunetv2_dycon.commands import (
+    add_labels,
     compare,
     convert,
     demo,
@@ -18,6 +19,7 @@ from nnunetv2_dycon.commands import (
     predict_next_stage,
     preprocess,
     pseudo_label,
+    rank,
     self_train,
     simulate,
     train,
@@ -36,6 +38,8 @@ COMMANDS = (
     self_train,
     pseudo_label,
     uncertainty,
+    rank,
+    add_labels,
     compare,
     export,
     doctor,

@@ -69,7 +69,8 @@ def draw_case(
     slices = least_certain_slices(entropy, axis, number)
     rows, columns = [each for index, each in enumerate(spacing) if index != axis]
     limits = np.percentile(scan, (0.5, 99.5))
-    figure = Figure(figsize=(2 * _INCHES + 1, _INCHES * len(slices) + 0.6), layout="constrained")
+    # "constrained" cuts off labels beside images, whose aspect is fixed.
+    figure = Figure(figsize=(2 * _INCHES + 1, _INCHES * len(slices) + 0.6), layout="compressed")
     figure.suptitle(title)
     axes = figure.subplots(len(slices), 2, squeeze=False)
     for row, index in zip(axes, slices, strict=True):

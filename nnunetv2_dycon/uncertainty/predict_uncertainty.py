@@ -78,10 +78,10 @@ def predict_uncertainty(
             "One fold without mirroring is a single member, whose mutual information is 0 by definition: none is "
             "written. Predict with several folds (-f), or without --disable_tta."
         )
-    record = _record(model, predictor)
+    record = record_of(model, predictor)
     writer = _CaseWriter(predictor, scans, output)
     if options.continue_prediction:
-        _refuse_other_predictions(output / RECORD, record)
+        refuse_other_predictions(output / RECORD, record)
         writer.keep_finished_rows(read_table(output / TABLE))
     pending = {case: files for case, files in scans.items() if case not in writer.cases}
     if options.continue_prediction:
@@ -104,7 +104,8 @@ def predict_uncertainty(
         )
 
 
-def _record(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str, Any]:
+def record_of(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str, Any]:
+    """What was predicted how, for JSON."""
     return {
         "model": "/".join(model.folder.absolute().parts[-2:]),
         "folds": list(model.folds),
@@ -116,7 +117,16 @@ def _record(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str, 
     }
 
 
-def _refuse_other_predictions(file: Path, record: dict[str, Any]) -> None:
+def refuse_other_predictions(file: Path, record: dict[str, Any]) -> None:
+    """Refuse to continue what was predicted otherwise.
+
+    Args:
+        file: the record of what is there, if it is.
+        record: see :func:`record_of`.
+
+    Raises:
+        UserError: naming what differs.
+    """
     there = read_json(file) if file.is_file() else record
     for key, value in record.items():
         if there.get(key) != value:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.bad_input import (
+    annotation,
     arguments,
     conversion,
     environment,
@@ -34,6 +35,7 @@ SECTIONS = {
     "Arguments": arguments.ROWS,
     "Files of published data sets": conversion.ROWS,
     "Scans to predict with their uncertainty": predictions.ROWS,
+    "Scans to annotate, and labels that come back": annotation.ROWS,
     "A method of one's own": methods.ROWS,
 }
 REFUSED: list[Row] = list(itertools.chain(*SECTIONS.values()))

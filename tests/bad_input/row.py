@@ -31,6 +31,8 @@ SELF_TRAIN = "self-train -d 501 -o 601 -p nnUNetPlansSmall -device cpu"
 EXPORT = "export -d 501 -p nnUNetPlansSmall -o MODEL"
 SCANS = "nnUNet_raw/Dataset501_Tiny/imagesTs"
 UNCERTAINTY = f"uncertainty -d 501 -p nnUNetPlansSmall -i {SCANS} -o PREDICTED -device cpu"
+RANK = "rank -d 501 -p nnUNetPlansSmall -device cpu"
+ADD_LABELS = "add-labels -d 501 -i FINISHED"
 DEMO = "demo -o DEMO"
 
 

@@ -1,0 +1,1 @@
+"""Benchmark: what it is worth to choose the cases that are annotated next."""

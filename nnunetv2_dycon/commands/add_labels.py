@@ -1,0 +1,77 @@
+"""``nnunetv2_dycon add-labels``: annotated scans become labeled cases."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnunetv2_dycon.annotation.add_labels import AddedLabels
+
+NAME = "add-labels"
+HELP = "make labeled cases of unlabeled scans that have been annotated"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Checks labels, and moves their scans from imagesUnlabeled to imagesTr with the labels in labelsTr: all of "
+        "them or, if one does not fit its scan or the dataset, none. Never overwrites a scan or label. Folds of "
+        "splits_final.json train on the new cases and validate on what they did."
+    )
+    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
+    parser.add_argument(
+        "-i",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="folder of rank --annotate, whose labels that have changed are finished; or one with CASE.nii.gz files",
+    )
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        default=[],
+        metavar="CASE",
+        help="add these, also if unchanged (default: all that have changed)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Add the labels and say what to do next."""
+    from nnunetv2_dycon.annotation.add_labels import add_labels
+
+    added = add_labels(arguments.d, arguments.i, arguments.cases)
+    for names, what in (
+        (added.added, "labeled now"),
+        (added.added_before, "labeled before, by the same labels"),
+        (added.unchanged, "left out: unchanged since rank wrote it. If it is right as it is, name it with --cases"),
+        ([file.name for file in added.others], "left alone: not a label with the dataset's file ending"),
+    ):
+        if names:
+            print(f"{', '.join(names)}: {what}.")
+    if not added.added:
+        print(f"Nothing has been added to {added.dataset}.")
+        return
+    print(f"{added.dataset} has {added.number} labeled cases.")
+    _print_next_steps(added)
+
+
+def _print_next_steps(added: AddedLabels) -> None:
+    from nnunetv2_dycon.datasets.names import dataset_id, preprocessed_folder
+    from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
+
+    dataset, few = dataset_id(added.dataset), added.number < NUMBER_OF_FOLDS
+    if added.splits_file is not None:
+        print(
+            f"All folds of {added.splits_file} train on the new cases, and validate on what they did. To have nnU-Net "
+            "make new folds, remove that file."
+        )
+    print("\nNext:")
+    if (preprocessed_folder() / added.dataset / "nnUNetPlans.json").is_file():
+        print(f"  nnUNetv2_preprocess -d {dataset} -c 3d_fullres -plans_name nnUNetPlans")
+    else:
+        print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
+    fold = "all" if few and added.splits_file is None else "0"
+    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
+    print("with your own -c, -p and -tr. A new training replaces the results of its fold.")

@@ -1,0 +1,127 @@
+"""Orders, distances and uncertainties, computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import pdist
+
+from nnunetv2_dycon.annotation.ranking import (
+    Choice,
+    distances_to_labeled,
+    farthest_first,
+    mean_features,
+    most_uncertain_first,
+    order_candidates,
+    scan_uncertainty,
+    standardized,
+)
+from nnunetv2_dycon.uncertainty.table import Structure
+
+
+def line(*places: float) -> np.ndarray:
+    """Scans with one feature."""
+    return np.array(places, dtype=float)[:, None]
+
+
+def test_farthest_first_by_hand() -> None:
+    # 10 is 10 away from the labeled 0; then 4 is 4 from 0 and 6 from 10; then 9 is 1 from 10 and 5 from 4.
+    choices = farthest_first(np.ones(3), line(9, 4, 10), line(0))
+    assert choices == [Choice(2, 10.0, 10.0, 0), Choice(1, 4.0, 4.0, 0), Choice(0, 1.0, 1.0, 1 + 2)]
+
+
+def test_uncertainty_weights_distances() -> None:
+    # 10 * 0.1 = 1 against 4 * 0.5 = 2; then 10 is 6 away from 4: 0.6 against 1 * 0.4 of the 5.
+    choices = farthest_first(np.array([0.1, 0.5, 0.4]), line(10, 4, 5), line(0))
+    assert [choice.index for choice in choices] == [1, 0, 2]
+    assert [choice.score for choice in choices] == pytest.approx([2.0, 0.6, 0.4])
+    assert [choice.distance for choice in choices] == [4.0, 6.0, 1.0]
+    assert [choice.nearest for choice in choices] == [0, 2, 2]
+
+
+def test_a_copy_comes_last_however_uncertain() -> None:
+    choices = farthest_first(np.array([1.0, 0.1, 0.1]), line(0, 3, 3), line(0, 20))
+    assert [choice.index for choice in choices] == [1, 0, 2]
+    # Of the two copies of each other, the second has nothing to add once the first is chosen.
+    assert [choice.score for choice in choices[1:]] == [0.0, 0.0]
+    assert choices[2].nearest == 2 + 1
+
+
+def test_there_must_be_a_labeled_scan() -> None:
+    with pytest.raises(ValueError, match="no labeled scan"):
+        farthest_first(np.ones(1), line(1), np.empty((0, 1)))
+
+
+def test_most_uncertain_first_keeps_the_order_of_equals() -> None:
+    choices = most_uncertain_first(np.array([0.2, 0.7, 0.2, 0.9]))
+    assert [choice.index for choice in choices] == [3, 1, 0, 2]
+    assert [choice.score for choice in choices] == [0.9, 0.7, 0.2, 0.2]
+    assert all(math.isnan(choice.distance) and choice.nearest == -1 for choice in choices)
+
+
+def test_standardized_features_have_equal_weight_and_a_mean_squared_distance_of_2() -> None:
+    features = np.random.default_rng(0).normal(5, [1, 100, 0.01, 3], (50, 4))
+    scaled = standardized(features)
+    assert np.allclose(scaled.mean(0), 0)
+    assert np.allclose(scaled.std(0), 0.5)
+    # Over all ordered pairs, those of a scan with itself included.
+    assert 2 * (pdist(scaled) ** 2).sum() / 50**2 == pytest.approx(2)
+
+
+def test_features_that_hardly_vary_do_not_count() -> None:
+    features = np.array([[1.0, 7.0], [3.0, 7.0 + 1e-9]])
+    assert np.allclose(standardized(features), [[-1, 0], [1, 0]])
+
+
+def test_the_criterion_decides() -> None:
+    uncertainties, features, labeled = np.array([0.9, 0.1, 0.5]), line(1, 10, 5), line(0)
+    orders = {
+        criterion: [choice.index for choice in order_candidates(uncertainties, features, labeled, criterion)]
+        for criterion in ("uncertainty", "diversity", "both")
+    }
+    # 2.5 of the last against 0.9 and 1; then 0.9 of the first against 0.5 of the one 5 further on.
+    assert orders == {"uncertainty": [0, 2, 1], "diversity": [1, 2, 0], "both": [2, 0, 1]}
+
+
+def test_the_order_is_that_of_any_scale() -> None:
+    rng = np.random.default_rng(1)
+    uncertainties, features, labeled = rng.random(12), rng.normal(size=(12, 5)), rng.normal(size=(3, 5))
+    scale = np.array([1.0, 1e-3, 50, 7, 1e4])
+    orders = [
+        [choice.index for choice in order_candidates(uncertainties, factor * features, factor * labeled)]
+        for factor in (1.0, scale)
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_features_are_needed_unless_uncertainty_decides() -> None:
+    assert len(order_candidates(np.ones(2), None, None, "uncertainty")) == 2
+    with pytest.raises(ValueError, match="needs features"):
+        order_candidates(np.ones(2), None, None, "both")
+
+
+def test_distances_to_labeled_are_those_of_the_first_choice() -> None:
+    features, labeled = line(9, 4, 10), line(0, 5)
+    distances = distances_to_labeled(features, labeled)
+    assert distances / distances[1] == pytest.approx([4, 1, 5])
+
+
+def test_scan_uncertainty_by_hand() -> None:
+    segmentation = torch.tensor([1, 1, 0, 0]).view(1, 2, 2)
+    probabilities = torch.tensor(
+        [[0.2, 0.4, 0.9, 0.8], [0.8, 0.6, 0.0, 0.1], [0.0, 0.0, 0.1, 0.1]], dtype=torch.float32
+    ).view(3, 1, 2, 2)
+    organ, lesion = Structure("organ", (1,), 1), Structure("lesion", (2,), 2)
+    # 2 * 1.4 / (1.5 + 2) = 0.8; the lesion is nowhere predicted, and at most 0.1.
+    assert scan_uncertainty([organ], segmentation, probabilities) == pytest.approx(0.2)
+    assert scan_uncertainty([lesion], segmentation, probabilities) == pytest.approx(0.1)
+    assert scan_uncertainty([organ, lesion], segmentation, probabilities) == pytest.approx(0.15)
+
+
+def test_mean_features_of_patches() -> None:
+    first = torch.tensor([[[1.0, 3.0], [0.0, 0.0]]])
+    second = torch.tensor([[[4.0, 4.0], [2.0, 6.0]]], dtype=torch.float16)
+    assert torch.equal(mean_features([first, second]), torch.tensor([3.0, 2.0]))

@@ -1,0 +1,64 @@
+"""A tiny draw, through the benchmark's command line and that of ``rank``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from benchmarks.choice_of_cases import __main__
+from benchmarks.choice_of_cases.draw import Result
+from benchmarks.label_efficiency import scheduler
+from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from tests.benchmarks.label_efficiency.conftest import SHORT, run_here
+
+SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--convolutions", "1", "1", "1"]
+
+
+def test_a_draw_is_recorded_and_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, workspace, output = tmp_path / "tiny", tmp_path / "workspace", tmp_path / "output" / "runs.csv"
+    write_demo_dataset(data, labeled=5, unlabeled=0, test=2, shape=(20, 28, 24))
+    command = ["--data", str(data), "--workspace", str(workspace), "--preset", "hippocampus", "--output", str(output)]
+    command += ["--draws", "3", "--first", "2", "--more", "1", "--device", "cpu", "--workers", "0", "--threads", "1"]
+    with patch.dict(os.environ), patch.object(scheduler, "_run_worker", run_here):
+        assert __main__.main([*command, *SHORT, *SMALL]) == 0
+        assert "| chosen by" in capsys.readouterr().out
+        first = output.read_text()
+        with patch.object(scheduler, "_run_worker", side_effect=AssertionError("it is done")):
+            assert __main__.main([*command, *SHORT, *SMALL]) == 0
+    assert output.read_text() == first
+    results = __main__.read_csv(output)
+    assert [(result.choice, result.labels) for result in results] == [("first training", 2), ("both", 3), ("random", 3)]
+    assert all(0 <= result.dice <= 1 for result in results)
+    protocols = {
+        name: json.loads((workspace / "choices" / f"tiny_draw3_{name}.json").read_text())
+        for name in ("first", "both", "random")
+    }
+    first_cases = protocols["first"]["train"][:2]
+    for result in results[1:]:
+        assert protocols[result.choice]["train"] == [*first_cases, result.chosen]
+        assert result.chosen not in first_cases
+    assert len({tuple(protocol["test"]) for protocol in protocols.values()}) == 1
+
+
+def test_the_table_compares_with_the_random_choice_of_the_draw() -> None:
+    results = [
+        Result(draw, choice, 8, "", dice)
+        for draw, choice, dice in ((0, "both", 0.8), (0, "random", 0.7), (1, "both", 0.6), (1, "random", 0.65))
+    ]
+    both, random = __main__.table(results).splitlines()[2:]
+    assert [cell.strip() for cell in both.split("|")[1:-1]] == [
+        *("both", "8", "2", "0.7000", "+0.0250", "+0.1000, -0.0500"),
+    ]
+    assert [cell.strip() for cell in random.split("|")[1:-1]] == ["random", "8", "2", "0.6750", "", ""]
+
+
+def test_too_few_cases_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_demo_dataset(tmp_path / "tiny", labeled=2, unlabeled=0, test=1, shape=(12, 12, 12))
+    command = ["--data", str(tmp_path / "tiny"), "--workspace", str(tmp_path), "--preset", "hippocampus"]
+    with patch.dict(os.environ):
+        assert __main__.main([*command, "--output", str(tmp_path / "runs.csv")]) == 1
+    assert "--first and --more must be at least 1, and together at most 2" in capsys.readouterr().err
