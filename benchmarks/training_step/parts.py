@@ -18,6 +18,7 @@ UNLABELED, LABELED = "unlabeled pass", "labeled pass"
 _CELLS = "cell labels and entropy"
 _LOSSES = {
     "uncl_terms": "UnCL forward",
+    "uncl_of_pseudo_labels": "UnCL forward",
     "fecl_loss": "FeCL",
     "cell_labels_from_target": _CELLS,
     "cell_labels_from_probabilities": _CELLS,
@@ -103,7 +104,11 @@ def time_parts(
         (training_step, "_backward", "backward", None),
         (training_step, "_update_weights", "optimizer", None),
         (students.average, "update_parameters", "teacher's average", None),
-        *((asked.head, "forward", "projection head", None) for asked in (student, students.teacher)),
+        *(
+            (asked.head, "forward", "projection head", None)
+            for asked in (student, students.teacher)
+            if asked.head is not None
+        ),
     ]
     with ExitStack() as patches:
         for owner, name, part, phase in watched:
