@@ -21,7 +21,7 @@ from tests.settings import FULL_WEIGHTS_AT_ONCE
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SETTINGS = {**FULL_WEIGHTS_AT_ONCE, "copy_paste_fraction": 0.5}
+SETTINGS = {**FULL_WEIGHTS_AT_ONCE, "copy_paste_fraction": 0.5, "fecl_weight": 0.1}
 
 
 def _train_and_check(trainer: nnUNetTrainerDyCON) -> dict:
@@ -157,7 +157,7 @@ def test_official_fecl_is_given_no_entropy(
 
 
 def test_uncl_alone_needs_no_encoder(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    workspace.write_settings("nnUNetPlansUnCL", fecl_weight=0, **SETTINGS)
+    workspace.write_settings("nnUNetPlansUnCL", **{**SETTINGS, "fecl_weight": 0})
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansUnCL")
     trainer.run_training()
     assert len(trainer.students.auxiliary) == 0

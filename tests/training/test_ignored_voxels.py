@@ -79,7 +79,7 @@ def test_they_are_trained_on_without_other_unlabeled_scans(
 ) -> None:
     ignore_voxels(workspace, regions=regions)
     shutil.rmtree(workspace.raw / "imagesUnlabeled")
-    workspace.write_settings("nnUNetPlansPartly", **FULL_WEIGHTS_AT_ONCE)
+    workspace.write_settings("nnUNetPlansPartly", fecl_weight=0.1, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansPartly")
     trainer.on_train_start()
     trainer.on_train_epoch_start()

@@ -122,7 +122,7 @@ def test_the_projection_head_is_trained(trainer: nnUNetTrainerDyCON) -> None:
 
 
 def test_everything_is_logged_once_an_epoch(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> None:
-    workspace.write_settings("nnUNetPlansLog", warmup_fraction=0.5, wait_for_labels=False)
+    workspace.write_settings("nnUNetPlansLog", warmup_fraction=0.5, wait_for_labels=False, fecl_weight=0.1)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansLog")
     trainer.run_training()
     log = trainer.logger.get_checkpoint()
