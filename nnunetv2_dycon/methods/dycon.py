@@ -90,6 +90,7 @@ class DyCONSettings(MethodSettings):
         "weight of FeCL after the ramp-up, such as 0.1; 0: none, which saves its time",
         minimum=0,
         maximum=LARGEST_WEIGHT,
+        before_it_existed=0.1,
     )
     fecl_variant: Literal["paper", "official"] = setting(
         "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")

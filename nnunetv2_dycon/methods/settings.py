@@ -48,8 +48,8 @@ def setting(
         maximum: the largest allowed value.
         choices: the allowed values of a text setting.
         optional: whether ``null`` is allowed; such a setting is an int.
-        before_it_existed: the value that does what releases without the setting did; by default the default. A
-            training of such a release can be resumed with this value only.
+        before_it_existed: the value that does what releases without the setting, or with another default, did; by
+            default the default. A training of such a release can be resumed with this value only.
         changed_meaning: the release (``0.3.0``) since which a value does something else, and what that is. Trainings of
             earlier releases cannot be resumed then.
 

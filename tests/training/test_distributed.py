@@ -43,7 +43,10 @@ def results(
         plans = workspace.read_plans()
         configuration = plans["configurations"]["3d_fullres"]
         configuration.update(batch_size=BATCH_SIZE, batch_dice=trainer_class.__name__ == "nnUNetTrainerCoTraining")
-        configuration[trainer_class.method_class.settings_section] = {"wait_for_labels": False}
+        section = configuration[trainer_class.method_class.settings_section] = {"wait_for_labels": False}
+        if issubclass(trainer_class.method_class, dycon.DyCON):
+            # Which patches are mixed with which depends on the process that has them.
+            section |= {"cutmix_fraction": 0, "copy_paste_share": 1, "fecl_weight": 0.1}
         names[trainer_class.__name__] = f"nnUNetPlans{trainer_class.method_class.__name__}"
         workspace.write_plans(plans, names[trainer_class.__name__])
     make = MakeTrainer({name: workspace.read_plans(name) for name in names.values()}, workspace.read_dataset_json())

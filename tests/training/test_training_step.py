@@ -39,9 +39,12 @@ class MeanSquare(Method[MethodSettings, Task]):
         return Losses({"mse": difference.square().mean()})
 
 
+PLAIN_PATCHES = {"cutmix_fraction": 0, "copy_paste_fraction": 0}
+
+
 @pytest.fixture
 def trainer(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> nnUNetTrainerDyCON:
-    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0, **FULL_WEIGHTS_AT_ONCE)
+    workspace.write_settings("nnUNetPlansStep", **PLAIN_PATCHES, fecl_weight=0.1, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(nnUNetTrainerDyCON, "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
@@ -148,7 +151,7 @@ def test_bfloat16_autocast(workspace: Workspace, make_trainer: Callable[..., nnU
         def autocast_context(self) -> torch.autocast:
             return torch.autocast("cpu", dtype=torch.bfloat16)
 
-    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, fecl_weight=0.1, **FULL_WEIGHTS_AT_ONCE)
     losses = {}
     for trainer_class in (nnUNetTrainerDyCON, Autocast):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")
@@ -169,7 +172,7 @@ def test_compiled_network(workspace: Workspace, make_trainer: Callable[..., nnUN
         def _do_i_compile(self) -> bool:
             return True
 
-    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, fecl_weight=0.1, **FULL_WEIGHTS_AT_ONCE)
     weights, losses = {}, {}
     for trainer_class in (nnUNetTrainerDyCON, Compiled):
         trainer = make_trainer(trainer_class, "nnUNetPlansStep")
