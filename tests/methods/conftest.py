@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from tests.settings import SOFT_TARGETS
+
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 
 @pytest.fixture
 def start(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]) -> Callable[..., nnUNetTrainer]:
-    """Start a training with settings of the method."""
+    """Start a training with settings of the method; DyCON's with both losses and fixed boxes where they do not say."""
 
     def run(trainer_class: type[nnUNetTrainer], configuration: str = "3d_fullres", **settings: object) -> nnUNetTrainer:
         plans = workspace.read_plans()
         section = getattr(getattr(trainer_class, "method_class", None), "settings_section", "none")
-        plans["configurations"][configuration][section] = settings
+        defaults = SOFT_TARGETS if section.startswith("dycon") else {}
+        plans["configurations"][configuration][section] = {**defaults, **settings}
         workspace.write_plans(plans, "nnUNetPlansCoTraining")
         trainer = make_trainer(trainer_class, "nnUNetPlansCoTraining", configuration)
         shutil.rmtree(trainer.output_folder_base, ignore_errors=True)
