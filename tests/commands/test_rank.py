@@ -80,7 +80,7 @@ def test_from_training_to_more_labels(
     trainer = make_trainer(nnUNetTrainerDyCON, num_epochs=1)
     trainer.initialize()
     trainer.on_train_start()
-    assert first in trainer.dataloader_train.generator._data.identifiers
+    assert first in trainer.dataloader_train.data_loader._data.identifiers
     assert first not in trainer.unlabeled_data.identifiers
     trainer.on_train_end()
 

@@ -59,6 +59,8 @@ def test_two_epochs_and_a_checkpoint_that_nnunet_predicts_with(
     trainer_class = {"teacher": nnUNetTrainerCoTraining, "student": nnUNetTrainerDyCONCoTraining}[deployed]
     plans = workspace.read_plans()
     settings = {"warmup_fraction": 0.5, "wait_for_labels": False, "deployed_network": deployed}
+    if trainer_class is nnUNetTrainerDyCONCoTraining:
+        settings["fecl_weight"] = 0.1
     plans["configurations"]["3d_fullres"][trainer_class.method_class.settings_section] = settings
     workspace.write_plans(plans, "nnUNetPlansRun")
     trainer = make_trainer(trainer_class, "nnUNetPlansRun")

@@ -78,7 +78,7 @@ def test_a_trainer_that_nnunet_finds_is_an_arm_without_being_listed(
 
 
 def test_listed_arms_come_first() -> None:
-    assert find_arm("UnCLOnly") is ARMS["UnCLOnly"]
+    assert find_arm("WithFeCL") is ARMS["WithFeCL"]
 
 
 def test_neither_an_arm_nor_a_trainer() -> None:
