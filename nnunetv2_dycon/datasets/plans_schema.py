@@ -225,7 +225,14 @@ def _check_sizes(content: Mapping[str, Any], where: str) -> None:
                 f"{where}.patch_size {patch_size} cannot be divided by the network's total stride {total}. Choose "
                 "multiples of it."
             )
+        # nnUNetTrainer._build_loss gives the lowest resolution the weight 0 and divides by the sum of all weights.
+        if len(strides) < _FEWEST_STAGES:
+            raise UserError(
+                f"{where} has a network of {len(strides)} stages, and nnU-Net's deep supervision needs "
+                f"{_FEWEST_STAGES}: with fewer, its loss is NaN. Plan a larger patch."
+            )
 
 
+_FEWEST_STAGES = 3
 _SIZES = list_of(either(_COUNT, list_of(_COUNT, "a list of integers")), "a list of sizes")
 _CT_INTENSITIES = record(dict.fromkeys(("mean", "std", "percentile_00_5", "percentile_99_5"), number()))

@@ -24,6 +24,7 @@ SettingsType = TypeVar("SettingsType", bound="MethodSettings")
 _AS_BY_DEFAULT: Any = object()
 # Of a term of the loss: far beyond any that is of use, so that a slip of the pen is noticed.
 LARGEST_WEIGHT = 10_000
+_OF_NNUNET = ("batch_size", "patch_size", "spacing", "batch_dice")
 _REMEDY = 'Change it with "nnunetv2_dycon plan".'
 
 
@@ -195,6 +196,8 @@ class MethodSettings:
             if name not in fields:
                 close = difflib.get_close_matches(str(name), fields, n=1)
                 hint = f' Did you mean "{close[0]}"?' if close else f" Known settings: {', '.join(sorted(fields))}."
+                if name in _OF_NNUNET:
+                    hint = " It is nnU-Net's: write it into the configuration in the plans file."
                 problems.append(f'"{name}" is not a setting.{hint}')
             elif not _is_valid(fields[name], value):
                 problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')

@@ -67,9 +67,9 @@ class Divergence:
 
     def _remedy(self) -> str:
         names = [name for name in IN_ORDER_OF_NNUNET[1:] if (self._folder / name).is_file()]
-        kept = f"{self._folder / names[0]} is the last good one" if names else "there was none before"
+        kept = f"the last good checkpoint is {self._folder / names[0]}" if names else "there is no checkpoint yet"
         return (
-            f"The training is stopped; of its checkpoints, {kept}. If an unsupervised term is not finite, lower its "
+            f"The training is stopped; {kept}. If an unsupervised term is not finite, lower its "
             f'weight (section "{self._section}" of the plans, with "nnunetv2_dycon plan"); if only the supervised loss '
             "is not, lower the learning rate (initial_lr of the trainer) and look at the labeled scans' intensities."
         )

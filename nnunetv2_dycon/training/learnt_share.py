@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.methods.method import Method
@@ -22,3 +24,17 @@ def learnt_share(trainer: nnUNetTrainer, settings: MethodSettings) -> float:
         return 1.0
     losses = trainer.logger.get_value("train_losses", step=None)
     return min(max(float(losses[-1]) / _LOSS_AT_FULL_SHARE, 0.0), 1.0) if losses else 0.0
+
+
+def why_not_yet(trainer: nnUNetTrainer, settings: MethodSettings) -> str | None:
+    """Why the unsupervised losses had no weight in the epoch that has just ended, for the log; None where they had."""
+    ramp = trainer.logger.get_value("ramp", step=None)[-1]
+    if math.isnan(ramp) or ramp > 0:
+        return None
+    if trainer.current_epoch < settings.warmup_fraction * trainer.num_epochs:
+        first = math.ceil(settings.warmup_fraction * trainer.num_epochs)
+        return f"The unsupervised losses have no weight before epoch {first} (warmup_fraction)."
+    return (
+        "The unsupervised losses have no weight yet: they wait until nnU-Net's training loss of the epoch before is "
+        "below 0 (wait_for_labels)."
+    )

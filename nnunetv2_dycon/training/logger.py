@@ -60,11 +60,14 @@ class SemiSupervisedLogger(LocalLogger):
                 self.my_fantastic_logging[key] = []
 
     def describe_epoch(self) -> list[str]:
-        """The values of the last epoch, a line for each further panel."""
-        return [
-            f"{title}: " + ", ".join(f"{key} {self.my_fantastic_logging[key][-1]:.4g}" for key in keys)
-            for title, keys in self.panels.items()
-        ]
+        """The values of the last epoch, a line for each further panel; those that are not known are left out."""
+        lines = []
+        for title, keys in self.panels.items():
+            values = {key: self.my_fantastic_logging[key][-1] for key in keys}
+            known = [f"{key} {value:.4g}" for key, value in values.items() if not math.isnan(value)]
+            if known:
+                lines.append(f"{title}: {', '.join(known)}")
+        return lines
 
     def load_checkpoint(self, checkpoint: dict) -> None:
         """Take up the log of a checkpoint. See LocalLogger.

@@ -33,7 +33,7 @@ from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
-from nnunetv2_dycon.training.learnt_share import learnt_share
+from nnunetv2_dycon.training.learnt_share import learnt_share, why_not_yet
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, names_of_steps
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
@@ -226,6 +226,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """See nnUNetTrainer.on_epoch_end."""
         for line in self.logger.local_logger.describe_epoch():
             self.print_to_log_file(line)
+        if reason := why_not_yet(self, self.settings):
+            self.print_to_log_file(reason)
         super().on_epoch_end()
         self.watch.write_verdicts()
 

@@ -275,6 +275,12 @@ ROWS = [
         network(kernel_sizes=[[3, 3]] * 3),
     ),
     Row(
+        "a network of two stages",
+        ALL,
+        "has a network of 2 stages, and nnU-Net's deep supervision needs 3",
+        network(n_stages=2, strides=[[1, 1, 1], [2, 2, 2]], kernel_sizes=[[3, 3, 3]] * 2),
+    ),
+    Row(
         "a label manager that nnU-Net does not have",
         ALL,
         'label_manager: nnU-Net has no "MyLabels"',

@@ -44,7 +44,7 @@ def test_the_message_has_all_values_and_the_last_good_checkpoint(tmp_path: Path,
         divergence.check_losses(losses, {"uncl": 0.25})
     values = f"supervised {losses['supervised']:.4g}, uncl {losses['uncl']:.4g} (weight 0.25)"
     assert f"not been finite for {MAX_STEPS} steps: {values}." in str(error.value)
-    assert f"{tmp_path / 'checkpoint_best.pth'} is the last good one" in str(error.value)
+    assert f"the last good checkpoint is {tmp_path / 'checkpoint_best.pth'}" in str(error.value)
     assert 'section "dycon" of the plans' in str(error.value)
 
 

@@ -42,6 +42,8 @@ def test_keys_that_are_not_drawn_are_registered_and_leave_the_picture_as_it_is(t
         log_epoch(logger, 0)
         assert ("waiting" in logger.my_fantastic_logging) == bool(not_drawn)
         assert logger.describe_epoch() == ["loss: uncl_loss 0, fecl_loss 0", "beta: beta 0"]
+        logger.my_fantastic_logging["fecl_loss"] = logger.my_fantastic_logging["beta"] = [float("nan")]
+        assert logger.describe_epoch() == ["loss: uncl_loss 0"]
         pictures.append(picture(logger, tmp_path)[:, -1000:])
     assert np.array_equal(*pictures)
 

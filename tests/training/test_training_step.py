@@ -142,6 +142,8 @@ def test_everything_is_logged_once_an_epoch(workspace: Workspace, make_trainer: 
     assert log["uncl_weight"][0] == 0
     assert 0 < log["uncl_share"][1] + log["fecl_share"][1] < 1
     text = Path(trainer.log_file).read_text()
+    assert text.count("have no weight before epoch 1 (warmup_fraction)") == 1
+    assert "nan" not in text.split("Epoch 0")[1].lower().replace("dice", "")
     assert "uncl_share" in text
     assert "uncl_weight: 1.0" in text
 
