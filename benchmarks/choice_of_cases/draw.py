@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.label_efficiency import __main__ as label_efficiency
 from benchmarks.label_efficiency.arms import ARMS, REFERENCE_ARM
 from benchmarks.label_efficiency.datasets import ALL, read_source
-from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER
 from benchmarks.label_efficiency.runs import Record, Run, Workspace, read_json_file, write_whole_json
 from benchmarks.label_efficiency.scores import case_scores, mean_of_runs
 from benchmarks.label_efficiency.training import FOLD
@@ -129,8 +128,7 @@ def _rank(settings: Settings, record: Record, criterion: str) -> list[str]:
     """All unlabeled cases in the order of ``nnunetv2_dycon rank`` with the network of a run."""
     run, dataset = record.run, record.content["dataset_in_nnunet"]
     results, output = run.folder / "nnUNet_results", run.folder / "ranking"
-    configuration = record.content["preset"]["configuration"]
-    model = results / dataset / f"{run.arm.trainer}__{PLANS_IDENTIFIER}__{configuration}"
+    (model,) = (results / dataset).iterdir()
     # The predictions are those of the other criteria.
     flags = ["--disable_tta", *(["--continue_prediction"] if (output / "ranking.json").is_file() else [])]
     run_nnunet_command(

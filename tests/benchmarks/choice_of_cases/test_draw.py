@@ -13,7 +13,7 @@ from benchmarks.choice_of_cases import __main__
 from benchmarks.choice_of_cases.draw import Result
 from benchmarks.label_efficiency import scheduler
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from tests.benchmarks.label_efficiency.conftest import SHORT
+from tests.benchmarks.label_efficiency.conftest import SHORT, run_here
 
 SMALL = ["--patch-size", "16", "24", "16", "--features", "4", "8", "16", "--convolutions", "1", "1", "1"]
 
@@ -23,7 +23,7 @@ def test_a_draw_is_recorded_and_not_done_again(tmp_path: Path, capsys: pytest.Ca
     write_demo_dataset(data, labeled=5, unlabeled=0, test=2, shape=(20, 28, 24))
     command = ["--data", str(data), "--workspace", str(workspace), "--preset", "hippocampus", "--output", str(output)]
     command += ["--draws", "3", "--first", "2", "--more", "1", "--device", "cpu", "--workers", "0", "--threads", "1"]
-    with patch.dict(os.environ):
+    with patch.dict(os.environ), patch.object(scheduler, "_run_worker", run_here):
         assert __main__.main([*command, *SHORT, *SMALL]) == 0
         assert "| chosen by" in capsys.readouterr().out
         first = output.read_text()
