@@ -36,12 +36,11 @@ class DyCONSettings(MethodSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
     cutmix_fraction: float = setting(
-        0.5,
+        0.0,
         "length, along each axis and as a fraction of the patch's, of the box of the next unlabeled patch of the batch "
         "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
         maximum=1,
-        before_it_existed=0.0,
     )
     copy_paste_fraction: float = setting(
         0.75,
@@ -51,19 +50,14 @@ class DyCONSettings(MethodSettings):
         maximum=1,
     )
     copy_paste_share: float = setting(
-        0.5,
-        "share of the unlabeled patches that get a box of a labeled one",
-        minimum=0,
-        maximum=1,
-        before_it_existed=1.0,
+        1.0, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
     )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(
-        "pseudo_labels",
-        "what UnCL measures: nnU-Net's loss against the teacher's most probable classes, or the squared difference of "
-        "the probabilities, as in the paper",
+        "probabilities",
+        "what UnCL measures: the squared difference of the probabilities, as in the paper, or nnU-Net's loss against "
+        "the teacher's most probable classes",
         choices=("probabilities", "pseudo_labels"),
-        before_it_existed="probabilities",
     )
     uncl_confidence: float = setting(
         0.0,

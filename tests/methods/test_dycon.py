@@ -15,7 +15,7 @@ from nnunetv2_dycon.losses.label_space import Classes, Regions
 from nnunetv2_dycon.methods import dycon as dycon_module
 from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings, PastedTask
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
-from tests.settings import SOFT_TARGETS
+from tests.settings import WITH_FECL
 
 PATCH = (6, 8, 4)
 IGNORE = 3
@@ -24,7 +24,7 @@ IGNORE = 3
 def make_dycon(*, regions: bool = False, ignores: bool = False, **settings: object) -> DyCON:
     """With or without regions and ignore label; there are two foreground classes or two regions."""
     labels = Regions(ignores) if regions else Classes(IGNORE if ignores else None)
-    return DyCON(DyCONSettings(**{**SOFT_TARGETS, "copy_paste_fraction": 0.5, **settings}), labels)
+    return DyCON(DyCONSettings(**{**WITH_FECL, "copy_paste_fraction": 0.5, **settings}), labels)
 
 
 def mix(dycon: DyCON, target: Tensor, batch: int = 2) -> tuple[Tensor, PastedTask]:

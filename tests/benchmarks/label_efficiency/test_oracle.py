@@ -15,7 +15,7 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.label_space import Regions
 from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
 from tests.conftest import Workspace
-from tests.settings import SOFT_TARGETS
+from tests.settings import WITH_FECL
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def oracle(
         "warmup_fraction": 0.0,
         "rampup_fraction": 0.0,
         "wait_for_labels": False,
-        **SOFT_TARGETS,
+        **WITH_FECL,
         "copy_paste_fraction": copy_paste_fraction,
     }
     workspace.write_settings("nnUNetPlansOracle", **settings)

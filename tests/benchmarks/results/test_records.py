@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.label_efficiency.arms import ARMS
-from benchmarks.results.page import PARTS_OF_SOFT
+from benchmarks.results.page import PARTS_OF_DYCON
 from benchmarks.results.records import Comparison, Run, compare, read_runs
 
 
@@ -41,5 +41,5 @@ def test_interval_is_that_of_students_t() -> None:
 def test_no_training_is_recorded_twice_and_all_arms_are_known() -> None:
     runs = read_runs()
     assert len({(each.series, each.dataset, each.labels, each.arm, each.seed) for each in runs}) == len(runs)
-    assert {each.arm for each in runs} <= ARMS.keys() | PARTS_OF_SOFT.keys()
+    assert {each.arm for each in runs} <= ARMS.keys() | PARTS_OF_DYCON.keys()
     assert all(0 < each.dice < 1 for each in runs)

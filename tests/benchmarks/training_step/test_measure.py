@@ -78,14 +78,14 @@ def test_every_step_counts_after_the_first_ones(folder: Path) -> None:
 
 
 def test_all_parts_of_a_step_are_timed_and_nothing_is_left_changed(folder: Path) -> None:
-    originals = dycon_module.uncl_of_pseudo_labels, dycon_module.fecl_loss, uncl._UnCL.__dict__["backward"]
+    originals = dycon_module.uncl_terms, dycon_module.fecl_loss, uncl._UnCL.__dict__["backward"]
     trainer, step = make_step("nnUNetTrainerDyCON", folder, CPU)
     parts = time_parts(trainer, step, repeats=2)
     assert min(seconds for *_, seconds in parts) > 0
     both = {"rest", "student forward", "backward"}
-    unlabeled = both | {"teacher forward", "pseudo-labels and statistics", "UnCL forward"}
+    unlabeled = both | {"teacher forward", "pseudo-labels and statistics", "UnCL forward", "UnCL backward"}
     assert {part for phase, part, _ in parts if phase == UNLABELED} == unlabeled
     assert {part for phase, part, _ in parts if phase == LABELED} == both | {"supervised loss"}
     assert {phase for phase, *_ in parts} == {UNLABELED, LABELED, "optimizer", "teacher's average"}
-    assert (dycon_module.uncl_of_pseudo_labels, dycon_module.fecl_loss, uncl._UnCL.__dict__["backward"]) == originals
+    assert (dycon_module.uncl_terms, dycon_module.fecl_loss, uncl._UnCL.__dict__["backward"]) == originals
     assert "_backward" not in vars(trainer)
