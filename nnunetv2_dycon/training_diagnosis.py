@@ -39,8 +39,8 @@ def diagnose_trainings(
             if fold in present:
                 yield from _training(folder / f"fold_{fold}", fold)
             else:
-                there = f"those of {', '.join(present)}" if present else "none"
-                yield Finding(f"{folder} has no training of fold {fold}, but {there}: correct -f", is_problem=True)
+                there = f"but those of {', '.join(present)}: correct -f" if present else "nor of any other"
+                yield Finding(f"{folder} has no training of fold {fold}, {there}", is_problem=True)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
 

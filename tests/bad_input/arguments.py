@@ -242,7 +242,7 @@ ROWS = [
     Row(
         "a fold that has not been trained",
         (f"{DOCTOR} -tr nnUNetTrainerDyCON -f 7",),
-        "has no training of fold 7, but those of ...: correct -f",
+        "has no training of fold 7, nor of any other",
         results(),
     ),
     Row(

@@ -17,6 +17,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.methods import all_methods
+from nnunetv2_dycon.methods.dycon import DyCON
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training import start
@@ -31,6 +32,7 @@ from tests.cascade import (
     train_briefly,
     write_cascade_plans,
 )
+from tests.settings import WITH_FECL
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -49,7 +51,9 @@ def test_every_method_trains_the_second_stage(
     method: type[Method], workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans(PLANS)
-    plans["configurations"][CASCADE][method.settings_section] = SETTINGS
+    plans["configurations"][CASCADE][method.settings_section] = (
+        SETTINGS | WITH_FECL if issubclass(method, DyCON) else SETTINGS
+    )
     workspace.write_plans(plans, PLANS)
     name = f"nnUNetTrainer{method.__name__}"
     if method.__name__ != "DyCON":

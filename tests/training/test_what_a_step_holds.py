@@ -13,7 +13,7 @@ from nnunetv2_dycon.methods.method import Losses, Prediction
 from nnunetv2_dycon.trainers import trainer_of
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 from tests.conftest import Workspace
-from tests.settings import FULL_WEIGHTS_AT_ONCE
+from tests.settings import FULL_WEIGHTS_AT_ONCE, WITH_FECL
 
 
 class WatchingDyCON(DyCON):
@@ -42,7 +42,7 @@ class WatchingDyCON(DyCON):
 def trainer(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainerSemiSupervised]
 ) -> nnUNetTrainerSemiSupervised:
-    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
+    workspace.write_settings("nnUNetPlansStep", copy_paste_fraction=0.5, **WITH_FECL, **FULL_WEIGHTS_AT_ONCE)
     trainer = make_trainer(trainer_of(WatchingDyCON), "nnUNetPlansStep")
     trainer.on_train_start()
     trainer.on_train_epoch_start()
