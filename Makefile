@@ -23,7 +23,7 @@ demo: $(ENVIRONMENT) ## Train and compare nnU-Net and DyCON on a small generated
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/nnunetv2_dycon demo $(DEMO_FLAGS)
 
 test: $(ENVIRONMENT) ## Run all tests
-	PATH="$(abspath $(VENV))/bin:$$PATH" $(ENVIRONMENT_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_FLAGS)
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(ENVIRONMENT_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint: $(ENVIRONMENT) ## Check style, formatting and types
 	$(ENVIRONMENT_PYTHON) -m ruff check $(SOURCES)

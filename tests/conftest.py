@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,19 @@ def short(base, name, num_epochs):
 nnUNetTrainerShort = short(nnUNetTrainer, "nnUNetTrainerShort", 2)
 nnUNetTrainerDyCONShort = short(nnUNetTrainerDyCON, "nnUNetTrainerDyCONShort", 2)
 """
+
+
+MANY_TESTS = 200  # in a file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes long first, so that no core waits for another one's last file: see ``make test``.
+
+    That is the file with hundreds of command lines, and then files by their number of tests: those with few tests
+    hold whole trainings.
+    """
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (sizes[item.path] < MANY_TESTS, sizes[item.path], item.path))
 
 
 @pytest.fixture(scope="session")
