@@ -1,3 +1,5 @@
+"""UnCL: its formula, its options and what it refuses."""
+
 from __future__ import annotations
 
 import json
