@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
+from tests.small_plans import shrink
 
 DATASET, PLANS, TRAINER = "Dataset501_Tiny", "nnUNetPlansTiny", "nnUNetTrainerDyCONTiny"
 EPOCHS, ITERATIONS = 3, 5
@@ -100,16 +101,9 @@ class Workspace:
         plans = json.loads((self.preprocessed / "nnUNetPlans.json").read_text())
         plans["plans_name"] = PLANS
         configuration = plans["configurations"]["3d_fullres"]
+        shrink(configuration, (16, 24, 16))
         # Half of the training is warm-up, so that signals meet both kinds of steps.
-        configuration.update(patch_size=[16, 24, 16], batch_size=2, dycon={"warmup_fraction": 0.5})
-        configuration["architecture"]["arch_kwargs"].update(
-            n_stages=3,
-            features_per_stage=[4, 8, 16],
-            kernel_sizes=[[3] * 3] * 3,
-            strides=[[1] * 3, [2] * 3, [2] * 3],
-            n_conv_per_stage=[1, 1, 1],
-            n_conv_per_stage_decoder=[1, 1],
-        )
+        configuration["dycon"] = {"warmup_fraction": 0.5}
         (self.preprocessed / f"{PLANS}.json").write_text(json.dumps(plans))
 
     def reset(self) -> None:

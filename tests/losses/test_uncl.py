@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from nnunetv2_dycon.losses import uncl
 from nnunetv2_dycon.losses.label_space import LabelSpace, Regions
 from nnunetv2_dycon.losses.uncl import UnCL, uncl_loss, uncl_terms
 from tests.losses.plain_uncl import plain_uncl_terms
+from tests.losses.released_code import released_arrays, released_case
 from tests.losses.uncl_inputs import LABEL_SPACES, NORMALIZATIONS, logits
 
 CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
@@ -27,15 +26,9 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_released_code(shared_folder: Path, name: str) -> None:
-    cases = json.loads((shared_folder / "golden" / "dycon_reference_losses.json").read_text())
-    (case,) = [case for case in cases if case.get("name") == name]
-    with np.load(shared_folder / "golden" / "dycon_reference_losses.npz") as arrays:
-        student, teacher, expected = (
-            torch.from_numpy(arrays[f"uncl/{name}/{array}"])
-            for array in ("student_logits", "teacher_logits", "grad_student")
-        )
-    student.requires_grad_()
-    loss = uncl_loss(student, teacher, case["beta"])
+    case, arrays = released_case(shared_folder, name=name), released_arrays(shared_folder, "uncl", name)
+    student, expected = arrays["student_logits"].requires_grad_(), arrays["grad_student"]
+    loss = uncl_loss(student, arrays["teacher_logits"], case["beta"])
     loss.backward()
     assert loss.item() == pytest.approx(case["value"], rel=1e-5)
     assert (student.grad - expected).norm() <= 1e-4 * expected.norm()
