@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import REPOSITORY
+from benchmarks.common.command_line import make_parser
 
 # What each runs where only the working of it is of interest.
 _QUICK = {
@@ -28,9 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: the command line, without the program's name; that of this process if None.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser("benchmarks", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the results")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
     parser.add_argument("--threads", type=int, metavar="T", help="CPU threads (default: torch's own choice)")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 
 class UserError(RuntimeError):
     """Something in the user's data, settings or folders is wrong; the message names it and the remedy."""
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Names for a message, with commas; of more than ``most``, these first ones and the number of others."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class FirstProcessError(UserError):

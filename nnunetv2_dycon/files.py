@@ -36,10 +36,14 @@ def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> Non
 
 
 @contextlib.contextmanager
-def explained_write_errors(folder: Path) -> Iterator[None]:
+def explained_write_errors(folder: Path, *, keeps_what_is_done: bool = True) -> Iterator[None]:
     """Say of whatever this block raises that ``folder`` cannot be written to, as its only work is writing there.
 
     Libraries raise other errors than OSError where a disk is full.
+
+    Args:
+        folder: which is written to.
+        keeps_what_is_done: whether whoever starts again finds what was written before.
 
     Raises:
         UserError: naming the folder, the reason and the free space.
@@ -52,9 +56,10 @@ def explained_write_errors(folder: Path) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) else None
         space = next((shutil.disk_usage(place).free for place in (folder, *folder.parents) if place.is_dir()), 0)
         free = f"{space / 2**30:,.1f} GiB" if space >= 2**30 else f"{space / 2**20:,.1f} MiB"
+        kept = ": what is done is kept" if keeps_what_is_done else ""
         raise UserError(
             f"{folder} cannot be written to: {reason or error}; {free} are free there. Make room, or correct its "
-            "permissions, and start again: what is done is kept."
+            f"permissions, and start again{kept}."
         ) from error
 
 

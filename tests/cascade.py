@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 PLANS = "nnUNetPlansCascade"
 LOW_RESOLUTION = "3d_lowres"
 CASCADE = "3d_cascade_fullres"
-# Of each method, by its section: unsupervised terms count from the first step on.
-SETTINGS = FULL_WEIGHTS_AT_ONCE
 
 
 def write_cascade_plans(workspace: Workspace, plans: dict, identifier: str = PLANS) -> None:
@@ -83,7 +81,7 @@ def trained_low_resolution(_planned_workspace: Workspace, tmp_path_factory: pyte
         for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
             patch.setenv(name, workspace.environment[name])
         plans = workspace.read_plans()
-        plans["configurations"]["3d_fullres"]["dycon"] = {**SETTINGS, "copy_paste_fraction": 0.5}
+        plans["configurations"]["3d_fullres"]["dycon"] = {**FULL_WEIGHTS_AT_ONCE, "copy_paste_fraction": 0.5}
         write_cascade_plans(workspace, plans)
         preprocess_labeled(workspace, LOW_RESOLUTION)
         np.random.seed(0)  # noqa: NPY002 (nnU-Net's loaders draw from it)

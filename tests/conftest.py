@@ -41,6 +41,7 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
 )
 from tests.cascade import trained_low_resolution as trained_low_resolution
 from tests.scratch_environment import link_dependencies
+from tests.small_plans import shrink
 
 torch.set_num_threads(1)
 
@@ -185,19 +186,7 @@ class Workspace:
 def _write_small_plans(workspace: Workspace) -> None:
     plans = workspace.read_plans("nnUNetPlans")
     for name, patch_size in PATCH_SIZE.items():
-        configuration = plans["configurations"][name]
-        configuration["patch_size"] = list(patch_size)
-        configuration["batch_size"] = 2
-        network = configuration["architecture"]["arch_kwargs"]
-        dim = len(patch_size)
-        network.update(
-            n_stages=3,
-            features_per_stage=[4, 8, 16],
-            kernel_sizes=[[3] * dim] * 3,
-            strides=[[1] * dim, [2] * dim, [2] * dim],
-            n_conv_per_stage=[1, 1, 1],
-            n_conv_per_stage_decoder=[1, 1],
-        )
+        shrink(plans["configurations"][name], patch_size)
     workspace.write_plans(plans, SMALL_PLANS)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, print_user_errors_without_traceback
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed, print_user_errors_without_traceback
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -92,3 +92,10 @@ def test_training_with_a_bad_setting_ends_with_one_sentence(workspace: Workspace
     assert "Traceback" not in output
     assert 'configurations/3d_fullres/dycon of nnUNetPlansBad.json: "uncl_wieght" is not a setting.' in output
     assert 'Did you mean "uncl_weight"?' in output
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [(["a"], "a"), (["a", "b", "c"], "a, b, c"), (["a", "b", "c", "d", "e"], "a, b, c and 2 more")]
+)
+def test_of_many_names_the_first_are_listed(names: list[str], text: str) -> None:
+    assert listed(iter(names), most=3) == text

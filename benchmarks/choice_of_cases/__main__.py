@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.choice_of_cases.draw import CHOICES, Result, Settings, do_draw
+from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.common.report import default_device, markdown_table
 from benchmarks.label_efficiency.presets import PRESETS
-from nnunetv2_dycon.exceptions import UserError
 
 RANDOM = "random"
 
@@ -44,17 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
         processes=options.processes,
         others=tuple(others),
     )
+    return exit_code_of(lambda: _run(settings, options))
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> None:
     results: list[Result] = []
-    try:
-        for draw in options.draws:
-            results += do_draw(settings, draw, options.choices)
-            write_csv(options.output, results)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    for draw in options.draws:
+        results += do_draw(settings, draw, options.choices)
+        write_csv(options.output, results)
     print(table(results))
     print(f"Wrote {options.output}")
-    return 0
 
 
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -66,11 +65,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     Returns:
         The options, and words for ``benchmarks.label_efficiency run``.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.choice_of_cases",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.choice_of_cases", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="a fully labeled dataset")
     parser.add_argument("--workspace", type=Path, required=True, metavar="FOLDER", help="everything goes there")
     parser.add_argument("--preset", required=True, choices=sorted(PRESETS), help="network, patch and length")

@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.common.command_line import make_parser
 from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import describe_machine, write_json
 from benchmarks.data_loading.measure import CASES, DEFAULT_CASES
@@ -48,11 +49,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     Returns:
         The options.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.data_loading",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.data_loading", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the results")
     parser.add_argument(
         "--cases",

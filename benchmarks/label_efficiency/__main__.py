@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.label_efficiency.arms import ARMS
 from benchmarks.label_efficiency.presets import PRESETS
 from benchmarks.label_efficiency.report import write_report
 from benchmarks.label_efficiency.scheduler import do_runs
-from nnunetv2_dycon.exceptions import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,23 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.label_efficiency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.label_efficiency", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="train arms and record their metrics"))
     _add_report(commands.add_parser("report", help="make tables and pictures of the records"))
     options = parser.parse_args(arguments)
-    try:
-        if options.command == "run":
-            return do_runs(options)
-        write_report(options.workspace, options.output)
-        return 0
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    if options.command == "run":
+        return exit_code_of(lambda: do_runs(options))
+    return exit_code_of(lambda: write_report(options.workspace, options.output))
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ whole.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from benchmarks.label_efficiency.protocols import derive_protocol
+from benchmarks.common.command_line import exit_code_of, make_parser
+from benchmarks.label_efficiency.protocols import add_held_out_argument, derive_protocol
 from benchmarks.label_efficiency.runs import write_whole_json
 from nnunetv2_dycon.datasets.protocol import Protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
@@ -95,31 +95,18 @@ def _whole_files(source: LabeledDataset, protocol: Protocol, folder: Path) -> li
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the dataset that the command line asks for; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.label_efficiency.partly_annotated",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.label_efficiency.partly_annotated", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="a fully labeled dataset")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the dataset to write")
     parser.add_argument("--cases", type=int, required=True, metavar="N", help="training cases")
     parser.add_argument("--every", type=int, default=5, metavar="N", help="keep every N-th slice (default: 5)")
-    parser.add_argument(
-        "--held-out",
-        type=int,
-        default=0,
-        metavar="N",
-        help="test on the last N training cases (default: 0, the test set)",
-    )
+    add_held_out_argument(parser)
     options = parser.parse_args(arguments)
-    try:
-        write_partly_annotated_dataset(
+    return exit_code_of(
+        lambda: write_partly_annotated_dataset(
             options.data, options.output, cases=options.cases, every=options.every, held_out=options.held_out
         )
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.label_efficiency.runs import write_whole_json
 from nnunetv2_dycon.datasets.protocol import Protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
@@ -38,15 +39,8 @@ def derive_protocol(whole: Protocol, *, held_out: int = 0, first: int = 0) -> Pr
     return Protocol((*train[first:], *train[:first]), test)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the protocol that the command line asks for; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.label_efficiency.protocols",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="a dataset with a protocol.json")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the protocol to write")
+def add_held_out_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that is the argument ``held_out`` of :func:`derive_protocol`."""
     parser.add_argument(
         "--held-out",
         type=int,
@@ -54,17 +48,24 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="test on the last N training cases (default: 0, the test set)",
     )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the protocol that the command line asks for; returns the exit code."""
+    parser = make_parser("benchmarks.label_efficiency.protocols", __doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="a dataset with a protocol.json")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the protocol to write")
+    add_held_out_argument(parser)
     parser.add_argument(
         "--first", type=int, default=0, metavar="N", help="label from this training case on (default: 0)"
     )
     options = parser.parse_args(arguments)
-    try:
-        whole = read_protocol(options.data / "protocol.json", read_labeled_dataset(options.data).cases)
-        write_whole_json(options.output, asdict(derive_protocol(whole, held_out=options.held_out, first=options.first)))
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code_of(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> None:
+    whole = read_protocol(options.data / "protocol.json", read_labeled_dataset(options.data).cases)
+    write_whole_json(options.output, asdict(derive_protocol(whole, held_out=options.held_out, first=options.first)))
 
 
 if __name__ == "__main__":

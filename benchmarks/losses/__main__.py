@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.common.command_line import make_parser
 from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import default_device, describe_machine
 from benchmarks.losses.measure import REFERENCE, Case
@@ -55,11 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.losses",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.losses", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the results")
     parser.add_argument(
         "--cells",

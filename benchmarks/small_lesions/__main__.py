@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.common.command_line import make_parser
 from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import markdown_table, write_json
 from benchmarks.small_lesions.training import prepare
@@ -57,11 +58,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     Returns:
         The options.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.small_lesions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.small_lesions", __doc__)
     parser.add_argument("--workspace", type=Path, required=True, metavar="FOLDER", help="for scans and trainings")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="CSV file to write")
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.0, 0.33], help="default: 0 and 0.33")

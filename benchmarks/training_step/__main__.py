@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.common.command_line import make_parser
 from benchmarks.common.measuring import run_measurement
 from benchmarks.common.report import default_device, describe_machine, write_json
 from benchmarks.training_step.measure import CASES, DEFAULT_CASES
@@ -52,11 +53,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     Returns:
         The options.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training_step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("benchmarks.training_step", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the results")
     parser.add_argument(
         "--cases",

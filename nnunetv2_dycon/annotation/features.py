@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.configuration import default_num_processes
 from torch import Tensor, nn
 
 from nnunetv2_dycon.annotation.ranking import mean_features
@@ -94,22 +93,15 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         finally:
             self.use_mirroring, self._receive_features = use_mirroring, None
 
-    def predict_from_data_iterator(
-        self,
-        data_iterator: Iterable[dict[str, Any]],
-        save_probabilities: bool = False,
-        num_processes_segmentation_export: int = default_num_processes,
-    ) -> None:
-        """See nnUNetMemberPredictor, and :meth:`predict_features`."""
+    def _predict_case(self, case: dict[str, Any], save_probabilities: bool) -> None:
         if self._receive_features is None:
-            super().predict_from_data_iterator(data_iterator, save_probabilities, num_processes_segmentation_export)
+            super()._predict_case(case, save_probabilities)
             return
         self._receive_member = lambda _: None
-        for case in data_iterator:
-            self.predict_logits_from_preprocessed_data(case["data"])
-            features = self.take_features()
-            assert features is not None
-            self._receive_features(Path(case["ofile"]).name, features)
+        self.predict_logits_from_preprocessed_data(case["data"])
+        features = self.take_features()
+        assert features is not None
+        self._receive_features(Path(case["ofile"]).name, features)
 
     @torch.inference_mode()
     def _internal_predict_sliding_window_return_logits(

@@ -21,7 +21,12 @@ from nnunetv2_dycon.training.start import label_space_of
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel
 from nnunetv2_dycon.uncertainty.measures import Uncertainty, largest_entropy
 from nnunetv2_dycon.uncertainty.picture import draw_case
-from nnunetv2_dycon.uncertainty.predict_uncertainty import PredictionOptions, record_of, refuse_other_predictions
+from nnunetv2_dycon.uncertainty.predict_uncertainty import (
+    PredictionOptions,
+    load_predictor,
+    record_of,
+    refuse_other_predictions,
+)
 from nnunetv2_dycon.uncertainty.table import structures_of
 
 RECORD = "ranking.json"
@@ -84,15 +89,7 @@ def rank_cases(
             for a network without bottleneck whose features are needed, and for a scan that nnU-Net cannot preprocess.
     """
     needs_features = criterion != "uncertainty"
-    predictor = nnUNetFeaturePredictor(
-        reads_features=needs_features,
-        use_mirroring=options.use_mirroring,
-        tile_step_size=options.step_size,
-        perform_everything_on_device=options.device.type == "cuda",
-        device=options.device,
-        allow_tqdm=False,
-    )
-    predictor.initialize_from_trained_model_folder(str(model.folder), model.folds, model.checkpoint_name)
+    predictor = load_predictor(nnUNetFeaturePredictor, model, options, reads_features=needs_features)
     record = record_of(model, predictor)
     if options.continue_prediction:
         refuse_other_predictions(output / RECORD, record)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nnunetv2_dycon.commands.model_arguments import add_model_arguments, model_folder_of
+
 NAME = "export"
 HELP = "export a trained model for machines with a stock nnU-Net, without this package"
 
@@ -18,28 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-o", required=True, type=Path, metavar="OUTPUT", help="the file (.zip) or folder to write")
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument(
-        "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="trainer (default: nnUNetTrainerDyCON)"
-    )
-    parser.add_argument(
-        "-f", nargs="+", default=[], metavar="FOLD", help="folds (default: all that have been trained to the end)"
-    )
-    parser.add_argument(
-        "-chk", default="checkpoint_final.pth", metavar="FILE", help="checkpoint (default: checkpoint_final.pth)"
-    )
+    add_model_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Export."""
-    from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
-
-    from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
     from nnunetv2_dycon.model_export import export_model, previous_stage_name
 
-    model = convert_trainer_plans_config_to_identifier(arguments.tr, arguments.p, arguments.c)
-    model_folder = results_folder() / dataset_name_of(arguments.d) / model
+    model_folder = model_folder_of(arguments)
     export_model(model_folder, arguments.o, arguments.f, arguments.chk)
     print(f"Exported {model_folder} to {arguments.o}.")
     if stage := previous_stage_name(model_folder):

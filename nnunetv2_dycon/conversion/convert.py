@@ -17,7 +17,7 @@ from nnunetv2_dycon.conversion.source_formats import Cases, SourceFormat, find_c
 from nnunetv2_dycon.conversion.write_cases import FILE_ENDING, CaseToWrite, write_cases
 from nnunetv2_dycon.datasets.names import folders_of_dataset, new_dataset_name, raw_folder
 from nnunetv2_dycon.datasets.raw_dataset import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.files import written_aside
 
 RECORD = "convert.json"
@@ -146,7 +146,9 @@ def _choose_files(
 
 def _known(without: Collection[str], split: PublishedSplit) -> Collection[str]:
     if unknown := sorted(set(without) - set(split.cases)):
-        raise UserError(f"--without names {_listed(unknown)}, which no list of the split {split.name} has: correct it")
+        raise UserError(
+            f"--without names {listed(unknown, _MOST_NAMES)}, which no list of the split {split.name} has: correct it"
+        )
     return without
 
 
@@ -154,9 +156,9 @@ def _check_files(source: Path, source_format: SourceFormat, cases: Cases, roles:
     """See that there are a scan of each case and a label of each case that needs one, by name."""
     problems = []
     if missing := sorted(set(roles.cases) - set(cases)):
-        problems.append(f"no scan of {_listed(missing)}")
+        problems.append(f"no scan of {listed(missing, _MOST_NAMES)}")
     if unlabeled := sorted(case for case in roles.with_labels if case in cases and not cases[case].labels):
-        problems.append(f"no label of {_listed(unlabeled)}")
+        problems.append(f"no label of {listed(unlabeled, _MOST_NAMES)}")
     if problems:
         raise UserError(
             f"{source} has {' and '.join(problems)} (looked for {source_format.layout}): add the files, or leave cases "
@@ -187,11 +189,6 @@ def _print_what_is_done(
     for case, why in left_out.items():
         print(f"{case} is left out: {why}.")
     if extra:
-        print(f"{_listed(extra)} is in no list of the split and is left out.")
+        print(f"{listed(extra, _MOST_NAMES)} is in no list of the split and is left out.")
     for note in (*split.notes, *source_format.notes):
         print(note)
-
-
-def _listed(names: Collection[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(list(names)[:_MOST_NAMES]) + more

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from nnunetv2_dycon.conversion.label_images import match_grid, renumber
 from nnunetv2_dycon.conversion.source_formats import SourceCase, SourceFormat
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import explained_write_errors
 from nnunetv2_dycon.processes import end_with_parent, end_workers
 
 FILE_ENDING = ".nii.gz"
@@ -53,7 +54,8 @@ def write_case(case: CaseToWrite) -> None:
     A scan that is one file of the ending .nii.gz is copied as it is.
 
     Raises:
-        UserError: for files that cannot be read, and a label that does not fit its scan or has unknown values.
+        UserError: for files that cannot be read, a label that does not fit its scan or has unknown values, and a folder
+            that cannot be written to.
     """
     source_format, files = case.source_format, case.source.images
     image = source_format.read_image(files)
@@ -75,10 +77,8 @@ def write_case(case: CaseToWrite) -> None:
 
 
 def _write(image: sitk.Image, file: Path) -> None:
-    try:
+    with explained_write_errors(file.parent, keeps_what_is_done=False):
         sitk.WriteImage(image, str(file), useCompression=True)
-    except RuntimeError as error:
-        raise UserError(f"{file} cannot be written: make room there, or correct its permissions ({error})") from error
 
 
 def write_cases(cases: Sequence[CaseToWrite], num_processes: int) -> Iterator[None]:

@@ -11,12 +11,11 @@ import blosc2
 
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, SPLITS_FILE, off_limits_cases, read_splits
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, listed
 
 # nnUNetDatasetBlosc2 and nnUNetDatasetNumpy; the latter unpacks to .npy.
 _FILES_OF_A_CASE = {".b2nd": (".b2nd", "_seg.b2nd", ".pkl"), ".npz": (".npz", ".pkl")}
 _ENDINGS = (".pkl", ".npy", *_FILES_OF_A_CASE)
-_MAX_LISTED = 5
 
 
 def preprocessing_command(dataset_name: str, configuration: str, plans: str) -> str:
@@ -83,10 +82,8 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
     endings = _FILES_OF_A_CASE[".b2nd" if any(name.endswith(".b2nd") for name in names) else ".npz"]
     missing = sorted({case for case in used if not names >= {case + ending for ending in endings}})
     if missing:
-        more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
         raise UserError(
-            f"{', '.join(missing[:_MAX_LISTED])}{more} of {where} lack preprocessed data in {folder}: correct the "
-            f"names, or run {preprocess}."
+            f"{listed(missing)} of {where} lack preprocessed data in {folder}: correct the names, or run {preprocess}."
         )
     for file in (folder / (case + ending) for case in sorted(set(used)) for ending in endings):
         if not _is_whole(file):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.json_files import read_json
 
 
@@ -35,12 +35,14 @@ def read_protocol(file: Path, names: Iterable[str]) -> Protocol:
             raise UserError(f"'{key}' in {file} must be a list of case names: correct it")
     train, test = tuple(content["train"]), tuple(content["test"])
     if both := sorted(set(train) & set(test)):
-        raise UserError(f"{file} names {_list(both)} both in 'train' and in 'test': a test case must not be trained on")
+        raise UserError(
+            f"{file} names {listed(both)} both in 'train' and in 'test': a test case must not be trained on"
+        )
     for key, cases in (("train", train), ("test", test)):
         if twice := sorted(name for name in set(cases) if cases.count(name) > 1):
-            raise UserError(f"'{key}' in {file} names {_list(twice)} more than once: remove the repetition")
+            raise UserError(f"'{key}' in {file} names {listed(twice)} more than once: remove the repetition")
     if missing := sorted({*train, *test} - set(names)):
-        raise UserError(f"{file} names {_list(missing)}, but the dataset has no image of that name: correct it")
+        raise UserError(f"{file} names {listed(missing)}, but the dataset has no image of that name: correct it")
     return Protocol(train, test)
 
 
@@ -60,7 +62,3 @@ def random_protocol(names: Iterable[str], *, test_fraction: float, seed: int) ->
     if number == len(shuffled):
         raise UserError(f"--test-fraction {test_fraction} leaves none of {len(shuffled)} cases to train on: lower it")
     return Protocol(tuple(shuffled[number:]), tuple(sorted(shuffled[:number])))
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

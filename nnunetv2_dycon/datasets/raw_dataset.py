@@ -104,14 +104,16 @@ def number_of_channels(dataset_json: Mapping[str, Any]) -> int:
     return len(dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"])
 
 
-def files_per_case(labeled: Mapping[str, LabeledCase], dataset_json: Mapping[str, Any]) -> int:
-    """How many image files each case has: one a channel, or as many as all labeled cases where these are fewer.
+def may_hold_several_channels(file_ending: str) -> bool:
+    """Whether a file can hold several channels, as natural images do (RGB); only reading it tells how many."""
+    return file_ending.lower() in NaturalImage2DIO.supported_file_endings
 
-    Natural images such as PNG can hold several channels in a file (RGB), and only reading them tells how many.
-    """
+
+def files_per_case(labeled: Mapping[str, LabeledCase], dataset_json: Mapping[str, Any]) -> int:
+    """How many image files each case has: one a channel, or as many as all labeled cases where these are fewer."""
     channels, found = number_of_channels(dataset_json), {len(case.images) for case in labeled.values()}
-    natural = dataset_json["file_ending"].lower() in NaturalImage2DIO.supported_file_endings
-    return min(*found, channels) if natural and len(found) == 1 else channels
+    may_hold_several = may_hold_several_channels(dataset_json["file_ending"])
+    return min(*found, channels) if may_hold_several and len(found) == 1 else channels
 
 
 def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, tuple[Path, ...]]:
@@ -136,10 +138,9 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     _refuse_unsafe_names(images, folder)
     for identifier, files in images.items():
         if list(files) != list(range(len(files))):
-            present = ", ".join(f"{channel:04d}" for channel in files)
             raise UserError(
-                f"{folder}/{identifier}* has the channels {present}: some are missing. Add the missing files or remove "
-                f"the case. {_how_to_rename(next(iter(files.values())), file_ending)}"
+                f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
+                f"files or remove the case. {_how_to_rename(next(iter(files.values())), file_ending)}"
             )
     return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
 
@@ -273,6 +274,11 @@ def _how_to_rename(file: Path, file_ending: str) -> str:
 def _refuse_unsafe_names(cases: Iterable[str], folder: Path) -> None:
     if unsafe := [case for case in cases if not is_file_name(case)]:
         raise UserError(f"{folder} has the case {unsafe[0]!r}: rename it to {FILE_NAME.description}.")
+
+
+def listed_channels(channels: Iterable[int]) -> str:
+    """Channels as names of files have them, such as ``0000, 0002``."""
+    return ", ".join(f"{channel:04d}" for channel in channels)
 
 
 def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:

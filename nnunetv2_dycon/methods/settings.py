@@ -194,11 +194,7 @@ class MethodSettings:
         problems = []
         for name, value in section.items():
             if name not in fields:
-                close = difflib.get_close_matches(str(name), fields, n=1)
-                hint = f' Did you mean "{close[0]}"?' if close else f" Known settings: {', '.join(sorted(fields))}."
-                if name in _OF_NNUNET:
-                    hint = " It is nnU-Net's: write it into the configuration in the plans file."
-                problems.append(f'"{name}" is not a setting.{hint}')
+                problems.append(f'"{name}" is not a setting. {_hint(str(name), fields)}')
             elif not _is_valid(fields[name], value):
                 problems.append(f'"{name}" must be {describe_range(fields[name])}, not {value!r}.')
         if problems:
@@ -257,6 +253,14 @@ class MethodSettings:
             'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
             f"with -p, or remove that folder.{go_on}"
         )
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """What may be meant by a name that is no setting."""
+    if name in _OF_NNUNET:
+        return "It is nnU-Net's: write it into the configuration in the plans file."
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'Did you mean "{close[0]}"?' if close else f"Known settings: {', '.join(sorted(known))}."
 
 
 def _version(release: str) -> tuple[int, ...]:

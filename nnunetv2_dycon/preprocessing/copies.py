@@ -10,9 +10,9 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
+from nnunetv2_dycon.exceptions import listed
 from nnunetv2_dycon.preprocessing.case_stamp import read_stamp, sample_image
 
-_MAX_LISTED = 5
 _RELATIVE_TOLERANCE = 1e-3
 # As nnU-Net has it: faster, and not possible on Windows.
 _MMAP = {} if os.name == "nt" else {"mmap_mode": "r"}
@@ -118,6 +118,4 @@ def _count(copies: Mapping[str, str]) -> str:
 
 
 def _list(copies: Mapping[str, str]) -> str:
-    pairs = [f"{case} of {other}" for case, other in sorted(copies.items())]
-    more = f" and {len(pairs) - _MAX_LISTED} more" if len(pairs) > _MAX_LISTED else ""
-    return f"{', '.join(pairs[:_MAX_LISTED])}{more}"
+    return listed(f"{case} of {other}" for case, other in sorted(copies.items()))

@@ -20,15 +20,8 @@ from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
 from nnunetv2_dycon.networks.mean_teacher import borrowed_weights
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.training import checks, distributed, start
+from nnunetv2_dycon.training import checkpoints, checks, distributed, start
 from nnunetv2_dycon.training.batches import copy_target, to_device
-from nnunetv2_dycon.training.checkpoints import (
-    as_file,
-    checkpoint_of,
-    read_training_state,
-    restore_training_state,
-    write_checkpoint,
-)
 from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.inputs import check_inputs
@@ -251,8 +244,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
         self.divergence.check_weights(self.students)
-        checkpoint = checkpoint_of(self, self.students, self.settings, self.class_locations)
-        write_checkpoint(self.interruption.complete(checkpoint), filename)
+        checkpoint = checkpoints.checkpoint_of(self, self.students, self.settings, self.class_locations)
+        checkpoints.write_checkpoint(self.interruption.complete(checkpoint), filename)
         self.interruption.saved(filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
@@ -264,10 +257,10 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
         """
         if not self.was_initialized:
             self.initialize()
-        with as_file(filename_or_checkpoint) as file:
-            state = read_training_state(file, self.device, self.settings, self.students)
+        with checkpoints.as_file(filename_or_checkpoint) as file:
+            state = checkpoints.read_training_state(file, self.device, self.settings, self.students)
             super().load_checkpoint(file)
-        restore_training_state(state, self.students, self.class_locations)
+        checkpoints.restore_training_state(state, self.students, self.class_locations)
         self.interruption.resume(state)
 
     # Validation

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
-from nnunetv2_dycon.datasets.raw_dataset import images_by_case, number_of_channels
+from nnunetv2_dycon.datasets.raw_dataset import (
+    images_by_case,
+    listed_channels,
+    may_hold_several_channels,
+    number_of_channels,
+)
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json_file
@@ -118,14 +122,12 @@ def find_scans(folder: Path, model: TrainedModel, previous_stage: Path | None = 
         raise UserError(f"{misnamed[0]} is not named like a scan: name it CASE_0000{ending}, one file a channel.")
     if not images:
         raise UserError(f"{folder} has no scans: nnU-Net expects CASE_0000{ending} there, as in the model's imagesTr.")
-    is_natural = ending.lower() in NaturalImage2DIO.supported_file_endings
+    allowed = [list(range(num_channels))] + [[0]] * may_hold_several_channels(ending)
     for case, files in images.items():
-        allowed = [list(range(num_channels))] + [[0]] * is_natural
         if list(files) not in allowed:
-            present = ", ".join(f"{channel:04d}" for channel in files)
             raise UserError(
-                f"{folder}/{case}* has the channels {present}, but the model needs {num_channels}, from 0000 on: add "
-                "the missing files, or remove what is too much."
+                f"{folder}/{case}* has the channels {listed_channels(files)}, but the model needs {num_channels}, from "
+                "0000 on: add the missing files, or remove what is too much."
             )
     _check_previous_stage(images, model, previous_stage)
     return {case: list(files.values()) for case, files in sorted(images.items())}

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -23,6 +23,7 @@ from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from nnunetv2_dycon.uncertainty.table import Row, read_table, rows_of, structures_of, write_table
 
 TABLE, RECORD = "uncertainty.csv", "uncertainty.json"
+PredictorType = TypeVar("PredictorType", bound=nnUNetMemberPredictor)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,32 @@ class PredictionOptions:
     num_processes: int = 3
 
 
+def load_predictor(
+    predictor_class: type[PredictorType], model: TrainedModel, options: PredictionOptions, **arguments: Any
+) -> PredictorType:
+    """A predictor with the weights of a model.
+
+    Args:
+        predictor_class: the predictor, or one with further arguments.
+        model: which has been checked.
+        options: how to predict.
+        arguments: those that this class has beyond nnUNetPredictor's.
+
+    Raises:
+        UserError: for a model that this predictor cannot use.
+    """
+    predictor = predictor_class(
+        use_mirroring=options.use_mirroring,
+        tile_step_size=options.step_size,
+        perform_everything_on_device=options.device.type == "cuda",
+        device=options.device,
+        allow_tqdm=False,
+        **arguments,
+    )
+    predictor.initialize_from_trained_model_folder(str(model.folder), model.folds, model.checkpoint_name)
+    return predictor
+
+
 def predict_uncertainty(
     model: TrainedModel, scans: dict[str, list[Path]], output: Path, options: PredictionOptions
 ) -> None:
@@ -65,14 +92,7 @@ def predict_uncertainty(
         UserError: when the folder cannot be written to or has predictions of another model that are to be continued,
             and for a scan that nnU-Net cannot preprocess.
     """
-    predictor = nnUNetMemberPredictor(
-        use_mirroring=options.use_mirroring,
-        tile_step_size=options.step_size,
-        perform_everything_on_device=options.device.type == "cuda",
-        device=options.device,
-        allow_tqdm=False,
-    )
-    predictor.initialize_from_trained_model_folder(str(model.folder), model.folds, model.checkpoint_name)
+    predictor = load_predictor(nnUNetMemberPredictor, model, options)
     if predictor.num_members == 1:
         print(
             "One fold without mirroring is a single member, whose mutual information is 0 by definition: none is "

@@ -105,30 +105,34 @@ class nnUNetMemberPredictor(nnUNetPredictor):
 
         That is done in this process, after the members of the case.
         """
-        managers = (self.plans_manager, self.configuration_manager)
         for case in data_iterator:
-            output, properties = case["ofile"], case["data_properties"]
-            sums = RunningSums(label_space_of(self.label_manager))
-
-            def add(logits: Tensor, properties: dict[str, Any] = properties, sums: RunningSums = sums) -> None:
-                _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
-                    logits.cpu().numpy(), *managers, self.label_manager, properties, return_probabilities=True
-                )
-                # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
-                with torch.inference_mode(False):
-                    sums.add(torch.from_numpy(probabilities))
-                self._count_member()
-
-            self._receive_member = add
-            logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu().numpy()
-            dataset = (self.plans_manager, self.dataset_json)
-            export_prediction_from_logits(
-                logits, properties, self.configuration_manager, *dataset, output, save_probabilities
-            )
-            del logits
-            self._receive_case(output, properties, sums.result())
+            self._predict_case(case, save_probabilities)
         compute_gaussian.cache_clear()
         empty_cache(self.device)
+
+    def _predict_case(self, case: dict[str, Any], save_probabilities: bool) -> None:
+        """Predict a preprocessed case, export its segmentation, and pass on what its members predict."""
+        output, properties = case["ofile"], case["data_properties"]
+        managers = (self.plans_manager, self.configuration_manager)
+        sums = RunningSums(label_space_of(self.label_manager))
+
+        def add(logits: Tensor) -> None:
+            _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
+                logits.cpu().numpy(), *managers, self.label_manager, properties, return_probabilities=True
+            )
+            # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
+            with torch.inference_mode(False):
+                sums.add(torch.from_numpy(probabilities))
+            self._count_member()
+
+        self._receive_member = add
+        logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu().numpy()
+        dataset = (self.plans_manager, self.dataset_json)
+        export_prediction_from_logits(
+            logits, properties, self.configuration_manager, *dataset, output, save_probabilities
+        )
+        del logits
+        self._receive_case(output, properties, sums.result())
 
     @torch.inference_mode()
     def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:

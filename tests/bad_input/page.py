@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.bad_input import (
     annotation,
     arguments,
+    configurations,
     conversion,
     environment,
     folds,
@@ -19,6 +20,7 @@ from tests.bad_input import (
     other_json,
     plans,
     predictions,
+    preprocessed_cases,
     scans,
     settings,
 )
@@ -27,10 +29,10 @@ from tests.bad_input.row import Row
 PAGE = Path(__file__).resolve().parents[2] / "documentation" / "bad_input.md"
 SECTIONS = {
     "Folds": folds.ROWS,
-    "Plans": plans.ROWS,
+    "Plans": [*plans.ROWS, *configurations.ROWS],
     "dataset.json and other JSON files": other_json.ROWS,
     "Settings": settings.ROWS,
-    "Scans and preprocessed cases": scans.ROWS,
+    "Scans and preprocessed cases": [*scans.ROWS, *preprocessed_cases.ROWS],
     "Folders and variables": environment.ROWS,
     "Arguments": arguments.ROWS,
     "Files of published data sets": conversion.ROWS,

@@ -2,7 +2,7 @@
 
 Not part of ``make test``. With the environment's Python, which must have the package installed:
 
-    python tests/integration/four_folds_at_once.py
+    python -m tests.integration.four_folds_at_once
 
 Every fold has to train to its end, every unlabeled scan has to be ready and whole then, and nothing else may lie
 beside. Ends with exit code 1 where something does not hold.
@@ -21,6 +21,8 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+
+from tests.small_plans import shrink
 
 # nnU-Net reads its environment variables when it is imported, so that is done where they are set.
 DATASET = "Dataset501_Folds"
@@ -83,15 +85,8 @@ def make_dataset(root: Path, unlabeled: int) -> None:
     file = root / "nnUNet_preprocessed" / DATASET / "nnUNetPlans.json"
     plans = json.loads(file.read_text())
     configuration = plans["configurations"]["3d_fullres"]
-    configuration.update(patch_size=[16, 16, 16], batch_size=2, dycon={"warmup_fraction": 0.0})
-    configuration["architecture"]["arch_kwargs"].update(
-        n_stages=3,
-        features_per_stage=[4, 8, 16],
-        kernel_sizes=[[3] * 3] * 3,
-        strides=[[1] * 3, [2] * 3, [2] * 3],
-        n_conv_per_stage=[1, 1, 1],
-        n_conv_per_stage_decoder=[1, 1],
-    )
+    shrink(configuration, (16, 16, 16))
+    configuration["dycon"] = {"warmup_fraction": 0.0}
     file.write_text(json.dumps(plans))
 
 

@@ -5,24 +5,20 @@ itself; each is continued with ``nnUNetv2_train ... --c``. Checked are: exit cod
 any time, that the final one has as many steps and updates of the moving average as epochs times iterations, that no
 partial file stays, and that no process is left five seconds later.
 
-    python tests/integration/kill_and_resume.py --kills 50 --stops 20 --output table.md
+    python -m tests.integration.kill_and_resume --kills 50 --stops 20 --output table.md
 
-To save the time of imports, one process imports nnU-Net and is forked for each training; what then runs is what
-``nnUNetv2_train`` runs. Some trainings end with nnU-Net's validation. Moments are drawn by the time that a training has
-computed for, so that they are as random on a busy machine. pytest does not collect this file.
+Some trainings end with nnU-Net's validation. Moments are drawn by the time that a training has computed for, so that
+they are as random on a busy machine. pytest does not collect this file.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import random
-import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,66 +29,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from nnunetv2_dycon.demo.dataset import write_demo_dataset
 from nnunetv2_dycon.processes import EXIT_CODE
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
+from tests.integration.forked_trainings import EPOCHS, ITERATIONS, Training, Workspace, computed_for
 
-DATASET, PLANS, TRAINER = "Dataset501_Tiny", "nnUNetPlansTiny", "nnUNetTrainerDyCONTiny"
-EPOCHS, ITERATIONS = 3, 5
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 SECONDS_TO_END = 5.0
 LONGEST_TRAINING = 1800.0  # seconds, on a machine that is busy with other things
 SHARE_WITH_VALIDATION = 0.2
-
-TRAINERS = f"""
-import os
-
-import torch
-from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-
-
-class {TRAINER}(nnUNetTrainerDyCON):
-    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = {EPOCHS}, {ITERATIONS}, 2
-        self.save_every = 1
-
-    def perform_actual_validation(self, save_probabilities=False):
-        if os.environ["VALIDATES"] == "1":
-            super().perform_actual_validation(save_probabilities)
-"""
-
-# Reads a training a line, forks, and answers with process number and, in the end, exit code.
-SERVER = """
-import json, os, sys
-import nnunetv2_dycon.trainers
-from nnunetv2.run.run_training import run_training_entry
-
-def serve():
-    for line in sys.stdin:
-        job = json.loads(line)
-        is_ready, get_ready = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            log = os.open(job["log"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.write(get_ready, b"1")
-            return job
-        os.read(is_ready, 1)
-        os.close(is_ready)
-        os.close(get_ready)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-job = serve()
-if job is not None:
-    os.environ["VALIDATES"] = job["validates"]
-    sys.argv = ["nnUNetv2_train", *job["arguments"]]
-    sys.exit(run_training_entry())
-"""
 
 
 @dataclass
@@ -101,113 +46,6 @@ class Record:
 
     hits: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-
-
-class Workspace:
-    """nnU-Net's folders with a tiny data set, planned and preprocessed."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-        for name in (*names, "trainers"):
-            (root / name).mkdir()
-        registered = [str(root / "trainers"), os.environ.get("nnUNet_extTrainer", "")]
-        self.environment = {
-            **os.environ,
-            **{name: str(root / name) for name in names},
-            "nnUNet_extTrainer": os.pathsep.join(filter(None, registered)),
-            "nnUNet_n_proc_DA": "2",
-            "nnUNet_def_n_proc": "1",
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        }
-        self.preprocessed = root / "nnUNet_preprocessed" / DATASET
-        self.server: subprocess.Popen  # -> start_server
-        self.fold = root / "nnUNet_results" / DATASET / f"{TRAINER}__{PLANS}__3d_fullres" / "fold_0"
-
-    def make(self) -> None:
-        """Generate, plan and preprocess."""
-        write_demo_dataset(self.root / "nnUNet_raw" / DATASET, labeled=6, unlabeled=6, test=1, shape=(20, 28, 24))
-        (self.root / "trainers" / "tiny_trainer.py").write_text(TRAINERS)
-        arguments = ["-d", "501", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
-        subprocess.run([command("nnUNetv2_plan_and_preprocess"), *arguments], env=self.environment, check=True)
-        plans = json.loads((self.preprocessed / "nnUNetPlans.json").read_text())
-        plans["plans_name"] = PLANS
-        configuration = plans["configurations"]["3d_fullres"]
-        # Half of the training is warm-up, so that signals meet both kinds of steps.
-        configuration.update(patch_size=[16, 24, 16], batch_size=2, dycon={"warmup_fraction": 0.5})
-        configuration["architecture"]["arch_kwargs"].update(
-            n_stages=3,
-            features_per_stage=[4, 8, 16],
-            kernel_sizes=[[3] * 3] * 3,
-            strides=[[1] * 3, [2] * 3, [2] * 3],
-            n_conv_per_stage=[1, 1, 1],
-            n_conv_per_stage_decoder=[1, 1],
-        )
-        (self.preprocessed / f"{PLANS}.json").write_text(json.dumps(plans))
-
-    def reset(self) -> None:
-        """Remove results and preprocessed unlabeled scans: the start of a training is to be hit too."""
-        shutil.rmtree(self.root / "nnUNet_results" / DATASET, ignore_errors=True)
-        for folder in self.preprocessed.glob("*_unlabeled*"):
-            shutil.rmtree(folder)
-
-    def start_server(self) -> None:
-        """Start the process that is forked for each training."""
-        self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # So that select sees all that has not been read.
-            bufsize=0,
-        )
-
-    def train(self, log: Path, validates: bool, *options: str) -> Training:
-        """Start nnUNetv2_train, with all its processes in a session of their own."""
-        arguments = ["501", "3d_fullres", "0", "-tr", TRAINER, "-p", PLANS, "-device", "cpu", *options]
-        job = {"log": str(log), "arguments": arguments, "validates": "1" if validates else "0"}
-        self.server.stdin.write(json.dumps(job).encode() + b"\n")
-        return Training(self.server, int(self.server.stdout.readline()))
-
-
-class Training:
-    """A process of nnUNetv2_train, which leads a session."""
-
-    def __init__(self, server: subprocess.Popen, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-        self._server = server
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it ends within this time."""
-        if self.returncode is None and select.select([self._server.stdout], [], [], seconds)[0]:
-            self.returncode = int(self._server.stdout.readline())
-        return self.returncode is not None
-
-    def compute_for(self, seconds: float) -> bool:
-        """Wait until it has computed this long; whether it goes on then."""
-        while not self.wait(0.01):
-            if computed_for(self.pid) >= seconds:
-                return not self.wait(0)
-        return False
-
-
-def computed_for(pid: int) -> float:
-    """Seconds for which the processor worked on a process, infinite once it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return math.inf
-    return math.inf if fields[0] == "Z" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def command(name: str) -> str:
-    """A command beside this Python."""
-    executable = shutil.which(name, path=str(Path(sys.executable).parent))
-    if executable is None:
-        sys.exit(f"{name} is not installed beside {sys.executable}")
-    return executable
 
 
 def processes_of(session: int) -> list[str]:

@@ -6,9 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+from nnunetv2_dycon import trainers
 from tests.integration.recipe_data import GeneratedDataset
 from tests.integration.recipe_runner import Runner
-from tests.integration.recipe_steps import BATCH_SIZE, PLANS, SETTINGS, Chain, write_small_plans
+from tests.integration.recipe_steps import BATCH_SIZE, PLANS, Chain, write_small_plans
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 
 def run_input_format(runner: Runner, key: str, dataset: GeneratedDataset) -> None:
@@ -61,8 +63,9 @@ def _plan(chain: Chain) -> None:
 
 def _shrink(chain: Chain, plans: str) -> None:
     contents = json.loads((chain.preprocessed / f"{plans}.json").read_text())
+    section = getattr(trainers, chain.runner.trainer.removesuffix("Recipe")).method_class.settings_section
     for name in contents["configurations"].keys() & BATCH_SIZE.keys():
-        contents["configurations"][name]["dycon"] = {setting.partition("=")[0]: 0 for setting in SETTINGS}
+        contents["configurations"][name][section] = FULL_WEIGHTS_AT_ONCE
     write_small_plans(chain.preprocessed, contents, f"{plans}Small")
 
 

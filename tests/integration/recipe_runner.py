@@ -25,9 +25,6 @@ from nnunetv2_dycon import trainers
 
 def short(base, name):
     class Trainer(base):
-        # In so few steps, the unsupervised losses would wait until the labels are learnt.
-        ramp = 1.0
-
         def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
             super().__init__(plans, configuration, fold, dataset_json, device)
             self.num_epochs = 2

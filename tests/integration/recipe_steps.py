@@ -12,12 +12,11 @@ from typing import Any
 from nnunetv2_dycon.datasets.names import dataset_id
 from tests.integration.recipe_data import LABELED, UNLABELED, case_names
 from tests.integration.recipe_runner import Runner
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 # The cascade comes last: it needs the low resolution's predictions.
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 SMALL_PLANS, PLANS = "nnUNetPlansSmall", "nnUNetPlansRecipe"
-# From the first step on, so that a few steps meet every loss.
-SETTINGS = ("warmup_fraction=0", "rampup_fraction=0")
 FIRST_FEATURES, MOST_FEATURES = 8, 32
 BATCH_SIZE = {"2d": 4, "3d_fullres": 2, "3d_lowres": 2}
 FEW_PROCESSES = ("-npp", 1, "-nps", 1)
@@ -81,7 +80,9 @@ class Chain:
             arguments = (*dataset, "-plans_name", SMALL_PLANS, "-c", "3d_lowres", "-np", 1)
             self.run("preprocess 3d_lowres", "nnUNetv2_preprocess", *arguments)
         arguments = (*dataset, "-p", SMALL_PLANS, "-o", PLANS, "-tr", self.runner.trainer)
-        self.run("dycon plan", "nnunetv2_dycon", "plan", *arguments, "-c", *self.configurations, *SETTINGS)
+        # So that a few steps meet every loss.
+        settings = [f"{name}={json.dumps(value)}" for name, value in FULL_WEIGHTS_AT_ONCE.items()]
+        self.run("dycon plan", "nnunetv2_dycon", "plan", *arguments, "-c", *self.configurations, *settings)
         ahead = [name for name in self.configurations if name != "3d_cascade_fullres"]
         self.run("dycon preprocess", "nnunetv2_dycon", "preprocess", *dataset, "-p", PLANS, "-c", *ahead, "-np", 1)
         self.run("dycon doctor", "nnunetv2_dycon", "doctor", *dataset, "-p", PLANS, "-c", self.configurations[0])

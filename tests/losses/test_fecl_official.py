@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from torch.nn.functional import normalize
 from benchmarks.losses.reference import fecl_reference
 from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.methods.schedules import sigmoid_rampup
+from tests.losses.released_code import released_arrays, released_case
 
 CASES = ["plain", "focal", "focal_teacher_epoch0", "focal_teacher_epoch900", "uncertainty", "tau0.1_gamma4"]
 
@@ -20,14 +19,7 @@ CASES = ["plain", "focal", "focal_teacher_epoch0", "focal_teacher_epoch900", "un
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("byte_budget", [None, 10_000])
 def test_equals_the_released_code(shared_folder: Path, name: str, byte_budget: int | None) -> None:
-    cases = json.loads((shared_folder / "golden" / "dycon_reference_losses.json").read_text())
-    (case,) = [case for case in cases if case.get("name") == name]
-    with np.load(shared_folder / "golden" / "dycon_reference_losses.npz") as arrays:
-        case_arrays = {
-            array.rpartition("/")[2]: torch.from_numpy(arrays[array])
-            for array in arrays.files
-            if array.startswith(f"fecl/{name}/")
-        }
+    case, case_arrays = released_case(shared_folder, name=name), released_arrays(shared_folder, "fecl", name)
     embeddings = case_arrays["embeddings"].requires_grad_()
     loss = fecl_loss(
         embeddings,

@@ -1,30 +1,22 @@
+"""UnCL: its formula, its options and what it refuses."""
+
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from nnunetv2_dycon.losses import uncl
-from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
+from nnunetv2_dycon.losses.label_space import LabelSpace, Regions
 from nnunetv2_dycon.losses.uncl import UnCL, uncl_loss, uncl_terms
-from tests.losses.largest_tensor import LargestTensor
 from tests.losses.plain_uncl import plain_uncl_terms
+from tests.losses.released_code import released_arrays, released_case
+from tests.losses.uncl_inputs import LABEL_SPACES, NORMALIZATIONS, logits
 
-LABEL_SPACES = [Classes(), Regions()]
-NORMALIZATIONS = ["voxels", "classes"]
 CASES = ["binary_b0.5", "binary_b5", "four_class_b1.2", "confident_b0.8"]
-
-
-def logits(*shape: int, seed: int = 0, scale: float = 3.0, dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (scale * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
 
 
 @pytest.fixture
@@ -34,15 +26,9 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_released_code(shared_folder: Path, name: str) -> None:
-    cases = json.loads((shared_folder / "golden" / "dycon_reference_losses.json").read_text())
-    (case,) = [case for case in cases if case.get("name") == name]
-    with np.load(shared_folder / "golden" / "dycon_reference_losses.npz") as arrays:
-        student, teacher, expected = (
-            torch.from_numpy(arrays[f"uncl/{name}/{array}"])
-            for array in ("student_logits", "teacher_logits", "grad_student")
-        )
-    student.requires_grad_()
-    loss = uncl_loss(student, teacher, case["beta"])
+    case, arrays = released_case(shared_folder, name=name), released_arrays(shared_folder, "uncl", name)
+    student, expected = arrays["student_logits"].requires_grad_(), arrays["grad_student"]
+    loss = uncl_loss(student, arrays["teacher_logits"], case["beta"])
     loss.backward()
     assert loss.item() == pytest.approx(case["value"], rel=1e-5)
     assert (student.grad - expected).norm() <= 1e-4 * expected.norm()
@@ -182,85 +168,6 @@ def test_an_empty_mask_gives_exact_zeros(labels: LabelSpace, normalization: str)
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
-def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(labels: LabelSpace) -> None:
-    student = torch.zeros(1, 60, 2, 2, dtype=torch.float16)
-    student[:, 0] = 0.1
-    student.requires_grad_()
-    terms = uncl_terms(student, torch.zeros(1, 60, 2, 2, dtype=torch.float16), 5.0, labels=labels)
-    (terms.distance + terms.entropy).backward()
-    assert all(term.isfinite() for term in terms)
-    assert student.grad.isfinite().all()
-    assert terms.entropy > 8
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
-def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, labels: LabelSpace) -> None:
-    exact_student, exact_teacher = logits(2, 4, 16, 16), logits(2, 4, 16, 16, seed=1)
-    student, teacher = exact_student.to(dtype).requires_grad_(), exact_teacher.to(dtype)
-    rounded = student.detach().double().requires_grad_()
-    loss = uncl_loss(student, teacher, 2.0, labels=labels)
-    loss.backward()
-    uncl_loss(rounded, teacher.double(), 2.0, labels=labels).backward()
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, labels=labels).item(), rel=1e-2)
-    assert student.grad.dtype == dtype
-    assert (student.grad - rounded.grad).norm() <= 1e-2 * rounded.grad.norm()
-
-
-def test_autocast_changes_nothing() -> None:
-    student, teacher = logits(2, 4, 6, 6, dtype=torch.float32), logits(2, 4, 6, 6, seed=1, dtype=torch.float32)
-    mask = torch.rand(2, 6, 6, generator=torch.Generator().manual_seed(2))
-    results = []
-    for enabled in (False, True):
-        leaf = student.clone().requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            loss = uncl_loss(leaf, teacher, 1.0, mask=mask)
-            loss.backward()
-        results.append((loss.detach(), leaf.grad))
-    assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
-
-
-def test_non_contiguous_logits() -> None:
-    student = logits(2, 5, 4, 3).movedim(4 - 1, 1)
-    teacher = logits(2, 3, 5, 4, seed=1)
-    expected = uncl_loss(student.contiguous(), teacher, 1.0)
-    leaf = student.requires_grad_()
-    loss = uncl_loss(leaf, teacher, 1.0)
-    loss.backward()
-    torch.testing.assert_close(loss, expected)
-    assert leaf.grad.shape == leaf.shape
-
-
-def test_nothing_waits_for_the_device() -> None:
-    # A tensor on the meta device has no values: whatever asks for one raises.
-    student = torch.empty(2, 3, 8, 8, 8, device="meta", requires_grad=True)
-    teacher, mask = torch.empty(2, 3, 8, 8, 8, device="meta"), torch.empty(2, 8, 8, 8, device="meta")
-    for labels in LABEL_SPACES:
-        for normalization in NORMALIZATIONS:
-            uncl_loss(student, teacher, 1.0, mask=mask, labels=labels, normalization=normalization).backward()
-
-
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_nothing_is_larger_than_the_logits(normalization: str) -> None:
-    student, teacher = logits(6, 2, 8, 8, 8).requires_grad_(), logits(6, 2, 8, 8, 8, seed=1)
-    with LargestTensor() as largest:
-        uncl_loss(student, teacher, 1.0, normalization=normalization).backward()
-    assert largest.elements == student.numel()
-
-
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_only_the_arguments_and_some_values_a_class_are_kept_for_backward(normalization: str) -> None:
-    student, teacher = logits(2, 3, 8, 8).requires_grad_(), logits(2, 3, 8, 8, seed=1)
-    saved: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
-        uncl_terms(student, teacher, 1.0, normalization=normalization)
-    own = [tensor for tensor in saved if tensor.data_ptr() not in (student.data_ptr(), teacher.data_ptr())]
-    assert sum(tensor.numel() for tensor in own) <= 1 + 2 * student.shape[1]
-
-
 @pytest.mark.parametrize(
     ("student", "teacher", "mask", "beta", "message"),
     [
@@ -281,29 +188,3 @@ def test_arguments_that_do_not_fit_are_refused(
 def test_an_unknown_normalization_is_refused() -> None:
     with pytest.raises(ValueError, match="normalization"):
         uncl_terms(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), 1.0, normalization="other")  # type: ignore[arg-type]
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_values_and_gradients_are_finite_for_any_input(data: st.DataObject) -> None:
-    shape = (
-        data.draw(st.integers(1, 3)),
-        data.draw(st.integers(1, 6)),
-        *data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)),
-    )
-    dtype = data.draw(st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
-    scale = data.draw(st.sampled_from([0.0, 1.0, 50.0, 5000.0]))
-    seed = data.draw(st.integers(0, 1000))
-    student = logits(*shape, seed=seed, scale=scale, dtype=dtype).requires_grad_()
-    teacher = logits(*shape, seed=seed + 1, scale=scale, dtype=dtype)
-    mask_share = data.draw(st.sampled_from([None, 0.0, 0.5, 1.0]))
-    mask = None
-    if mask_share is not None:
-        mask = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(seed)) < mask_share
-    beta, labels = data.draw(st.sampled_from([0.0, 0.5, 5.0])), data.draw(st.sampled_from(LABEL_SPACES))
-    normalization = data.draw(st.sampled_from(NORMALIZATIONS))
-    terms = uncl_terms(student, teacher, beta, labels=labels, mask=mask, normalization=normalization)
-    (terms.distance + terms.entropy).backward()
-    assert all(term.isfinite() for term in terms)
-    assert student.grad.isfinite().all()
-    assert 0 <= terms.distance <= shape[1]

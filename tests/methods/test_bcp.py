@@ -15,6 +15,7 @@ from nnunetv2_dycon.methods.bcp import BCP, BCPSettings, MixedTask
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
 from nnunetv2_dycon.trainers import nnUNetTrainerBCP
 from tests.conftest import Workspace
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 PATCH = (6, 8, 4)
 CHANNELS, CLASSES, IGNORE = 3, 3, 3
@@ -144,11 +145,7 @@ def test_the_student_sees_mixed_patches_and_then_the_labeled_batch(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["bcp"] = {
-        "warmup_fraction": 0,
-        "rampup_fraction": 0,
-        "wait_for_labels": False,
-    }
+    plans["configurations"]["3d_fullres"]["bcp"] = FULL_WEIGHTS_AT_ONCE
     workspace.write_plans(plans, "nnUNetPlansBCP")
     trainer = make_trainer(nnUNetTrainerBCP, "nnUNetPlansBCP")
     trainer.on_train_start()

@@ -14,7 +14,8 @@ from nnunetv2_dycon.methods.cml import CML, CMLSettings, CrossViewTask
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
 from nnunetv2_dycon.networks.interpolating_decoder import InterpolatingConvolution
 from nnunetv2_dycon.trainers import nnUNetTrainerCML
-from tests.methods.two_students import AT_ONCE, Start, fix_batches, take_steps
+from tests.methods.two_students import Start, fix_batches, take_steps
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 PATCH = (6, 9, 3)
 
@@ -85,7 +86,7 @@ def test_without_disagreement_features_are_not_read() -> None:
 
 
 def test_the_second_student_interpolates_and_is_trained(start: Start) -> None:
-    trainer = start(nnUNetTrainerCML, **AT_ONCE)
+    trainer = start(nnUNetTrainerCML, **FULL_WEIGHTS_AT_ONCE)
     second = trainer.students.auxiliary["second_student"]
     assert all(isinstance(module, InterpolatingConvolution) for module in second.decoder.transpconvs)
     assert all(isinstance(module, nn.ConvTranspose3d) for module in trainer.network.decoder.transpconvs)
@@ -102,7 +103,7 @@ def test_the_second_student_interpolates_and_is_trained(start: Start) -> None:
 def test_each_student_is_shown_what_the_other_says_of_its_own_view(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = start(nnUNetTrainerCML, **AT_ONCE)
+    trainer = start(nnUNetTrainerCML, **FULL_WEIGHTS_AT_ONCE)
     labeled, _ = fix_batches(trainer)
     seen = []
     losses = trainer.method.unlabeled_losses

@@ -16,7 +16,6 @@ from nnunetv2_dycon.methods.method import Losses, Prediction
 from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from tests.methods.two_students import (
-    AT_ONCE,
     OFF,
     Start,
     TrainerClass,
@@ -27,6 +26,7 @@ from tests.methods.two_students import (
     seed,
     take_steps,
 )
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 
 def gradients(module: nn.Module) -> dict[str, torch.Tensor | None]:
@@ -71,7 +71,7 @@ def test_in_the_warmup_both_students_are_nnunettrainers(start: Start, trainer_cl
 @pytest.mark.parametrize("weight", [0.5, 1000.0])
 def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, weight: float) -> None:
     """With the large weight, gradients are clipped."""
-    trainer = start(nnUNetTrainerCoTraining, co_training_weight=weight, **AT_ONCE)
+    trainer = start(nnUNetTrainerCoTraining, co_training_weight=weight, **FULL_WEIGHTS_AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.students.auxiliary["second_student"])]
@@ -94,7 +94,9 @@ def test_each_student_learns_from_the_labels_and_from_the_other(start: Start, we
 
 
 def test_each_module_is_clipped_by_itself(start: Start) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, uncl_weight=1e4, fecl_weight=1e4, copy_paste_fraction=0.5, **AT_ONCE)
+    trainer = start(
+        nnUNetTrainerDyCONCoTraining, uncl_weight=1e4, fecl_weight=1e4, copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE
+    )
     take_steps(trainer, 1)
     for module in (trainer.network, *trainer.students.auxiliary.values()):
         found = [gradient.norm() for gradient in gradients(module).values() if gradient is not None]
@@ -107,7 +109,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
     parts = {False: ["network", "projection_head"], True: ["second_student", "second_projection_head"]}
     seen = {}
     for learning in ("both", False, True):
-        trainer = start(trainer_class, **AT_ONCE)
+        trainer = start(trainer_class, **FULL_WEIGHTS_AT_ONCE)
         seed(0)
         labeled, _ = fix_batches(trainer)
         if learning != "both":
@@ -139,7 +141,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
 
 
 def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, **FULL_WEIGHTS_AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.students.auxiliary["second_student"])]
@@ -168,7 +170,7 @@ def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: p
 
 
 def test_the_first_student_is_logged(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, **FULL_WEIGHTS_AT_ONCE)
     seen = []
     unlabeled_losses = trainer.method.unlabeled_losses
     monkeypatch.setattr(

@@ -15,7 +15,6 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_dycon.trainers import nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
 from tests.methods.two_students import (
-    AT_ONCE,
     MakeTrainer,
     Start,
     TrainerClass,
@@ -25,6 +24,7 @@ from tests.methods.two_students import (
     seed,
     take_steps,
 )
+from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def test_training_goes_on_as_if_never_stopped(
     start: Start, make_trainer: MakeTrainer, trainer_class: TrainerClass, tmp_path: Path
 ) -> None:
-    trainer = start(trainer_class, **AT_ONCE)
+    trainer = start(trainer_class, **FULL_WEIGHTS_AT_ONCE)
     take_steps(trainer, 2)
     trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
     resumed = make_trainer(trainer_class, "nnUNetPlansCoTraining", seed=9)
@@ -96,7 +96,7 @@ def test_the_second_student_is_compiled_with_the_first(make_trainer: MakeTrainer
 
 @each_method
 def test_2d_with_another_unlabeled_batch_size(start: Start, trainer_class: TrainerClass) -> None:
-    trainer = start(trainer_class, "2d", unlabeled_batch_size=3, **AT_ONCE)
+    trainer = start(trainer_class, "2d", unlabeled_batch_size=3, **FULL_WEIGHTS_AT_ONCE)
     take_steps(trainer, 2)
     assert all(math.isfinite(value) for value in trainer.statistics.pop_means().values())
 
@@ -112,7 +112,7 @@ def test_regions(start: Start, workspace: Workspace, trainer_class: TrainerClass
         # Preprocessing would store them so.
         properties["class_locations"] = {(1, 2): np.concatenate([organ, lesion]), 2: lesion}
         write_pickle(properties, str(file))
-    trainer = start(trainer_class, **AT_ONCE)
+    trainer = start(trainer_class, **FULL_WEIGHTS_AT_ONCE)
     assert trainer.label_manager.has_regions
     take_steps(trainer, 2)
     means = trainer.statistics.pop_means()
@@ -121,6 +121,6 @@ def test_regions(start: Start, workspace: Workspace, trainer_class: TrainerClass
 
 
 def test_dycon_without_fecl_needs_no_heads(start: Start) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, fecl_weight=0, copy_paste_fraction=0.5, **AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, fecl_weight=0, copy_paste_fraction=0.5, **FULL_WEIGHTS_AT_ONCE)
     take_steps(trainer, 1)
     assert list(trainer.students.auxiliary) == ["second_student"]

@@ -1,29 +1,22 @@
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nnunetv2_dycon.methods.schedules import adaptive_beta, gaussian_rampup, sigmoid_rampup
-
-
-def released(shared_folder: Path, name: str) -> dict[str, Any]:
-    cases = json.loads((shared_folder / "golden" / "dycon_reference_losses.json").read_text())
-    (case,) = [case for case in cases if case["loss"] == name]
-    return case
+from tests.losses.released_code import released_case
 
 
 def test_adaptive_beta_equals_the_released_code(shared_folder: Path) -> None:
-    case = released(shared_folder, "adaptive_beta")
+    case = released_case(shared_folder, loss="adaptive_beta")
     values = [adaptive_beta(epoch / case["total"], case["max_beta"], case["min_beta"]) for epoch in case["epochs"]]
     assert values == pytest.approx(case["value"], rel=1e-12)
 
 
 def test_sigmoid_rampup_equals_the_released_code(shared_folder: Path) -> None:
-    case = released(shared_folder, "sigmoid_rampup")
+    case = released_case(shared_folder, loss="sigmoid_rampup")
     values = [sigmoid_rampup(epoch / case["total"], case["min"], case["max"]) for epoch in case["epochs"]]
     assert values == pytest.approx(case["value"], rel=1e-12)
 

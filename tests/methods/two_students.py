@@ -11,9 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.trainers import nnUNetTrainerCML, nnUNetTrainerCoTraining, nnUNetTrainerDyCONCoTraining
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
-from tests.settings import FULL_WEIGHTS_AT_ONCE
 
-AT_ONCE = FULL_WEIGHTS_AT_ONCE
 OFF = {
     nnUNetTrainerCoTraining: {"co_training_weight": 0},
     nnUNetTrainerDyCONCoTraining: {"uncl_weight": 0, "fecl_weight": 0},

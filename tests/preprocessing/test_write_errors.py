@@ -48,6 +48,13 @@ def test_the_reason_and_the_free_space_are_named(tmp_path: Path) -> None:
         raise RuntimeError("Error while creating the NDArray")
 
 
+@pytest.mark.parametrize(("keeps", "end"), [(True, "start again: what is done is kept."), (False, "start again.")])
+def test_that_work_is_kept_is_said_where_it_is_true(tmp_path: Path, keeps: bool, end: str) -> None:
+    with pytest.raises(UserError) as error, explained_write_errors(tmp_path, keeps_what_is_done=keeps):
+        raise OSError
+    assert str(error.value).endswith(end)
+
+
 @contextmanager
 def nothing_can_be_written(folder: Path) -> Iterator[None]:
     """No file of a folder can be written in this block, even by root, who counts as nobody meanwhile."""

@@ -14,6 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from tests.training.states import assert_equal
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -37,22 +38,6 @@ def _state(trainer: nnUNetTrainerDyCON) -> dict:
             "beta": trainer.method.beta(trainer.progress),
         }
     )
-
-
-def _assert_equal(first: object, second: object, place: str = "") -> None:
-    assert type(first) is type(second), place
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), place
-        for key in first:
-            _assert_equal(first[key], second[key], f"{place}/{key}")
-    elif isinstance(first, list):
-        assert len(first) == len(second), place
-        for index, (left, right) in enumerate(zip(first, second, strict=True)):
-            _assert_equal(left, right, f"{place}/{index}")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), place
-    else:
-        assert first == second, place
 
 
 class _FixedBatches:
@@ -124,7 +109,7 @@ def test_resumed_training_equals_training_in_one_go(train: Train) -> None:
     expected = _state(train(until_epoch=4))
     train(until_epoch=2)
     resumed = train(until_epoch=4, checkpoint="checkpoint_latest.pth")
-    _assert_equal(_state(resumed), expected)
+    assert_equal(_state(resumed), expected)
 
 
 def test_state_is_equal_right_after_the_load(train: Train, make_trainer: Callable[..., nnUNetTrainer]) -> None:
@@ -135,7 +120,7 @@ def test_state_is_equal_right_after_the_load(train: Train, make_trainer: Callabl
     expected, loaded = _state(before), _state(after)
     # nnU-Net writes checkpoint_latest before it updates this.
     del expected["best"], loaded["best"]
-    _assert_equal(loaded, expected)
+    assert_equal(loaded, expected)
     assert 0 < after.ramp < 1
 
 
@@ -153,8 +138,8 @@ def test_network_weights_are_the_deployed_ones_and_fit_the_stock_network(
     stock = make_trainer(nnUNetTrainer)
     stock.initialize()
     stock.network.load_state_dict(checkpoint["network_weights"])
-    _assert_equal(stock.network.state_dict(), expected)
-    _assert_equal(checkpoint[STATE_KEY]["student"], student)
+    assert_equal(stock.network.state_dict(), expected)
+    assert_equal(checkpoint[STATE_KEY]["student"], student)
 
 
 def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_back(
@@ -172,8 +157,8 @@ def test_validation_predicts_with_the_deployed_weights_and_gives_the_student_bac
         lambda self, _: seen.update(copy.deepcopy(self.network.state_dict())),
     )
     trainer.perform_actual_validation()
-    _assert_equal(seen, dict(teacher))
-    _assert_equal(trainer.network.state_dict(), student)
+    assert_equal(seen, dict(teacher))
+    assert_equal(trainer.network.state_dict(), student)
 
 
 def test_pretrained_weights_reach_the_teacher(make_trainer: Callable[..., nnUNetTrainer]) -> None:
@@ -183,7 +168,7 @@ def test_pretrained_weights_reach_the_teacher(make_trainer: Callable[..., nnUNet
         for parameter in trainer.network.parameters():
             parameter.add_(1)
     trainer.on_train_start()
-    _assert_equal(trainer.students.average.module["network"].state_dict(), trainer.network.state_dict())
+    assert_equal(trainer.students.average.module["network"].state_dict(), trainer.network.state_dict())
 
 
 def test_a_checkpoint_of_other_settings_is_refused(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -21,6 +21,7 @@ from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.training.interruption import LATEST_CHECKPOINT, Interruption
 from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream
+from tests.training.states import assert_equal
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -93,22 +94,6 @@ def train(workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], monk
         return trainer, None
 
     return run
-
-
-def assert_equal(first: Any, second: Any, place: str = "") -> None:
-    assert type(first) is type(second), place
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), place
-        for key in first:
-            assert_equal(first[key], second[key], f"{place}/{key}")
-    elif isinstance(first, list | tuple):
-        assert len(first) == len(second), place
-        for index, (left, right) in enumerate(zip(first, second, strict=True)):
-            assert_equal(left, right, f"{place}/{index}")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), place
-    elif not (isinstance(first, float) and math.isnan(first) and math.isnan(second)):
-        assert first == second, place
 
 
 def final_checkpoint(trainer: nnUNetTrainerDyCON) -> dict:

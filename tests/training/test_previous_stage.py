@@ -26,13 +26,12 @@ from tests.cascade import (
     CASCADE,
     LOW_RESOLUTION,
     PLANS,
-    SETTINGS,
     copy_model,
     preprocess_labeled,
     train_briefly,
     write_cascade_plans,
 )
-from tests.settings import WITH_FECL
+from tests.settings import FULL_WEIGHTS_AT_ONCE, WITH_FECL
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -52,7 +51,7 @@ def test_every_method_trains_the_second_stage(
 ) -> None:
     plans = workspace.read_plans(PLANS)
     plans["configurations"][CASCADE][method.settings_section] = (
-        SETTINGS | WITH_FECL if issubclass(method, DyCON) else SETTINGS
+        FULL_WEIGHTS_AT_ONCE | WITH_FECL if issubclass(method, DyCON) else FULL_WEIGHTS_AT_ONCE
     )
     workspace.write_plans(plans, PLANS)
     name = f"nnUNetTrainer{method.__name__}"

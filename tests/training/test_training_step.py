@@ -61,11 +61,7 @@ def test_accumulated_gradients_are_those_of_one_loss(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["mean_squared_error"] = {
-        "warmup_fraction": 0,
-        "rampup_fraction": 0,
-        "wait_for_labels": False,
-    }
+    plans["configurations"]["3d_fullres"]["mean_squared_error"] = FULL_WEIGHTS_AT_ONCE
     workspace.write_plans(plans, "nnUNetPlansMSE")
     trainer = make_trainer(trainer_of(MeanSquare), "nnUNetPlansMSE")
     trainer.on_train_start()
@@ -220,11 +216,7 @@ class LabeledTerm(MeanSquare):
 
 def test_a_method_may_have_no_term_on_unlabeled_batches(workspace: Workspace, make_trainer: Make) -> None:
     plans = workspace.read_plans()
-    plans["configurations"]["3d_fullres"]["labeled_only"] = {
-        "warmup_fraction": 0,
-        "rampup_fraction": 0,
-        "wait_for_labels": False,
-    }
+    plans["configurations"]["3d_fullres"]["labeled_only"] = FULL_WEIGHTS_AT_ONCE
     workspace.write_plans(plans, "nnUNetPlansLabeled")
     trainer = make_trainer(trainer_of(LabeledTerm), "nnUNetPlansLabeled")
     trainer.on_train_start()

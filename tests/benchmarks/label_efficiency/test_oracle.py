@@ -15,7 +15,7 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.label_space import Regions
 from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
 from tests.conftest import Workspace
-from tests.settings import WITH_FECL
+from tests.settings import FULL_WEIGHTS_AT_ONCE, WITH_FECL
 
 
 @pytest.fixture
@@ -52,9 +52,7 @@ def oracle(
     (source / "dataset.json").write_text(json.dumps(dataset_json))
     (workspace.raw / "simulate.json").write_text(json.dumps({"source": str(source), "unlabeled": names}))
     settings = {
-        "warmup_fraction": 0.0,
-        "rampup_fraction": 0.0,
-        "wait_for_labels": False,
+        **FULL_WEIGHTS_AT_ONCE,
         **WITH_FECL,
         "copy_paste_fraction": copy_paste_fraction,
     }

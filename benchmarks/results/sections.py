@@ -1,0 +1,117 @@
+"""The texts of the page documentation/results.md, a section each, with places for tables and numbers."""
+
+from __future__ import annotations
+
+INTRODUCTION = """\
+# Results
+
+What unlabeled scans were worth on two data sets. In short: with the same few labels, DyCON segments better than plain
+nnU-Net. The gain is small on hippocampi and larger on lung nodules.
+
+<!-- This page is made by: python -m benchmarks.results.page -->
+
+No number below is typed by hand: [runs.csv](../benchmarks/results/runs.csv) has every training.
+
+## How to read it
+
+- **Data.** Hippocampus MRI of the Medical Segmentation Decathlon and lung nodules in CT of LIDC-IDRI: 150 training
+  cases, 50 test cases. A few training cases keep their labels, the others are unlabeled.
+- **Training.** A small network and {steps} steps on a CPU. A network as nnU-Net plans it, trained to its end, is better
+  with any number of labels. How much of the difference remains there is not measured.
+- **Score.** Mean Dice over test cases and classes, of the final checkpoint. Nothing is chosen on test cases.
+- **Fair pairs.** Two methods are compared in pairs of trainings that share labels, plans, steps and seed. Both means
+  of a row are over its pairs.
+- **Interval.** The 95 % t interval of the mean difference over pairs, the test cases as they are. It takes three pairs.
+  Where it contains 0, chance may be the reason.
+- **Which DyCON.** These trainings have FeCL with a weight of 0.1, which was the default then. It is off now: it changed
+  nothing beyond chance ([parts](#parts-of-dycon)). With hard targets and more boxes, which are settings, there is one
+  training each: {hard}. On lung nodules that is lower.
+
+Your data differ. [Compare on your own folds](compare.md) before you rely on a gain.
+"""
+DYCON = """\
+## DyCON and plain nnU-Net
+
+{table}
+
+DyCON was above nnU-Net in {won} of {pairs} pairs of trainings.
+"""
+METHODS = """\
+## All methods and plain nnU-Net
+
+{table}
+
+Rows without an interval have one or two trainings: do not rank them. `nnUNetTrainerMeanTeacher` with 4 labels fails in
+some trainings, in which it confirms the mistakes of its start; [every training](#every-training) shows which.
+"""
+AGAINST_DYCON = """\
+## DyCON and the other methods
+
+{table}
+"""
+MORE_LABELS = """\
+## Plain nnU-Net with more labels
+
+What annotating more would have brought, on hippocampi.
+
+{table}
+"""
+PARTS = """\
+## Parts of DyCON
+
+Each row changes one thing. The difference is that to DyCON, in pairs. Hippocampus, 4 labels, unless a row says
+otherwise.
+
+{table}
+
+Two trainings of DyCON with 4 labels and different seeds differ by up to {spread:.4f}. Most rows differ by less.
+"""
+METRICS = """\
+## Other metrics
+
+Series 2: Jaccard index, 95th percentile of the Hausdorff distance and average surface distance, means over trainings
+with standard deviation. The interval is that of the difference to nnU-Net's Dice, of a bootstrap over test cases and
+trainings. [All methods](../benchmarks/results/arm_means.csv).
+
+{table}
+"""
+PARTLY = """\
+## Partly annotated scans
+
+Hippocampi of which every fifth slice is annotated and the rest has nnU-Net's ignore label; there are no other scans.
+
+{table}
+"""
+ACDC = """\
+## Targets and views, on ACDC
+
+Cardiac MRI, slices at half resolution, a small network, one training for each row. They are judged on {cases} training
+cases that were held out for choosing, not on test cases, and predicted without mirroring. Length carries most of the
+gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Hard targets (the setting `uncl_distance`)
+with boxes of other unlabeled patches add to it.
+
+{table}
+
+On the {test_cases} test cases, predicted with mirroring, after {steps:,} steps with {labels} labels, one training each:
+nnU-Net {plain:.4f}, DyCON with hard targets {hard:.4f}.
+"""
+LESIONS = """\
+## Small lesions
+
+Generated scans with lesions below 0.1 % of the volume ([how](method.md#tiny-lesions)); two trainings each.
+
+{table}
+"""
+EVERY = """\
+## Every training
+
+Series 1 and 2 are the same trainings on two machines. nnU-Net's augmentation is not seeded, so they differ. Of most
+trainings the mean Dice alone is kept, with four digits: the records of single cases were lost with the machines.
+
+{table}
+
+The story behind these numbers, and what was tried and left:
+[how label efficiency was measured](../benchmarks/results/label_efficiency.md) and
+[how the defaults were chosen](../benchmarks/results/defaults.md). To repeat them or to measure your own data, see
+[the benchmark](benchmark.md).
+"""

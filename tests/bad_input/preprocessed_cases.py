@@ -1,0 +1,90 @@
+"""Bad input among preprocessed cases, and in what lies beside them."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.bad_input.row import DOCTOR, TRAIN, Place, Prepare, Row, write
+
+
+def preprocessed_file(name: str) -> Prepare:
+    """A further file in the folder of preprocessed cases."""
+    return lambda place: write(place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name, b"")
+
+
+def removed(pattern: str) -> Prepare:
+    """Files or folders of nnUNet_preprocessed that are gone."""
+
+    def prepare(place: Place) -> None:
+        found = list(place.workspace.preprocessed.glob(pattern))
+        assert found
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return prepare
+
+
+def preprocessed_file_cut_short(name: str) -> Prepare:
+    """A file in the folder of preprocessed cases that lacks its end."""
+
+    def prepare(place: Place) -> None:
+        file = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name
+        file.write_bytes(file.read_bytes()[:-20])
+
+    return prepare
+
+
+ROWS = [
+    *(
+        Row(
+            f"a preprocessed file of a labeled case that is cut short ({ending})",
+            (TRAIN, DOCTOR),
+            f"{case}{ending} is damaged or cut short: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
+            "nnUNetPlansSmall, which writes it anew",
+            preprocessed_file_cut_short(f"{case}{ending}"),
+        )
+        for case, ending in (("demo_002", ".b2nd"), ("demo_004", "_seg.b2nd"), ("demo_002", ".pkl"))
+    ),
+    Row(
+        "labeled cases that are not preprocessed",
+        (TRAIN, DOCTOR),
+        "not preprocessed",
+        removed("nnUNetPlans_3d_fullres"),
+    ),
+    Row(
+        "an empty folder of preprocessed cases",
+        (TRAIN, DOCTOR),
+        "nnUNetPlans_3d_fullres has no preprocessed cases: run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        removed("nnUNetPlans_3d_fullres/*"),
+    ),
+    Row(
+        "a case of which a preprocessed file is missing",
+        (TRAIN, DOCTOR),
+        "demo_002 of fold 0 of ... lack preprocessed data ... or run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        removed("nnUNetPlans_3d_fullres/demo_002.pkl"),
+    ),
+    Row(
+        "a hidden file among the preprocessed cases",
+        (TRAIN, DOCTOR),
+        "._demo_000.b2nd is none of nnU-Net's files, and nnU-Net would fail on it: remove it",
+        preprocessed_file("._demo_000.b2nd"),
+    ),
+    Row(
+        "another file among the preprocessed cases (.DS_Store)",
+        (TRAIN, DOCTOR),
+        ".DS_Store is none of nnU-Net's files, and nnU-Net would fail on it: remove it",
+        preprocessed_file(".DS_Store"),
+    ),
+    Row(
+        "a label file that the final validation reads, gone",
+        (TRAIN, DOCTOR),
+        "gt_segmentations/demo_004.nii.gz is not there, and the validation at the end compares with it. Copy",
+        removed("gt_segmentations/demo_004.nii.gz"),
+    ),
+    Row(
+        "the fingerprint, gone",
+        (TRAIN, DOCTOR),
+        "dataset_fingerprint.json is not there, and nnU-Net copies it. Run nnUNetv2_extract_fingerprint",
+        removed("dataset_fingerprint.json"),
+    ),
+]
