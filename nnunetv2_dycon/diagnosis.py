@@ -59,14 +59,18 @@ class Finding:
         text: a sentence or two.
         is_problem: whether something has to be done.
         is_note: whether something could be done, and all is well without it.
+        is_to_do: whether the user has to choose something before data can be used, as after every installation.
     """
 
     text: str
     is_problem: bool = False
     is_note: bool = False
+    is_to_do: bool = False
 
     def __str__(self) -> str:
-        return f"[{'problem' if self.is_problem else 'note' if self.is_note else 'ok'}] {self.text}"
+        marks = {"problem": self.is_problem, "to do": self.is_to_do, "note": self.is_note}
+        mark = next((mark for mark, applies in marks.items() if applies), "ok")
+        return f"[{mark}] {self.text}"
 
 
 def diagnose_installation() -> Iterator[Finding]:
@@ -131,9 +135,10 @@ def _paths() -> Iterator[Finding]:
     for path in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results):
         name = path.env_var_name
         if not path.get():
-            yield Finding(f'{name} is not set: export {name}="/path/to/{name}"', is_problem=True)
+            text = f'{name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
+            yield Finding(text, is_to_do=True)
         elif not Path(path).is_dir():
-            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_problem=True)
+            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
         elif path is not nnUNet_raw and not os.access(path, os.W_OK):
             yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
         else:
