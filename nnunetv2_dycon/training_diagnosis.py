@@ -9,8 +9,8 @@ from typing import Any
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
-from nnunetv2_dycon.diagnosis import Finding
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.installation_diagnosis import Finding
 from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint, training_state_of
 from nnunetv2_dycon.training.verdicts import Curves, first_verdicts
 

@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check and print."""
-    from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
+    from nnunetv2_dycon.diagnosis import diagnose_dataset
     from nnunetv2_dycon.exceptions import UserError, counted
+    from nnunetv2_dycon.installation_diagnosis import diagnose_installation
     from nnunetv2_dycon.training_diagnosis import diagnose_trainings
 
     if arguments.f and (arguments.d is None or arguments.tr is None):

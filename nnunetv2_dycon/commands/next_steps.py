@@ -32,7 +32,8 @@ def print_next_steps(folder: Path, labeled: int, test: int) -> None:
     if few:
         print(
             f"With {counted(labeled, 'labeled case')}, nnU-Net cannot make its {NUMBER_OF_FOLDS} folds. Fold "
-            "'all' trains on all of them, so the scores logged while training are no validation: judge by the test cases."
+            "'all' trains on all of them, so the scores logged while training are no validation: judge by the test "
+            "cases."
         )
     else:
         print(
