@@ -1,27 +1,30 @@
-"""Diagnosis: what the doctor finds of an installation and of a dataset."""
+"""Diagnosis of a dataset: what the doctor finds in nnUNet_raw and nnUNet_preprocessed."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.metadata
-import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
-from nnunetv2_dycon import __version__
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
-from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, results_folder
+from nnunetv2_dycon.datasets.names import (
+    dataset_name_of,
+    find_raw_dataset_folder,
+    preprocessed_folder,
+    results_folder,
+)
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
-from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint, preprocessing_command
+from nnunetv2_dycon.datasets.preprocessed_cases import (
+    check_cases_of_fold,
+    check_fingerprint,
+    preprocessed_cases,
+    preprocessing_command,
+)
 from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
@@ -35,6 +38,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.installation_diagnosis import Finding
 from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
@@ -47,45 +51,20 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     identifiers_without_raw_data,
     unlabeled_data_folder,
 )
-from nnunetv2_dycon.registration import ENVIRONMENT_VARIABLE, export_line, external_trainers_folder
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found about one point; where training or prediction would suffer from it, also the remedy.
-
-    Attributes:
-        text: a sentence or two.
-        is_problem: whether something has to be done.
-        is_note: whether something could be done, and all is well without it.
-    """
-
-    text: str
-    is_problem: bool = False
-    is_note: bool = False
-
-    def __str__(self) -> str:
-        return f"[{'problem' if self.is_problem else 'note' if self.is_note else 'ok'}] {self.text}"
-
-
-def diagnose_installation() -> Iterator[Finding]:
-    """Look at versions, registration, paths and GPU; each finding comes as it is made."""
-    yield from _versions()
-    yield from _registration()
-    yield from _paths()
-    yield _gpu()
+from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
 
 def diagnose_dataset(
     name_or_id: str, plans_identifier: str, configuration: str, trainer: str | None = None
 ) -> Iterator[Finding]:
-    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. Nothing is written and no label is opened.
+    """Look at a dataset in nnUNet_raw and nnUNet_preprocessed. No label of an unlabeled case is opened.
 
     The settings of the trainer's method are checked; without a trainer, those of all methods of the package.
     """
     try:
         methods = all_methods() if trainer is None else [find_semi_supervised_trainer(trainer).method_class]
+        yield from _not_planned_yet(name_or_id, plans_identifier)
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
@@ -94,57 +73,6 @@ def diagnose_dataset(
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
-
-
-def _versions() -> Iterator[Finding]:
-    versions = [f"nnunetv2_dycon {__version__}", f"Python {platform.python_version()}"]
-    versions += [f"{name} {importlib.metadata.version(name)}" for name in ("nnunetv2", "torch", "batchgeneratorsv2")]
-    yield Finding(", ".join(versions))
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError) as error:
-        yield Finding(
-            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): install the torchvision "
-            "release that belongs to this torch.",
-            is_problem=True,
-        )
-
-
-def _registration() -> Iterator[Finding]:
-    registered = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
-    if external_trainers_folder() not in registered:
-        yield Finding(
-            "nnU-Net does not look for trainers in this package, since nnUNet_extTrainer does not name its folder (the "
-            "start-up file was not read, or the variable was set anew within Python). Run, or add to your shell's "
-            f"start-up file: {export_line()}",
-            is_problem=True,
-        )
-    try:
-        trainer = find_semi_supervised_trainer("nnUNetTrainerDyCON")
-    except UserError as error:
-        yield Finding(str(error), is_problem=True)
-    else:
-        yield Finding(f"nnU-Net finds {trainer.__name__}")
-
-
-def _paths() -> Iterator[Finding]:
-    for path in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results):
-        name = path.env_var_name
-        if not path.get():
-            yield Finding(f'{name} is not set: export {name}="/path/to/{name}"', is_problem=True)
-        elif not Path(path).is_dir():
-            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_problem=True)
-        elif path is not nnUNet_raw and not os.access(path, os.W_OK):
-            yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
-        else:
-            yield Finding(f"{name}={path}")
-
-
-def _gpu() -> Finding:
-    if not torch.cuda.is_available():
-        return Finding("no CUDA GPU: train with -device cpu (slow) or -device mps")
-    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return Finding("GPU: " + ", ".join(f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus))
 
 
 def _inputs(
@@ -220,6 +148,7 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     labeled = with_label - set(off_limits)
     yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
+    yield from _partly_annotated(dataset, configuration_name, labeled)
     misnamed = misnamed_unlabeled_folder(raw_dataset_folder)
     if not unlabeled:
         place = raw_dataset_folder / UNLABELED_FOLDER_NAME
@@ -243,6 +172,42 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
         command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
         yield Finding(f"labeled cases are not preprocessed: {command}", is_problem=True)
     yield from _preprocessed_cases(dataset, configuration, unlabeled)
+
+
+def _not_planned_yet(name_or_id: str, plans_identifier: str) -> Iterator[Finding]:
+    """The cases of a raw dataset that has no plans, whose lack is a finding of its own."""
+    raw_dataset_folder = find_raw_dataset_folder(dataset_name_of(name_or_id))
+    if (
+        raw_dataset_folder is None
+        or (preprocessed_folder() / raw_dataset_folder.name / f"{plans_identifier}.json").exists()
+    ):
+        return
+    dataset_json = read_json_file(raw_dataset_folder / "dataset.json")
+    check_dataset_json(dataset_json, str(raw_dataset_folder / "dataset.json"))
+    labeled = labeled_images(raw_dataset_folder, dataset_json)
+    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
+    yield Finding(f"{raw_dataset_folder}: {len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
+    if misnamed := misnamed_unlabeled_folder(raw_dataset_folder):
+        yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
+
+
+def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]) -> Iterator[Finding]:
+    """How many labeled cases have ignored voxels, where there is an ignore label and they are preprocessed."""
+    folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
+    cases = sorted(set(labeled).intersection(preprocessed_cases(folder)))
+    ignore_label = dataset.plans_manager.get_label_manager(dataset.dataset_json).ignore_label
+    if ignore_label is None or not cases:
+        return
+    try:
+        partly = find_partly_labeled_cases(infer_dataset_class(str(folder))(str(folder), cases), ignore_label)
+    except (OSError, RuntimeError, ValueError) as error:
+        command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
+        yield Finding(f"a segmentation in {folder} cannot be read ({error}): run {command}", is_problem=True)
+        return
+    yield Finding(
+        f"{len(partly)} of {len(cases)} preprocessed labeled cases are partly annotated: in training they join the "
+        "unlabeled ones, as images without labels, unless ignored_voxels_as_unlabeled is false"
+    )
 
 
 def _preprocessed_cases(

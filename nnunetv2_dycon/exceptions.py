@@ -28,6 +28,11 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
     """A feature of nnU-Net that this package refuses at start because it is not supported yet."""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, whose plural ends in ``s``: "1 problem", "2 problems"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_user_errors_without_traceback() -> None:
     """Make the interpreter end with the message alone when an error that a user can act on is not caught.
 

@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.util
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -118,6 +119,29 @@ class StopSignals:
         elif now - self._received_at >= _SAME_REQUEST:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def silence_of_threads_cut_short(signals: StopSignals) -> Iterator[None]:
+    """In this block, and from a stop signal on, threads that the signal caught while they were started say nothing.
+
+    :class:`Stopped` is raised wherever the main thread is. Where that is in the middle of starting a thread, Python's
+    record of threads is left without it, and the thread would end with a KeyError that means nothing to anybody.
+    """
+    previous = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        is_thread = isinstance(getattr(unraisable.object, "__self__", None), threading.Thread)
+        if signals.received is None or not (is_thread and unraisable.exc_type is KeyError):
+            previous(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        # After a signal the process ends, and threads may end until then.
+        if signals.received is None:
+            sys.unraisablehook = previous
 
 
 @contextlib.contextmanager

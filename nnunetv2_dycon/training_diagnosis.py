@@ -9,12 +9,13 @@ from typing import Any
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
-from nnunetv2_dycon.diagnosis import Finding
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint
+from nnunetv2_dycon.installation_diagnosis import Finding
+from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint, training_state_of
 from nnunetv2_dycon.training.verdicts import Curves, first_verdicts
 
 _FINAL, *_ = IN_ORDER_OF_NNUNET
+_REMEDY = "Remove it, and look again."
 
 
 def diagnose_trainings(
@@ -39,7 +40,7 @@ def diagnose_trainings(
             if fold in present:
                 yield from _training(folder / f"fold_{fold}", fold)
             else:
-                there = f"but those of {', '.join(present)}: correct -f" if present else "nor of any other"
+                there = f"but those of {', '.join(present)}: correct -f" if present else "nor of any other: train it"
                 yield Finding(f"{folder} has no training of fold {fold}, {there}", is_problem=True)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
@@ -57,13 +58,16 @@ def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
     if not files:
         yield Finding(f"fold {fold} has no checkpoint yet; its log has what there is to say")
         return
-    # Of a training that goes on, either can be the newer one.
-    file = files[0] if files[0].name == _FINAL else max(files, key=lambda path: path.stat().st_mtime)
-    checkpoint = read_checkpoint(file, "cpu", weights_only=True, remedy="Remove it, and look again.")
+    # Of a training that goes on, any can be the newest, also beside the last one of a training before it.
+    file = max(files, key=lambda path: path.stat().st_mtime_ns)
+    checkpoint = read_checkpoint(file, "cpu", weights_only=True, remedy=_REMEDY)
     if STATE_KEY not in checkpoint:
         yield Finding(f"fold {fold}: {file} was written by {checkpoint['trainer_name']}, which has no teacher")
         return
-    curves = _curves(checkpoint, is_final=file.name == _FINAL)
+    state, logged = training_state_of(checkpoint, file, _REMEDY), checkpoint["logging"]
+    if not isinstance(logged, dict) or "ramp" not in logged:
+        raise UserError(f"{file} has no log of a semi-supervised training. {_REMEDY}")
+    curves = _curves(state, logged, is_final=file.name == _FINAL)
     if curves is None:
         yield Finding(
             f"fold {fold}: {file} does not say how many epochs the training was to have, as checkpoints of this "
@@ -79,9 +83,8 @@ def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
         yield Finding(text, is_problem=verdict.is_problem, is_note=not verdict.is_problem)
 
 
-def _curves(checkpoint: dict[str, Any], *, is_final: bool) -> Curves | None:
+def _curves(state: dict[str, Any], logged: dict[str, Any], *, is_final: bool) -> Curves | None:
     """What a checkpoint has logged; None if the length of its training is not known."""
-    state, logged = checkpoint[STATE_KEY], checkpoint["logging"]
     num_epochs = state.get("num_epochs", len(logged["ramp"]) if is_final else None)
     if num_epochs is None:
         return None

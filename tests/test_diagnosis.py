@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import blosc2
+import numpy as np
 import pytest
 
 from nnunetv2_dycon import __version__
-from nnunetv2_dycon.diagnosis import Finding, diagnose_dataset, diagnose_installation
+from nnunetv2_dycon.diagnosis import diagnose_dataset
+from nnunetv2_dycon.installation_diagnosis import Finding, diagnose_installation
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
 from nnunetv2_dycon.registration import export_line
 
@@ -27,6 +30,10 @@ def test_problems_are_marked() -> None:
 
 def installation_problems() -> list[str]:
     return [finding.text for finding in diagnose_installation() if finding.is_problem]
+
+
+def to_do() -> list[str]:
+    return [str(finding) for finding in diagnose_installation() if finding.is_to_do]
 
 
 @pytest.mark.usefixtures("workspace")
@@ -53,11 +60,15 @@ def test_folders_that_are_not_set_or_not_there_are_named(
 ) -> None:
     missing = workspace.root / "nowhere"
     monkeypatch.setenv(name, str(missing))
-    assert installation_problems() == [f"{name}={missing} is not there: make the folder or correct the variable"]
+    assert to_do() == [f"[to do] {name}={missing} is not there: make the folder or correct the variable"]
+    not_set = (
+        f'[to do] {name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
+    )
     monkeypatch.setenv(name, "")
-    assert installation_problems() == [f'{name} is not set: export {name}="/path/to/{name}"']
+    assert to_do() == [not_set]
     monkeypatch.delenv(name)
-    assert installation_problems() == [f'{name} is not set: export {name}="/path/to/{name}"']
+    assert to_do() == [not_set]
+    assert installation_problems() == []
 
 
 def diagnose(plans: str = "nnUNetPlansSmall", configuration: str = "3d_fullres") -> tuple[list[str], list[str]]:
@@ -76,6 +87,20 @@ def test_a_dataset_that_is_planned_but_not_ready() -> None:
         ],
         [],
     )
+
+
+def test_partly_annotated_cases_are_counted(workspace: Workspace) -> None:
+    workspace.write_labels(ignores=True)
+    counted = "{} of 6 preprocessed labeled cases are partly annotated: in training they join the unlabeled ones"
+    assert any(text.startswith(counted.format(0)) for text in diagnose()[0])
+    file = workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_001_seg.b2nd"
+    segmentation = blosc2.open(str(file), mode="r")[:]
+    segmentation[:, :3] = 3
+    file.unlink()
+    blosc2.asarray(np.ascontiguousarray(segmentation), urlpath=str(file))
+    fine, problems = diagnose()
+    assert any(text.startswith(counted.format(1)) for text in fine)
+    assert problems == []
 
 
 def test_a_dataset_that_is_ready(prepare_unlabeled: Prepare) -> None:
@@ -188,10 +213,9 @@ def test_a_badly_named_scan_is_a_problem(workspace: Workspace) -> None:
     assert "scan.nii.gz is not named like a scan" in diagnose()[1][0]
 
 
-@pytest.mark.usefixtures("workspace")
-def test_missing_plans_and_configurations_are_the_only_problem() -> None:
+def test_missing_plans_and_configurations_are_the_only_problem(workspace: Workspace) -> None:
     fine, (problem,) = diagnose(plans="nnUNetPlansX")
-    assert fine == []
+    assert fine == [f"{workspace.raw}: 6 labeled and 4 unlabeled cases"]
     assert "nnUNetPlansX.json is not there" in problem
     fine, (problem,) = diagnose(configuration="4d")
     assert fine == []

@@ -197,3 +197,30 @@ def test_workers_that_are_forked_outside_the_block_are_left_alone() -> None:
     os.kill(worker.pid, signal.SIGTERM)
     worker.join(5)
     assert worker.exitcode == -signal.SIGTERM
+
+
+# A thread that Python's record does not have, as when a signal comes while it is started.
+_THREADS_CUT_SHORT = """
+import _thread, os, signal, threading, time
+from nnunetv2_dycon.processes import Stopped, StopSignals, silence_of_threads_cut_short
+
+def cut_short():
+    _thread.start_new_thread(threading.Thread(name="lost", daemon=True)._bootstrap, ())
+    time.sleep(0.5)
+
+try:
+    with StopSignals() as signals, silence_of_threads_cut_short(signals):
+        if {before}:
+            cut_short()
+        os.kill(os.getpid(), signal.SIGTERM)
+except Stopped:
+    if not {before}:
+        cut_short()
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_threads_that_a_signal_cut_short_say_nothing_after_it(before: bool) -> None:
+    command = [sys.executable, "-c", _THREADS_CUT_SHORT.format(before=before)]
+    error = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    assert ("KeyError" in error) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,3 +94,32 @@ def test_a_checkpoint_of_nnunets_own_trainer_has_nothing_to_judge(results: Path)
     del checkpoint[STATE_KEY]
     torch.save({**checkpoint, "trainer_name": "nnUNetTrainer"}, latest)
     assert diagnose() == [f"[ok] fold 0: {latest} was written by nnUNetTrainer, which has no teacher"]
+
+
+def test_a_training_that_has_begun_anew_beside_the_results_of_another(results: Path) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    checkpoint = torch.load(latest, weights_only=False)
+    checkpoint[STATE_KEY]["num_epochs"] = 1000
+    final = latest.with_name("checkpoint_final.pth")
+    torch.save(checkpoint, final)
+    os.utime(final, (0, 0))
+    torch.save(checkpoint, latest)
+    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {latest}, and nothing speaks against it"]
+
+
+@pytest.mark.parametrize("state", [{"settings": {}}, {}, None, "student"])
+def test_a_checkpoint_of_another_package(results: Path, state: object) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    torch.save({**torch.load(latest, weights_only=False), STATE_KEY: state}, latest)
+    (line,) = diagnose()
+    assert line.startswith(
+        f'[problem] {latest} is no checkpoint of nnunetv2_dycon: its "semi_supervised" lacks version'
+    )
+    assert line.endswith("Remove it, and look again.")
+
+
+@pytest.mark.parametrize("logged", [{}, None, {"train_losses": []}])
+def test_a_checkpoint_without_a_log(results: Path, logged: object) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    torch.save({**torch.load(latest, weights_only=False), "logging": logged}, latest)
+    assert diagnose() == [f"[problem] {latest} has no log of a semi-supervised training. Remove it, and look again."]

@@ -33,7 +33,7 @@ from nnunetv2_dycon.datasets.splits import (
     off_limits_cases_of_all_folds,
     read_splits,
 )
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.files import explained_write_errors, hash_file, scratch_folder, written_aside
 from nnunetv2_dycon.json_files import read_json_file
 
@@ -131,7 +131,7 @@ def add_labels(name_or_id: str, folder: Path, cases: Sequence[str] = ()) -> Adde
     new_cases = [unlabeled[case] for case in added]
     _check_files([case for case in new_cases if len(labeled.get(case.identifier, ())) != files], files)
     for case in tqdm(added, desc="Checking labels", unit="case"):
-        check_label(found.finished[case], unlabeled[case].images[0], dataset_json)
+        check_label(found.finished[case], unlabeled[case].images, dataset_json)
     labels = {case: found.finished[case] for case in added}
     changes = _plan(raw, {**dataset_json, "numTraining": number}, files, new_cases, labels)
     if splits:
@@ -168,8 +168,8 @@ def _check_files(cases: Sequence[UnlabeledCase], number: int) -> None:
     for case in cases:
         if len(case.images) != number:
             raise UserError(
-                f"{case.images[0]}: its case has {len(case.images)} image file(s), and labeled cases have {number}: "
-                "add or remove files."
+                f"{case.images[0]}: its case has {counted(len(case.images), 'image file')}, and labeled cases have "
+                f"{number}: add or remove files."
             )
         if missing := [image for image in case.images if not image.is_file()]:
             raise UserError(f"{missing[0]} is not there: correct the link, or remove the case.")

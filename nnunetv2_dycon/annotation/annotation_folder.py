@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ IMAGES, LABELS, LABEL_NAMES, RECORD = "images", "labels", "labels.txt", "annotat
 
 
 def refuse_folder_in_use(folder: Path) -> None:
-    """Refuse a folder with files in it, which may be someone's work; a UserError says so."""
+    """Refuse a folder with files in it, which may be someone's work, and a place where none can be made.
+
+    Raises:
+        UserError: for either.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+    if place != folder.absolute() and not (place.is_dir() and os.access(place, os.W_OK)):
+        raise UserError(f"{folder} cannot be made in {place}: correct its permissions, or name another --annotate.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(
             f"{folder} is there and not empty, and annotations in it could be lost: name another folder with "
@@ -54,7 +62,7 @@ def write_annotation_folder(
     with explained_write_errors(folder), written_aside(folder) as partial:
         copy_files(place_images(images, partial / IMAGES, ending))
         copy_files(place_labels(segmentations, partial / LABELS, ending))
-        (partial / LABEL_NAMES).write_text(_label_descriptions(labels))
+        (partial / LABEL_NAMES).write_text(_label_descriptions(labels), encoding="utf-8")
         (partial / RECORD).write_text(json.dumps(record, indent=1))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
 from nnunetv2_dycon.datasets.raw_dataset import (
@@ -15,11 +16,12 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_off_limits_cases,
     find_unlabeled_cases,
     misnamed_unlabeled_folder,
+    number_of_channels,
     read_labeled_dataset,
     surplus_files,
 )
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases_of_all_folds
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel
 
 
@@ -66,11 +68,7 @@ def find_candidates(name_or_id: str, model: TrainedModel) -> Candidates:
     if dataset.dataset_json is None:
         raise UserError(f"{folder} has no dataset.json: bring it into nnU-Net's raw layout first.")
     dataset_json, ending = dataset.dataset_json, dataset.file_ending
-    if ending != model.dataset_json["file_ending"]:
-        raise UserError(
-            f"{model.folder} was trained on {model.dataset_json['file_ending']} files, and {folder} has {ending}: name "
-            "a model of this dataset."
-        )
+    _refuse_model_of_other_scans(model, folder, dataset_json)
     off_limits = off_limits_cases_of_all_folds(preprocessed_folder() / folder.name / SPLITS_FILE)
     cases = find_unlabeled_cases(folder, ending)
     if both := sorted({case.identifier for case in cases} & dataset.training.keys()):
@@ -98,6 +96,19 @@ def find_candidates(name_or_id: str, model: TrainedModel) -> Candidates:
     _refuse_missing([image for case in cases for image in case.images])
     unlabeled = {case.identifier: case for case in sorted(cases, key=lambda case: case.identifier)}
     return Candidates(folder.name, ending, labeled, unlabeled)
+
+
+def _refuse_model_of_other_scans(model: TrainedModel, folder: Path, dataset_json: dict[str, Any]) -> None:
+    """Refuse a model of scans with another file ending or number of channels."""
+    there, here = (
+        (f"{each['file_ending']} files", counted(number_of_channels(each), "channel"))
+        for each in (model.dataset_json, dataset_json)
+    )
+    for trained_on, found in zip(there, here, strict=True):
+        if trained_on != found:
+            raise UserError(
+                f"{model.folder} was trained on {trained_on}, and {folder} has {found}: name a model of this dataset."
+            )
 
 
 def _refuse_missing(files: Sequence[Path]) -> None:

@@ -15,11 +15,12 @@ from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursiv
 from nnunetv2_dycon.annotation.annotation_folder import LABELS, RECORD
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import hash_file
-from nnunetv2_dycon.json_files import read_json
+from nnunetv2_dycon.json_files import TEXT, mapping_of, read_json_file, record
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
 
 # Annotation tools write headers anew, rounded: corners of scan and label may lie this far apart, in voxels.
 _TOLERANCE = 0.1
+_RECORD = record({"dataset": TEXT, "cases": mapping_of(record({"pre_segmentation_sha256": TEXT}))})
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FinishedLabels:
     Attributes:
         finished: by case, sorted.
         unchanged: cases whose file is still the pre-segmentation that rank wrote.
-        others: visible files that are no labels of the dataset's file ending.
+        others: visible files and folders that are no labels of the dataset's file ending.
     """
 
     finished: dict[str, Path]
@@ -47,54 +48,71 @@ def find_finished_labels(folder: Path, file_ending: str, dataset: str, named: Se
         named: cases to take, also unchanged; where empty, all that have changed.
 
     Raises:
-        UserError: for a folder that is not there or is another dataset's, and for named cases that are not in it.
+        UserError: for a folder that is not there, has no label or is another dataset's, and for named cases that are
+            not in it.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name the one with the finished labels after -i.")
-    record = read_json(folder / RECORD, ("dataset", "cases")) if (folder / RECORD).is_file() else None
-    if record is not None and record["dataset"] != dataset:
-        raise UserError(f"{folder} was made for {record['dataset']}, not for {dataset}: correct -d or -i.")
+    written = read_json_file(folder / RECORD, _RECORD) if (folder / RECORD).is_file() else None
+    if written is not None and written["dataset"] != dataset:
+        raise UserError(f"{folder} was made for {written['dataset']}, not for {dataset}: correct -d or -i.")
     place = folder / LABELS if (folder / LABELS).is_dir() else folder
-    files = sorted(file for file in place.glob("[!.]*") if file.is_file())
+    files = sorted(place.glob("[!.]*"))
     labels = {file.name.removesuffix(file_ending): file for file in files if file.name.endswith(file_ending)}
+    if wrong := [file for file in labels.values() if not file.is_file()]:
+        reason = "is a folder" if wrong[0].is_dir() else "is a link to a file that is not there"
+        raise UserError(f"{wrong[0]} {reason}: replace it by the label, or remove it.")
     # TIFFs have their spacing beside them.
     others = [file for file in files if not file.name.endswith(file_ending) and file.stem not in labels]
     if place == folder:
         others = [file for file in others if file.name != RECORD]
     if missing := [case for case in named if case not in labels]:
         raise UserError(f"{place / (missing[0] + file_ending)} is not there: correct --cases or -i.")
+    if not labels:
+        found = f", but {others[0].name}" if others else ""
+        raise UserError(
+            f"{place} has no label named CASE{file_ending}{found}: name the folder with the finished labels after -i, "
+            "and save them with the dataset's file ending."
+        )
     if named:
         return FinishedLabels({case: labels[case] for case in sorted(set(named))}, [], others)
     unchanged = []
-    for case, written in (record["cases"] if record is not None else {}).items():
-        if case in labels and hash_file(labels[case]) == written["pre_segmentation_sha256"]:
+    for case, of_case in ({} if written is None else written["cases"]).items():
+        if case in labels and hash_file(labels[case]) == of_case["pre_segmentation_sha256"]:
             unchanged.append(case)
     finished = {case: file for case, file in labels.items() if case not in unchanged}
     return FinishedLabels(finished, sorted(unchanged), others)
 
 
-def check_label(file: Path, image: Path, dataset_json: dict[str, Any]) -> None:
+def check_label(file: Path, images: Sequence[Path], dataset_json: dict[str, Any]) -> None:
     """Read a label and its scan, and see that nnU-Net can train on them.
 
     Args:
         file: of the label.
-        image: of the scan's first channel.
+        images: of the scan, ordered by channel.
         dataset_json: of the dataset.
 
     Raises:
-        UserError: for a file that is damaged, another shape, spacing, origin or direction than the scan's, and values
-            that are not labels of dataset.json.
+        UserError: for a file that is damaged, channels that do not fit each other, a label of several channels or of
+            another shape, spacing, origin or direction than the scan's, values that are not labels of dataset.json, and
+            a label that says nothing, since all of it is the ignore label.
     """
+    image, *_ = images
     reader = _find_reader(dataset_json, image)
     scan, properties = reader.read_images([str(image)])
+    for further in images[1:]:
+        _refuse_another_shape(reader, image, scan.shape[1:], further)
     try:
         check_nifti(file)
         label, label_properties = reader.read_seg(str(file))
     except UserError as error:
         raise UserError(f"{file} {error}: save it as whole numbers.") from error
     except READING_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{file} cannot be read ({reason}): save it again with the annotation tool.") from error
+        raise UserError(f"{file} cannot be read ({_reason(error)}): save it again with the annotation tool.") from error
+    if len(label) != 1:
+        raise UserError(
+            f"{file} has {len(label)} channels, as images in colour do: save it with one whole number a voxel."
+        )
     if scan.shape[1:] != label.shape[1:]:
         raise UserError(
             f"{file} has {_times(label.shape[1:])} voxels and its scan {image.name} {_times(scan.shape[1:])}: annotate "
@@ -107,6 +125,24 @@ def check_label(file: Path, image: Path, dataset_json: dict[str, Any]) -> None:
             f"{file} holds the value {unknown[0]:g}, and dataset.json has the labels "
             f"{', '.join(map(str, allowed))}: correct the annotation."
         )
+    ignored = dataset_json["labels"].get("ignore")
+    if ignored is not None and (label == ignored).all():
+        raise UserError(f"{file} holds nothing but the ignore label: annotate some of it, or leave it out.")
+
+
+def _refuse_another_shape(reader: BaseReaderWriter, first: Path, shape: Sequence[int], further: Path) -> None:
+    """Refuse a channel that cannot be read or has another shape than the first."""
+    try:
+        check_nifti(further)
+        own = reader.read_images([str(further)])[0].shape[1:]
+    except (UserError, *READING_ERRORS) as error:
+        raise UserError(f"{further} cannot be read ({_reason(error)}): replace the scan.") from error
+    if own != shape:
+        raise UserError(f"{further} has {_times(own)} voxels and {first.name} {_times(shape)}: replace one of the two.")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _find_reader(dataset_json: dict[str, Any], image: Path) -> BaseReaderWriter:
@@ -126,7 +162,7 @@ def _find_reader(dataset_json: dict[str, Any], image: Path) -> BaseReaderWriter:
         try:
             reader().read_images([str(image)])
         except READING_ERRORS as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = _reason(error)
         else:
             return reader()
     raise UserError(f"{image} cannot be read ({reason}): replace the scan.")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_dycon.annotation.rank_cases import RankedCase
 from nnunetv2_dycon.files import explained_write_errors, written_aside
+from nnunetv2_dycon.uncertainty.picture import literal
 
 TABLE, TEXT, PICTURE = "ranking.csv", "ranking.txt", "ranking.png"
 # Cells are empty where uncertainty alone decided.
@@ -55,7 +56,7 @@ def write_ranking(cases: Sequence[RankedCase], labeled: Sequence[str], number: i
         UserError: when the folder cannot be written to.
     """
     with explained_write_errors(output):
-        with written_aside(output / TABLE) as partial, partial.open("w", newline="") as stream:
+        with written_aside(output / TABLE) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
             for rank, each in enumerate(cases, start=1):
@@ -63,7 +64,7 @@ def write_ranking(cases: Sequence[RankedCase], labeled: Sequence[str], number: i
                 score, uncertainty, distance, to_labeled = ["" if n is None else f"{n:.6g}" for n in numbers]
                 writer.writerow((rank, each.case, score, uncertainty, distance, each.nearest or "", to_labeled))
         with written_aside(output / TEXT) as partial:
-            partial.write_text(f"{text_table(cases, labeled)}\n")
+            partial.write_text(f"{text_table(cases, labeled)}\n", encoding="utf-8")
         if cases[0].distance is None:
             # Of an earlier order.
             (output / PICTURE).unlink(missing_ok=True)
@@ -76,7 +77,7 @@ def _draw(cases: Sequence[RankedCase], number: int, title: str) -> Figure:
     """Each case as a point: how unlike the labeled ones it is, and how uncertain."""
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(literal(title))
     axes.set_xlabel("distance to the nearest labeled scan")
     axes.set_ylabel("uncertainty (1 - expected Dice)")
     groups = (

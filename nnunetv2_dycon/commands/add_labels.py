@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Add the labels and say what to do next."""
     from nnunetv2_dycon.annotation.add_labels import add_labels
+    from nnunetv2_dycon.exceptions import counted
 
     added = add_labels(arguments.d, arguments.i, arguments.cases)
     for names, what in (
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not added.added:
         print(f"Nothing has been added to {added.dataset}.")
         return
-    print(f"{added.dataset} has {added.number} labeled cases.")
+    print(f"{added.dataset} has {counted(added.number, 'labeled case')}.")
     _print_next_steps(added)
 
 

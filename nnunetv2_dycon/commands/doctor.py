@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With "
         "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. With -d and -tr also the "
         "trainings in the results folder: whether they work, and which setting to change. Exits with 1 if there is a "
-        "problem."
+        "problem, or something to do before data can be used."
     )
     parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check and print."""
-    from nnunetv2_dycon.diagnosis import diagnose_dataset, diagnose_installation
-    from nnunetv2_dycon.exceptions import UserError
+    from nnunetv2_dycon.diagnosis import diagnose_dataset
+    from nnunetv2_dycon.exceptions import UserError, counted
+    from nnunetv2_dycon.installation_diagnosis import diagnose_installation
     from nnunetv2_dycon.training_diagnosis import diagnose_trainings
 
     if arguments.f and (arguments.d is None or arguments.tr is None):
@@ -38,9 +39,15 @@ def run(arguments: argparse.Namespace) -> None:
         findings.append(diagnose_dataset(arguments.d, arguments.p, arguments.c, arguments.tr))
         if arguments.tr is not None:
             findings.append(diagnose_trainings(arguments.d, arguments.tr, arguments.p, arguments.c, arguments.f))
-    problems = 0
+    problems = to_do = 0
     for finding in chain.from_iterable(findings):
         print(finding, flush=True)
         problems += finding.is_problem
-    if problems:
-        raise UserError(f"{problems} problem(s), marked above.")
+        to_do += finding.is_to_do
+    if problems or (to_do and arguments.d is not None):
+        counts = [counted(problems, "problem")] * (problems > 0) + [f"{counted(to_do, 'thing')} to do"] * (to_do > 0)
+        raise UserError(f"{' and '.join(counts)}, marked above.")
+    if to_do:
+        # As after every installation: no error, and yet not ready.
+        print("\nThe installation is sound. What is marked [to do] is needed before data can be used.", flush=True)
+        raise SystemExit(1)

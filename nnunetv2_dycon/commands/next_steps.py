@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
+from nnunetv2_dycon.exceptions import counted
 
 
 def print_next_steps(folder: Path, labeled: int, test: int) -> None:
@@ -30,8 +31,9 @@ def print_next_steps(folder: Path, labeled: int, test: int) -> None:
     print("For plain nnU-Net on the same labels, leave -tr out.\n")
     if few:
         print(
-            f"With {labeled} labeled case(s), nnU-Net cannot make its {NUMBER_OF_FOLDS} folds. Fold 'all' trains on "
-            "all of them, so the scores logged while training are no validation: judge by the test cases."
+            f"With {counted(labeled, 'labeled case')}, nnU-Net cannot make its {NUMBER_OF_FOLDS} folds. Fold "
+            "'all' trains on all of them, so the scores logged while training are no validation: judge by the test "
+            "cases."
         )
     else:
         print(

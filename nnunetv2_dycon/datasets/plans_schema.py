@@ -217,7 +217,8 @@ def _check_sizes(content: Mapping[str, Any], where: str) -> None:
             f"{where} has {len(content['spacing'])} values of spacing and {len(patch_size)} of patch_size. Correct the "
             "file."
         )
-    strides = architecture.get("arch_kwargs", {}).get("strides")
+    # Plans of early releases of nnU-Net have them beside the network.
+    strides = architecture.get("arch_kwargs", content).get("strides", content.get("pool_op_kernel_sizes"))
     if _SIZES.problem(strides, "") is None:
         total = np.prod([np.broadcast_to(stride, len(patch_size)) for stride in strides], axis=0).tolist()
         if any(size % stride for size, stride in zip(patch_size, total, strict=True)):

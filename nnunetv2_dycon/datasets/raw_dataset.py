@@ -15,7 +15,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.datasets.schemas import FILE_NAME, check_dataset_json
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.json_files import read_json_file
 
 LABELED_FOLDER_NAME = "imagesTr"
@@ -226,8 +226,8 @@ def _read_raw_layout(folder: Path) -> LabeledDataset:
     for name, case in (training | test).items():
         if len(case.images) != files:
             raise UserError(
-                f"case {name} of {folder} has {len(case.images)} image file(s), but {file} names {channels} "
-                f"channel(s): add the missing files or correct channel_names"
+                f"case {name} of {folder} has {counted(len(case.images), 'image file')}, but {file} names "
+                f"{counted(channels, 'channel')}: add the missing files or correct channel_names"
             )
     return LabeledDataset(folder, training, test, dataset_json, ending)
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from nnunetv2_dycon.datasets.names import dataset_description, folders_of_dataset, new_dataset_name, raw_folder
 from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.files import copy_files, written_aside
 
 DEFAULT_TEST_FRACTION = 0.25
@@ -187,7 +187,9 @@ def _name_labels(label_files: Sequence[Path], names: Sequence[str] | None) -> di
             )
         names = [f"class_{value}" for value in range(1, highest + 1)]
     elif highest > len(names):
-        raise UserError(f"--labels names {len(names)} label(s), but the labeled cases contain the label {highest}")
+        raise UserError(
+            f"--labels names {counted(len(names), 'label')}, but the labeled cases contain the label {highest}"
+        )
     if len({"background", *names}) != len(names) + 1:
         raise UserError("--labels must give every label from 1 on a name of its own, other than background")
     return {"background": 0} | {name: value for value, name in enumerate(names, start=1)}

@@ -204,9 +204,10 @@ class MethodSettings:
         except UserError as error:
             raise UserError(f"{where}: {error} {remedy}") from error
 
-    def describe(self) -> str:
-        """All settings in force, one a line."""
-        return "\n".join(f"  {name}: {value}" for name, value in dataclasses.asdict(self).items())
+    def describe(self, leave_out: Collection[str] = ()) -> str:
+        """All settings in force but those to leave out, one a line."""
+        values = dataclasses.asdict(self)
+        return "\n".join(f"  {name}: {value}" for name, value in values.items() if name not in leave_out)
 
     def differences(self, other: dict[str, Value], release: str = __version__) -> list[str]:
         """Name the settings in which another training differs from this one.

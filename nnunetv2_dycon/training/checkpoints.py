@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
+_KEYS_OF_STATE = ("version", "settings", "student", "auxiliary", "teacher")
 _DEPLOYED_PREFIX = "module.network."
 # What --c takes: nnunetv2.run.run_training.maybe_load_checkpoint.
 IN_ORDER_OF_NNUNET = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
@@ -139,10 +140,33 @@ def read_training_state(
             f"{file} was written by {checkpoint['trainer_name']} and has no teacher to continue from. To start from "
             "its weights, pass it as -pretrained_weights to a new training."
         )
-    state: dict[str, Any] = checkpoint[STATE_KEY]
+    state = training_state_of(checkpoint, file)
     settings.refuse_others(state["settings"], file, state["version"])
     _refuse_other_networks(checkpoint, file, students)
     return state
+
+
+def training_state_of(
+    checkpoint: dict[str, Any], file: str | os.PathLike[str], remedy: str | None = None
+) -> dict[str, Any]:
+    """What a checkpoint holds under :data:`STATE_KEY`, which another package might use too.
+
+    Args:
+        checkpoint: which has the key.
+        file: it was read from.
+        remedy: see :func:`read_checkpoint`.
+
+    Raises:
+        UserError: for what this package has not written.
+    """
+    state = checkpoint[STATE_KEY]
+    missing = [key for key in _KEYS_OF_STATE if not isinstance(state, dict) or key not in state]
+    if missing:
+        raise UserError(
+            f'{file} is no checkpoint of nnunetv2_dycon: its "{STATE_KEY}" lacks {", ".join(missing)}. '
+            f"{remedy or _remedy(file)}"
+        )
+    return cast(dict[str, Any], state)
 
 
 def _refuse_other_networks(checkpoint: dict[str, Any], file: str, students: Students) -> None:

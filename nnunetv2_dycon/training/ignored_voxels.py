@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import blosc2
@@ -28,13 +27,11 @@ def settings_in_force(settings: SettingsType, label_manager: LabelManager) -> Se
     return dataclasses.replace(settings, ignored_voxels_as_unlabeled=False)
 
 
-def find_partly_labeled_cases(trainer: nnUNetTrainer, identifiers: Iterable[str]) -> list[str]:
-    """Those of a trainer's labeled cases that have ignored voxels, sorted.
+def find_partly_labeled_cases(dataset: nnUNetBaseDataset, ignore_label: int) -> list[str]:
+    """Those of nnU-Net's labeled cases that have ignored voxels, sorted.
 
     Their segmentations are read up to the first ignored voxel; one that has none is read to its end.
     """
-    dataset = trainer.dataset_class(trainer.preprocessed_dataset_folder, list(identifiers))
-    ignore_label = trainer.label_manager.ignore_label
     return [identifier for identifier in dataset.identifiers if _has_label(dataset, identifier, ignore_label)]
 
 

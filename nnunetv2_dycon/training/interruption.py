@@ -20,6 +20,7 @@ from nnunetv2_dycon.processes import (
     Stopped,
     StopSignals,
     forked_workers_end_with_this_process,
+    silence_of_threads_cut_short,
 )
 from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY
 from nnunetv2_dycon.training.distributed import is_true_anywhere, wait_for_all
@@ -85,7 +86,7 @@ class Interruption:
         """Act on signals in this block, the validation after training: end at once, and leave no file half-written."""
         started = time.time()
         try:
-            with StopSignals():
+            with StopSignals() as signals, silence_of_threads_cut_short(signals):
                 yield
         except Stopped as stopped:
             self._remove_predictions(started)

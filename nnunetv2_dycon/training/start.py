@@ -66,6 +66,14 @@ def read_settings(trainer: nnUNetTrainer, method: type[Method[Any, Any]]) -> Met
     return settings_in_force(settings, trainer.label_manager)
 
 
+def log_settings(trainer: nnUNetTrainer) -> None:
+    """Write the settings in force into a trainer's log; those of the ignore label where there is such a label."""
+    without = () if trainer.label_manager.has_ignore_label else ("ignored_voxels_as_unlabeled",)
+    text = trainer.settings.describe(leave_out=without)
+    trainer.print_to_log_file(f"Settings of {type(trainer).__name__}:\n{text}", add_timestamp=False)
+    trainer.logger.update_config({trainer.method.settings_section: dataclasses.asdict(trainer.settings)})
+
+
 def with_own_loss(loss: nn.Module, own: nn.Module | None) -> nn.Module:
     """nnU-Net's supervised loss, or where a method has its own, that one at each scale of nnU-Net's."""
     if own is None:
@@ -156,11 +164,8 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
     partly_labeled = []
     if trainer.settings.ignored_voxels_as_unlabeled:
-        partly_labeled = find_partly_labeled_cases(trainer, tr_keys)
-        trainer.print_to_log_file(
-            f"{len(partly_labeled)} of {len(tr_keys)} labeled training cases have ignored voxels and join the "
-            "unlabeled ones, as images without labels. Unsupervised weights grow as the training loss falls below 0."
-        )
+        labeled = trainer.dataset_class(trainer.preprocessed_dataset_folder, tr_keys)
+        partly_labeled = find_partly_labeled_cases(labeled, trainer.label_manager.ignore_label)
     data = prepare_unlabeled_data(
         trainer.plans_manager,
         trainer.configuration_manager,
@@ -174,9 +179,15 @@ def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     )
     if (stage := previous_stage.previous_stage_of(trainer)) is not None:
         predict_next_stage(stage, data, off_limits, trainer.device, default_num_processes, trainer.print_to_log_file)
+    partly = ""
+    if trainer.settings.ignored_voxels_as_unlabeled:
+        partly = (
+            f" {len(partly_labeled)} of the labeled training cases are partly annotated and join the unlabeled ones, "
+            f"as images without labels: {len(partly_labeled) + len(data.identifiers)} in all."
+        )
     trainer.print_to_log_file(
         f"{len(tr_keys)} labeled and {len(data.identifiers)} unlabeled training cases, {len(val_keys)} validation "
-        "cases."
+        f"cases.{partly}"
     )
     return dataclasses.replace(data, partly_labeled=partly_labeled)
 

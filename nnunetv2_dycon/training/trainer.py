@@ -6,12 +6,10 @@ What a method is lies in :mod:`nnunetv2_dycon.methods`, the step and its network
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from nnunetv2_dycon.exceptions import print_user_errors_without_traceback
@@ -24,6 +22,7 @@ from nnunetv2_dycon.training import checkpoints, checks, distributed, start
 from nnunetv2_dycon.training.batches import copy_target, to_device
 from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.divergence import Divergence
+from nnunetv2_dycon.training.fold import nnUNetTrainerOfOneFold
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.learnt_share import learnt_share, why_not_yet
@@ -35,7 +34,7 @@ from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream, make_unlab
 from nnunetv2_dycon.training.watch import WATCHED, WATCHED_IN_STEPS, Watch
 
 
-class nnUNetTrainerSemiSupervised(nnUNetTrainer):
+class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
     """nnUNetTrainer with an unlabeled stream, further networks and the losses of a method.
 
     All else is nnU-Net's: the labeled stream, its augmentation, the supervised loss, optimizer and schedule are
@@ -118,8 +117,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainer):
             super().initialize()
         self.students = start.build_students(self, self.method)
         self.step = TwoStreamStep(self, self.students, self.method)
-        self.print_to_log_file(f"Settings of {type(self).__name__}:\n{self.settings.describe()}", add_timestamp=False)
-        self.logger.update_config({self.method.settings_section: dataclasses.asdict(self.settings)})
+        start.log_settings(self)
 
     def _build_loss(self) -> nn.Module:
         """The supervised loss: nnU-Net's, or the method's with nnU-Net's deep supervision. See nnUNetTrainer."""

@@ -75,7 +75,10 @@ def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> Trai
     configurations = {}
     for file in files:
         checkpoint = read_checkpoint(file, "cpu", remedy=remedy)
-        configurations[checkpoint["init_args"]["configuration"], checkpoint["trainer_name"]] = file
+        configuration = dict(checkpoint["init_args"] or {}).get("configuration")
+        if not isinstance(configuration, str):
+            raise UserError(f"{file} does not say of which configuration it is, as nnU-Net's checkpoints do. {remedy}")
+        configurations[configuration, checkpoint["trainer_name"]] = file
         del checkpoint
     if len(configurations) > 1:
         raise UserError(f"{' and '.join(map(str, configurations.values()))} are of different models. {remedy}")

@@ -37,6 +37,11 @@ def least_certain_slices(entropy: np.ndarray, axis: int, number: int) -> list[in
     return chosen
 
 
+def literal(text: str) -> str:
+    """A name as Matplotlib shows it as it is: between two dollar signs it would look for a formula."""
+    return text.replace("$", r"\$")
+
+
 def draw_case(
     file: Path,
     title: str,
@@ -71,7 +76,7 @@ def draw_case(
     limits = np.percentile(scan, (0.5, 99.5))
     # "constrained" cuts off labels beside images, whose aspect is fixed.
     figure = Figure(figsize=(2 * _INCHES + 1, _INCHES * len(slices) + 0.6), layout="compressed")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     axes = figure.subplots(len(slices), 2, squeeze=False)
     for row, index in zip(axes, slices, strict=True):
         for axes_of_slice in row:
@@ -83,7 +88,7 @@ def draw_case(
         _draw_outlines(row[0], {name: mask.take(index, axis) for name, mask in masks.items()})
         shown = row[1].imshow(entropy.take(index, axis), cmap="magma", vmin=0, vmax=largest_entropy, **style)
     figure.colorbar(shown, ax=axes[:, 1], label="entropy (nats)", shrink=0.8)
-    names = list(masks)[: len(_COLOURS)]
+    names = [literal(name) for name in masks][: len(_COLOURS)]
     lines = [Line2D([], [], color=_colour(position)) for position in range(len(names))]
     figure.legend(lines, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
     with explained_write_errors(file.parent), written_aside(file) as partial:

@@ -45,6 +45,28 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         # Those of the member that is being predicted; None while nnU-Net predicts as ever.
         self._mirrored_axes: tuple[int, ...] | None = None
 
+    def initialize_from_trained_model_folder(
+        self,
+        model_training_output_dir: str,
+        use_folds: tuple[int | str, ...] | None,
+        checkpoint_name: str = "checkpoint_final.pth",
+    ) -> None:
+        """Load a model as nnUNetPredictor does.
+
+        Raises:
+            UserError: for weights that are not those of the plans' network.
+        """
+        try:
+            super().initialize_from_trained_model_folder(model_training_output_dir, use_folds, checkpoint_name)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{model_training_output_dir}: {checkpoint_name} has other weights than the network of plans.json "
+                f"({reason}): put the plans there that it was trained with, or train again."
+            ) from error
+
     @property
     def mirrorings(self) -> list[tuple[int, ...]]:
         """The axes along which the scan is mirrored, for each member of a fold; 0 is the first axis of a patch."""

@@ -100,7 +100,7 @@ def _write(name: str, value: int = 1) -> Callable[[RawDataset, Path], None]:
         (_write("imagesTr/d_0001.nii.gz"), r"imagesTr/d_0001\.nii\.gz is there, another file"),
         (
             lambda few, _: (few.raw / "imagesUnlabeled/d_0001.nii.gz").unlink(),
-            r"has 1 image file\(s\), and labeled .* 2",
+            r"has 1 image file, and labeled .* 2",
         ),
     ],
 )

@@ -7,6 +7,7 @@ import shutil
 
 import SimpleITK as sitk
 
+from tests.bad_input.environment import PREDICT_IT
 from tests.bad_input.predictions import model
 from tests.bad_input.row import ADD_LABELS, RANK, Place, Prepare, Row, write
 
@@ -54,6 +55,37 @@ def another_label(place: Place) -> None:
     )
 
 
+def of_another_program(place: Place) -> None:
+    finished()(place)
+    write(
+        place.workspace.root / "FINISHED" / "annotation.json", json.dumps({"dataset": "Dataset501_Tiny", "cases": []})
+    )
+
+
+def without_a_label(place: Place) -> None:
+    write(place.workspace.root / "FINISHED" / "demo_006.nii", b"")
+
+
+def lost_link(place: Place) -> None:
+    (place.workspace.root / "FINISHED").mkdir()
+    (place.workspace.root / "FINISHED" / "demo_006.nii.gz").symlink_to("gone.nii.gz")
+
+
+def ignored_whole(place: Place) -> None:
+    place.workspace.write_labels(ignores=True)
+    finished()(place)
+    file = place.workspace.root / "FINISHED" / "demo_006.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(str(file)) * 0 + 3, str(file))
+
+
+def more_channels(place: Place) -> None:
+    model(place)
+    file = place.workspace.raw / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "channel_names": {"0": "T1", "1": "T2"}}))
+    for scan in list(place.workspace.raw.glob("images*/*_0000.nii.gz")):
+        shutil.copyfile(scan, scan.with_name(scan.name.replace("_0000", "_0001")))
+
+
 def nothing_unlabeled(place: Place) -> None:
     model(place)
     shutil.rmtree(place.workspace.raw / "imagesUnlabeled")
@@ -71,11 +103,52 @@ ROWS = [
         "ANNOTATE is there and not empty, and annotations in it could be lost: name another folder with --annotate",
         folder_in_use,
     ),
+    Row(
+        "a folder of annotations that cannot be made",
+        (f"{RANK} --annotate nnUNet_raw/Dataset501_Tiny/dataset.json/new",),
+        "dataset.json/new cannot be made in ... dataset.json: correct its permissions, or name another --annotate",
+    ),
+    Row(
+        "a model of another number of channels",
+        (RANK_IT,),
+        "was trained on 1 channel, and ... Dataset501_Tiny has 2 channels: name a model of this dataset",
+        more_channels,
+    ),
+    Row(
+        "a model whose weights do not fit its plans",
+        (RANK_IT, PREDICT_IT),
+        "checkpoint_final.pth has other weights than the network of plans.json ( ... ): put the plans there",
+        model,
+    ),
     Row("nothing to rank", (RANK_IT,), "imagesUnlabeled has no scans, so there is nothing to rank.", nothing_unlabeled),
     Row(
         "a folder of labels that is not there",
         (ADD_LABELS,),
         "FINISHED is not a folder: name the one with the finished labels after -i",
+    ),
+    Row(
+        "a folder without labels",
+        (ADD_LABELS,),
+        "FINISHED has no label named CASE.nii.gz, but demo_006.nii: name the folder with the finished labels after -i",
+        without_a_label,
+    ),
+    Row(
+        "an annotation.json that rank has not written",
+        (ADD_LABELS,),
+        "annotation.json: cases must be a JSON object, not []. Correct the file",
+        of_another_program,
+    ),
+    Row(
+        "a label that is a link to nothing",
+        (ADD_LABELS,),
+        "demo_006.nii.gz is a link to a file that is not there: replace it by the label, or remove it",
+        lost_link,
+    ),
+    Row(
+        "a label that is ignored whole",
+        (ADD_LABELS,),
+        "demo_006.nii.gz holds nothing but the ignore label: annotate some of it, or leave it out",
+        ignored_whole,
     ),
     Row(
         "labels for another dataset",

@@ -152,7 +152,12 @@ ROWS = [
         "the environment variable nnUNet_raw is empty: export",
         variable("nnUNet_raw", ""),
     ),
-    Row("a variable that is not set", (DOCTOR,), "nnUNet_results is not set: export", variable("nnUNet_results", None)),
+    Row(
+        "a variable that is not set",
+        (DOCTOR,),
+        "nnUNet_results is not set: before nnU-Net can use data, choose",
+        variable("nnUNet_results", None),
+    ),
     Row(
         "a folder that is not there",
         (DOCTOR,),

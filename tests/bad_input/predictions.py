@@ -40,7 +40,18 @@ def with_scan_named(name: str | None) -> Prepare:
     return prepare
 
 
+def without_a_configuration(place: Place) -> None:
+    model(place)
+    torch.save({**CHECKPOINT, "init_args": {}}, place.workspace.results / MODEL / "fold_1" / "checkpoint_final.pth")
+
+
 ROWS = [
+    Row(
+        "a checkpoint that does not say of which configuration it is",
+        (PREDICT_IT,),
+        "checkpoint_final.pth does not say of which configuration it is, as nnU-Net's checkpoints do. Name another",
+        without_a_configuration,
+    ),
     Row(
         "a model that is named twice, or not at all",
         (f"{UNCERTAINTY} -m MODEL", UNCERTAINTY.replace(" -d 501", "")),

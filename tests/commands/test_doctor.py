@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,8 +29,37 @@ def test_problems_are_counted_and_end_with_1(
     monkeypatch.delenv("nnUNet_results")
     assert main(["doctor", "-d", "501", "-p", "nnUNetPlansX"]) == 1
     captured = capsys.readouterr()
-    assert captured.out.count("[problem]") == 2
-    assert captured.err == "Error: 2 problem(s), marked above.\n"
+    assert captured.out.count("[problem]") == captured.out.count("[to do]") == 1
+    assert captured.err == "Error: 1 problem and 1 thing to do, marked above.\n"
+    assert main(["doctor", "-d", "501"]) == 1
+    assert capsys.readouterr().err == "Error: 1 thing to do, marked above.\n"
+
+
+def test_what_every_installation_leaves_to_do_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor"])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.count("[to do]") == 4
+    assert captured.out.endswith(
+        "The installation is sound. What is marked [to do] is needed before data can be used.\n"
+    )
+
+
+def test_a_dataset_that_is_not_planned_is_counted(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(workspace.preprocessed)
+    assert main(["doctor", "-d", "501"]) == 1
+    captured = capsys.readouterr()
+    assert f"[ok] {workspace.raw}: 6 labeled and 4 unlabeled cases\n" in captured.out
+    assert "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501" in captured.out
+    assert captured.err == "Error: 1 problem, marked above.\n"
+    (workspace.raw / "imagesUnlabeled").rename(workspace.raw / "images_unlabeled")
+    main(["doctor", "-d", "501"])
+    assert "Its name must be imagesUnlabeled: rename it." in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("workspace")

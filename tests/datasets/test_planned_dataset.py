@@ -52,3 +52,13 @@ def test_without_the_folder_of_preprocessed_data_it_says_so(monkeypatch: pytest.
     monkeypatch.delenv("nnUNet_preprocessed")
     with pytest.raises(UserError, match="nnUNet_preprocessed is not set"):
         read_planned_dataset("501", "nnUNetPlans")
+
+
+def test_a_network_of_two_stages_is_refused_also_in_plans_of_early_releases(workspace: Workspace) -> None:
+    plans = workspace.read_plans()
+    configuration = plans["configurations"]["3d_fullres"]
+    del configuration["architecture"]
+    configuration |= {"UNet_class_name": "PlainConvUNet", "pool_op_kernel_sizes": [[1, 1, 1], [2, 2, 2]]}
+    workspace.write_plans(plans, "nnUNetPlansEarly")
+    with pytest.raises(UserError, match="has a network of 2 stages, and nnU-Net's deep supervision needs 3"):
+        read_planned_dataset("501", "nnUNetPlansEarly").configuration("3d_fullres")

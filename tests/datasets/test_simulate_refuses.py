@@ -34,7 +34,7 @@ def test_names_a_missing_label(raw_source: Path, folder: str, name: str) -> None
 
 def test_names_a_case_with_a_missing_channel(raw_source: Path) -> None:
     (raw_source / "imagesTr" / "demo_002_0001.nii.gz").unlink()
-    with pytest.raises(UserError, match=r"demo_002 of .* has 1 image file\(s\).* names 2 channel"):
+    with pytest.raises(UserError, match=r"demo_002 of .* has 1 image file, .* names 2 channels:"):
         simulate(raw_source, "502", 2)
 
 

@@ -92,7 +92,9 @@ def test_they_are_trained_on_without_other_unlabeled_scans(
     keys = {key for _ in range(10) for key in next(trainer.unlabeled_stream)["keys"]}
     assert keys == set(PARTLY_LABELED)
     text = Path(trainer.log_file).read_text()
-    assert "2 of 4 labeled training cases have ignored voxels and join the unlabeled ones" in text
+    assert "4 labeled and 0 unlabeled training cases, 2 validation cases. 2 of the labeled training cases are" in text
+    assert "are partly annotated and join the unlabeled ones, as images without labels: 2 in all." in text
+    assert text.count("Using splits from existing split file") == 1
     assert "ignored_voxels_as_unlabeled: True" in text
 
 

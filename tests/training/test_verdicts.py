@@ -216,6 +216,24 @@ def test_few_patches_with_a_small_structure_are_taken_together() -> None:
     assert history(curves) == []
 
 
+def test_epochs_with_and_without_a_small_structure_are_taken_together() -> None:
+    """Half the training shows it in every epoch, then the teacher and the labels in other ones."""
+    teacher, labeled = (unsupervised(from_epoch(50, 0.0, 0.01) + np.where(n == EPOCHS % 5, 0.05, 0)) for n in (0, 2))
+    curves = healthy(weak_view_foreground_fraction=teacher, labeled_foreground_fraction=labeled)
+    assert history(curves) == []
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.0])
+def test_a_young_teacher_may_see_anything(fraction: float) -> None:
+    drifts = unsupervised(np.where((EPOCHS >= 25) & (EPOCHS < 35), fraction, 0.025))
+    assert history(healthy(weak_view_foreground_fraction=drifts)) == []
+
+
+def test_the_first_batches_may_be_waited_for() -> None:
+    assert history(healthy(waiting_fraction=from_epoch(4, 0.01, 0.3))) == []
+    assert history(healthy(waiting_fraction=from_epoch(5, 0.01, 0.3))) == [(4, "waiting")]
+
+
 def test_a_stream_that_is_waited_for() -> None:
     curves = healthy(waiting_fraction=from_epoch(20, 0.3, 0.01))
     assert history(curves) == [(24, "waiting")]
@@ -239,6 +257,14 @@ def test_weights_that_wait_as_planned() -> None:
     ramp = np.array([gaussian_rampup(progress - 0.6, 0.3) if progress > 0.6 else 0.0 for progress in PROGRESS])
     curves = Curves(healthy(ramp=ramp).values, NUM_EPOCHS, 0.6, 0.3, {"uncl": 1.0})
     assert history(curves) == []
+
+
+def test_weights_that_wait_at_the_start_of_a_late_ramp_up() -> None:
+    planned = np.array([gaussian_rampup(progress - 0.5, 0.4) if progress > 0.5 else 0.0 for progress in PROGRESS])
+    for until, expected in ((60, []), (90, [(79, "labels not learnt")])):
+        ramp = planned * from_epoch(until, 1.0, 0.05)
+        curves = Curves(healthy(ramp=ramp).values, NUM_EPOCHS, 0.5, 0.4, {"uncl": 1.0})
+        assert history(curves) == expected
 
 
 def test_a_training_that_was_too_short() -> None:

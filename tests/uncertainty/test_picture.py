@@ -40,3 +40,10 @@ def test_the_picture_shows_the_least_certain_slice_across_the_coarsest_axis(tmp_
     # The brightest colour of the map fills the slice, and is elsewhere in the colour bar alone.
     bright = [((image > (240, 240, 160)).all(-1) & (image[..., 2] < 230)).sum() for image in (certain, uncertain)]
     assert bright[1] > 10 * max(bright[0], 1)
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    """Matplotlib refuses to draw the formula between these dollar signs."""
+    scan = np.zeros((4, 5, 6), np.float32)
+    draw_case(tmp_path / "a.png", "case $_$", scan, {r"$\organ$": scan > 0}, scan, (1.0, 1.0, 1.0), 0.6931)
+    assert (tmp_path / "a.png").is_file()

@@ -1,0 +1,101 @@
+"""Diagnosis of an installation: what the doctor finds of it, and what a finding is."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+
+from nnunetv2_dycon import __version__
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.registration import ENVIRONMENT_VARIABLE, export_line, external_trainers_folder
+from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one point; where training or prediction would suffer from it, also the remedy.
+
+    Attributes:
+        text: a sentence or two.
+        is_problem: whether something has to be done.
+        is_note: whether something could be done, and all is well without it.
+        is_to_do: whether the user has to choose something before data can be used, as after every installation.
+    """
+
+    text: str
+    is_problem: bool = False
+    is_note: bool = False
+    is_to_do: bool = False
+
+    def __str__(self) -> str:
+        marks = {"problem": self.is_problem, "to do": self.is_to_do, "note": self.is_note}
+        mark = next((mark for mark, applies in marks.items() if applies), "ok")
+        return f"[{mark}] {self.text}"
+
+
+def diagnose_installation() -> Iterator[Finding]:
+    """Look at versions, registration, paths and GPU; each finding comes as it is made."""
+    yield from _versions()
+    yield from _registration()
+    yield from _paths()
+    yield _gpu()
+
+
+def _versions() -> Iterator[Finding]:
+    versions = [f"nnunetv2_dycon {__version__}", f"Python {platform.python_version()}"]
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in ("nnunetv2", "torch", "batchgeneratorsv2")]
+    yield Finding(", ".join(versions))
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        yield Finding(
+            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): install the torchvision "
+            "release that belongs to this torch.",
+            is_problem=True,
+        )
+
+
+def _registration() -> Iterator[Finding]:
+    registered = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
+    if external_trainers_folder() not in registered:
+        yield Finding(
+            "nnU-Net does not look for trainers in this package, since nnUNet_extTrainer does not name its folder (the "
+            "start-up file was not read, or the variable was set anew within Python). Run, or add to your shell's "
+            f"start-up file: {export_line()}",
+            is_problem=True,
+        )
+    try:
+        trainer = find_semi_supervised_trainer("nnUNetTrainerDyCON")
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
+    else:
+        yield Finding(f"nnU-Net finds {trainer.__name__}")
+
+
+def _paths() -> Iterator[Finding]:
+    for path in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results):
+        name = path.env_var_name
+        if not path.get():
+            text = f'{name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
+            yield Finding(text, is_to_do=True)
+        elif not Path(path).is_dir():
+            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
+        elif path is not nnUNet_raw and not os.access(path, os.W_OK):
+            yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
+        else:
+            yield Finding(f"{name}={path}")
+
+
+def _gpu() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding("no CUDA GPU: train with -device cpu (slow) or -device mps")
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return Finding("GPU: " + ", ".join(f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus))
