@@ -40,6 +40,7 @@ docs: $(ENVIRONMENT_FOR_DOCS) ## Build the documentation as a site, build/site/i
 pages: $(ENVIRONMENT) ## Write the generated pages of the documentation anew
 	$(ENVIRONMENT_PYTHON) -m documentation.site.settings_page
 	$(ENVIRONMENT_PYTHON) -m benchmarks.results.page
+	$(ENVIRONMENT_PYTHON) -m benchmarks.results.readme
 	$(ENVIRONMENT_PYTHON) -m tests.bad_input.page
 
 package: $(ENVIRONMENT) ## Build sdist and wheel into dist, and check their metadata

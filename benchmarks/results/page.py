@@ -120,7 +120,8 @@ def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
 
 
 def _title(arm: str) -> str:
-    return {REFERENCE_ARM: "nnU-Net", FECL_ARM: "DyCON with FeCL", HARD_ARM: "DyCON, hard targets"}.get(arm, arm)
+    names = {REFERENCE_ARM: "nnU-Net", FECL_ARM: "DyCON with FeCL", HARD_ARM: "DyCON, hard targets"}
+    return names.get(arm) or PARTS_OF_DYCON.get(arm, arm)
 
 
 def _table_of_labels(runs: Sequence[Run]) -> str:

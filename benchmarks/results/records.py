@@ -84,15 +84,24 @@ class Comparison:
         """The 95 % t interval of the difference over pairs; None for fewer than three."""
         if self.pairs < FEWEST_PAIRS:
             return None
-        differences = np.subtract(self.arm_dice, self.reference_dice)
-        error = differences.std(ddof=1) / np.sqrt(self.pairs)
-        half = float(stats.t.ppf(0.975, self.pairs - 1) * error)
-        return self.difference - half, self.difference + half
+        return t_interval(np.subtract(self.arm_dice, self.reference_dice).tolist())
 
     def describe_interval(self) -> str:
         """The interval in brackets; empty where there is none."""
         interval = self.interval()
-        return "" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
+        return "" if interval is None else in_brackets(interval)
+
+
+def t_interval(differences: Sequence[float]) -> tuple[float, float]:
+    """The 95 % t interval of the mean of at least two differences."""
+    mean, error = np.mean(differences), np.std(differences, ddof=1) / np.sqrt(len(differences))
+    half = stats.t.ppf(0.975, len(differences) - 1) * error
+    return float(mean - half), float(mean + half)
+
+
+def in_brackets(interval: tuple[float, float]) -> str:
+    """An interval with signs and four digits."""
+    return f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
 
 
 def read_table(name: str) -> list[dict[str, str]]:
