@@ -31,7 +31,8 @@ def draw_picture(
     """Draw labeled scans in the first row, then one row a test scan.
 
     A row of a test scan has the scan, its ground truth, both predictions, and which trainer alone is right where. Its
-    slice is the one with the most voxels in which the second trainer alone is right, less those in which the first is.
+    slice is the one with the most voxels in which the second trainer alone is right, less those in which the first is,
+    of the slices that show at least half as much of the structures as the fullest one.
 
     Args:
         file: to be written.
@@ -82,7 +83,7 @@ def _draw_case(
     truth = read_array(raw_dataset_folder / "labelsTs" / f"{case.name}.nii.gz")
     predictions = [read_array(result.predictions / f"{case.name}.nii.gz") for result in results]
     right = only_one_is_right(truth, *predictions)
-    z = most_telling_slice(right)
+    z = most_telling_slice(right, truth)
     for axis in row:
         _show(axis, scan[z])
     row[0].set_xlabel(f"{case.name}: {case.reason}", fontsize=FONT_SIZE - 1)
@@ -101,9 +102,16 @@ def only_one_is_right(truth: np.ndarray, first: np.ndarray, second: np.ndarray) 
     return np.where((first == truth) & (second != truth), 1, np.where((second == truth) & (first != truth), 2, 0))
 
 
-def most_telling_slice(right: np.ndarray) -> int:
-    """Which slice speaks most for the second: see :func:`only_one_is_right`, of shape (Z, Y, X)."""
-    return int(np.argmax((right == 2).sum((1, 2)) - (right == 1).sum((1, 2))))
+def most_telling_slice(right: np.ndarray, truth: np.ndarray) -> int:
+    """Which slice speaks most for the second, of those that show the structures; see :func:`draw_picture`.
+
+    Args:
+        right: what :func:`only_one_is_right` returns, of shape (Z, Y, X).
+        truth: labels of the same shape.
+    """
+    shown = (truth > 0).sum((1, 2))
+    lead = (right == 2).sum((1, 2)) - (right == 1).sum((1, 2))
+    return int(np.argmax(np.where(2 * shown >= shown.max(), lead, -right.size)))
 
 
 def read_array(file: Path) -> np.ndarray:
@@ -119,5 +127,5 @@ def _coloured(segmentation: np.ndarray, labels: Mapping[str, int]) -> np.ndarray
     """RGBA picture of a segmentation, transparent where there is background."""
     picture = np.zeros((*segmentation.shape, 4))
     for value, colour in zip(labels.values(), LABEL_COLOURS, strict=False):
-        picture[segmentation == value] = to_rgba(colour, 0.6)
+        picture[segmentation == value] = to_rgba(colour, 0.5)
     return picture

@@ -83,7 +83,7 @@ def run_demo(
     picture = folder / "demo.png"
     draw_picture(picture, raw_dataset_folder=raw, results=(plain, dycon), labels=labels, cases=cases)
     shown = " and ".join(f"{case.name} ({case.reason})" for case in cases)
-    print(f"\n{picture} shows {shown}, in the slice where DyCON is right and nnU-Net is not most often.")
+    print(f"\n{picture} shows {shown}, each in the slice in which DyCON is ahead by the most voxels.")
 
 
 def _prepare_folder(folder: Path, overwrite: bool) -> None:
@@ -108,6 +108,8 @@ def _environment(folder: Path) -> dict[str, str]:
     environment["nnUNet_extTrainer"] = os.pathsep.join(filter(None, external))
     cores = os.cpu_count() or 1
     environment.setdefault("nnUNet_def_n_proc", str(min(4, cores)))
+    # nnU-Net plans with as many threads: 0, which the trainings get, would be an error there.
+    environment["nnUNet_n_proc_DA"] = "1"
     # Compiling takes long, and little is gained with so small a network.
     environment.setdefault("nnUNet_compile", "false")
     # A trial run has no place in the user's Weights & Biases project.

@@ -45,7 +45,9 @@ def test_results_are_those_of_the_records(dice: dict[tuple[str, int], list[float
 
 
 def test_ranges_are_those_of_the_generator() -> None:
-    rows = [row for row in table_after("Each property of a scan is drawn uniformly:") if row[0] not in map(str, range(5))]
+    rows = [
+        row for row in table_after("Each property of a scan is drawn uniformly:") if row[0] not in map(str, range(5))
+    ]
     written = {row[0]: (row[1], row[2]) for row in rows[: len(fields(Ranges))]}
     assert written == {
         field.name: tuple("{:g} to {:g}".format(*getattr(ranges, field.name)) for ranges in (ONE_SCANNER, ALL_SCANNERS))

@@ -79,8 +79,13 @@ def test_only_one_is_right() -> None:
 
 
 def test_the_slice_is_where_the_second_is_ahead_by_most_voxels() -> None:
-    right = np.zeros((3, 2, 2), int)
+    right = np.zeros((4, 2, 2), int)
     right[0] = [[2, 2], [2, 1]]
     right[1] = [[2, 2], [2, 0]]
     right[2] = [[1, 1], [1, 1]]
-    assert most_telling_slice(right) == 1
+    right[3] = 2
+    truth = np.ones_like(right)
+    assert most_telling_slice(right, truth) == 3
+    # One voxel of the structure is too little to be shown.
+    truth[3] = [[1, 0], [0, 0]]
+    assert most_telling_slice(right, truth) == 1

@@ -53,7 +53,8 @@ def test_two_trainers_share_plans_and_seed_and_the_end_says_what_to_type_next(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "demo"
-    main(["demo", "-o", str(folder), "--epochs", "1", "--steps", "1", "--seed", "7", "--device", "cpu"])
+    options = ("--epochs", "1", "--steps", "1", "--seed", "7", "--device", "cpu")
+    assert main(["demo", "-o", str(folder), *options]) == 0
     printed = capfd.readouterr().out
     trained = []
     for trainer in (PLAIN_TRAINER, DYCON_TRAINER):
