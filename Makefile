@@ -19,7 +19,7 @@ help: ## Show this help
 
 environment: $(ENVIRONMENT) ## Make the environment and install the package and its test tools (first run: minutes)
 
-demo: $(ENVIRONMENT) ## Train and compare nnU-Net and DyCON on a small generated data set
+demo: $(ENVIRONMENT) ## Train nnU-Net and DyCON on generated scans, and show where they differ
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/nnunetv2_dycon demo $(DEMO_FLAGS)
 
 test: $(ENVIRONMENT) ## Run all tests

@@ -18,13 +18,11 @@ def print_heading(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 
-def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
-    """Print a command line and run it in an environment, which is the whole one; its output goes to the terminal.
-
-    When a signal stops this process, the command gets SIGTERM and is waited for.
+def command_line(name: str, *arguments: str | Path) -> list[str]:
+    """The command line, as subprocess takes it, of a command that is installed beside the running Python.
 
     Raises:
-        UserError: if the command, such as ``nnUNetv2_train``, is not installed beside the running Python or fails.
+        UserError: if the command, such as ``nnUNetv2_train``, is not there.
     """
     folder = Path(sys.executable).parent
     executable = shutil.which(name, path=str(folder))
@@ -33,9 +31,27 @@ def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[s
             f"there is no {name} in {folder}, where nnU-Net installs its commands: install nnunetv2 into the "
             f"environment of this Python ({sys.executable})"
         )
+    return [executable, *map(str, arguments)]
+
+
+def print_command(name: str, *arguments: str | Path) -> str:
+    """Print a command line as a user would type it, and return it."""
     line = shlex.join([name, *map(str, arguments)])
     print(f"$ {line}", flush=True)
-    with subprocess.Popen([executable, *map(str, arguments)], env=dict(environment)) as process:
+    return line
+
+
+def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
+    """Print a command line and run it in an environment, which is the whole one; its output goes to the terminal.
+
+    When a signal stops this process, the command gets SIGTERM and is waited for.
+
+    Raises:
+        UserError: if the command, such as ``nnUNetv2_train``, is not installed beside the running Python or fails.
+    """
+    executable_line = command_line(name, *arguments)
+    line = print_command(name, *arguments)
+    with subprocess.Popen(executable_line, env=dict(environment)) as process:
         try:
             exit_code = process.wait()
         except Stopped:

@@ -1,33 +1,16 @@
-"""The demo's data set: generated scans of an organ with small lesions, in nnU-Net's raw layout."""
+"""Generated scans of an organ with small lesions, in nnU-Net's raw layout."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from batchgenerators.utilities.file_and_folder_operations import save_json
-from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.demo.raw_layout import Scan, write_raw_dataset
+from nnunetv2_dycon.demo.shapes import as_vector, ellipsoid, random_direction, smooth_field, vessel_mask
 
 BACKGROUND, ORGAN, LESION = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A generated scan and its labels.
-
-    Attributes:
-        channels: int16 array of shape (C, Z, Y, X).
-        labels: uint8 array of shape (Z, Y, X) with 0 background, 1 organ, 2 lesion.
-        spacing: voxel spacing in mm in the order (z, y, x).
-    """
-
-    channels: np.ndarray
-    labels: np.ndarray
-    spacing: tuple[float, float, float]
 
 
 def generate_scan(shape: tuple[int, int, int], *, channels: int = 1, seed: int | tuple[int, ...]) -> Scan:
@@ -53,11 +36,11 @@ def generate_scan(shape: tuple[int, int, int], *, channels: int = 1, seed: int |
     size = tuple(int(n) for n in np.round(np.array(shape) * rng.uniform(0.88, 1.12, 3)))
     # Coordinates (3, Z, Y, X) about the centre are in fractions of the typical axis: the organ fills any shape alike.
     step = spacing / np.array([1.2, 1.0, 1.0]) / np.array(shape)
-    coordinates = (np.indices(size) - _vector((np.array(size) - 1) / 2)) * _vector(step)
-    body = _ellipsoid(coordinates, rng.uniform(-0.02, 0.02, 3), rng.uniform(0.43, 0.48, 3)) < 1
+    coordinates = (np.indices(size) - as_vector((np.array(size) - 1) / 2)) * as_vector(step)
+    body = ellipsoid(coordinates, rng.uniform(-0.02, 0.02, 3), rng.uniform(0.43, 0.48, 3)) < 1
     organ = _organ(rng, coordinates) & body
-    neighbour = _ellipsoid(coordinates, _direction(rng) * 0.36, rng.uniform(0.08, 0.14, 3)) < 1
-    vessels = _vessels(rng, coordinates)
+    neighbour = ellipsoid(coordinates, random_direction(rng) * 0.36, rng.uniform(0.08, 0.14, 3)) < 1
+    vessels = vessel_mask(rng, coordinates)
     lesions = _lesions(rng, coordinates, organ)
     labels = np.where(lesions, LESION, np.where(organ, ORGAN, BACKGROUND)).astype(np.uint8)
     tissues = (body, neighbour & body & ~organ, organ, vessels & body & ~lesions, lesions)
@@ -88,70 +71,23 @@ def write_demo_dataset(
         UserError: if the folder has files in it.
         ValueError: if a number of cases is negative, or a shape or number of channels is out of range.
     """
-    if labeled < 1 or unlabeled < 0 or test < 0:
-        raise ValueError(f"needs a labeled case, got labeled={labeled}, unlabeled={unlabeled}, test={test}")
-    if raw_dataset_folder.exists() and any(raw_dataset_folder.iterdir()):
-        raise UserError(f"{raw_dataset_folder} is not empty: remove it or choose another folder for the demo data set")
-    for index, suffix in enumerate(["Tr"] * labeled + ["Unlabeled"] * unlabeled + ["Ts"] * test):
-        scan, case = generate_scan(shape, channels=channels, seed=(seed, index)), f"demo_{index:03d}"
-        for channel, image in enumerate(scan.channels):
-            _write(image, scan.spacing, raw_dataset_folder / f"images{suffix}" / f"{case}_{channel:04d}.nii.gz")
-        if suffix != "Unlabeled":
-            _write(scan.labels, scan.spacing, raw_dataset_folder / f"labels{suffix}" / f"{case}.nii.gz")
-    dataset_json = {
-        "name": "Demo",
-        "description": "Generated scans: an organ with small low-contrast lesions.",
-        "channel_names": {str(i): "MRI" if channels == 1 else f"MRI_{i}" for i in range(channels)},
-        "labels": {"background": BACKGROUND, "organ": ORGAN, "lesion": LESION},
-        "numTraining": labeled,
-        "file_ending": ".nii.gz",
-    }
-    save_json(dataset_json, str(raw_dataset_folder / "dataset.json"), sort_keys=False)
-
-
-def _vector(values: np.ndarray) -> np.ndarray:
-    """Three values as an array of shape (3, 1, 1, 1), beside coordinates."""
-    return values[:, None, None, None]
-
-
-def _direction(rng: np.random.Generator) -> np.ndarray:
-    """A random unit vector."""
-    vector = rng.normal(size=3)
-    return vector / np.linalg.norm(vector)
-
-
-def _smooth_field(rng: np.random.Generator, size: tuple[int, ...], knots: int) -> np.ndarray:
-    """A smooth random field of unit standard deviation, interpolated from ``knots`` random values per axis."""
-    coarse = rng.normal(size=(knots,) * 3)
-    field = zoom(coarse, [n / knots for n in size], order=3, mode="nearest")
-    return (field - field.mean()) / field.std()
-
-
-def _ellipsoid(coordinates: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Distance from the centre in units of the radii: below 1 is inside."""
-    return np.sqrt((((coordinates - _vector(centre)) / _vector(radii)) ** 2).sum(0))
+    write_raw_dataset(
+        raw_dataset_folder,
+        lambda index, _: generate_scan(shape, channels=channels, seed=(seed, index)),
+        numbers={"Tr": labeled, "Unlabeled": unlabeled, "Ts": test},
+        labels={"background": BACKGROUND, "organ": ORGAN, "lesion": LESION},
+        description="Generated scans: an organ with small low-contrast lesions.",
+    )
 
 
 def _organ(rng: np.random.Generator, coordinates: np.ndarray) -> np.ndarray:
     """Mask of two overlapping ellipsoids with an uneven surface."""
     centre = rng.uniform(-0.05, 0.05, 3)
-    main = _ellipsoid(coordinates, centre, rng.uniform(0.19, 0.27, 3))
-    lobe = _ellipsoid(coordinates, centre + _direction(rng) * 0.17, rng.uniform(0.12, 0.17, 3))
+    main = ellipsoid(coordinates, centre, rng.uniform(0.19, 0.27, 3))
+    lobe = ellipsoid(coordinates, centre + random_direction(rng) * 0.17, rng.uniform(0.12, 0.17, 3))
     # A smooth minimum, so that the two grow together without an edge.
     blend = -np.log(np.exp(-8 * main) + np.exp(-8 * lobe)) / 8
-    return blend + 0.09 * _smooth_field(rng, blend.shape, 6) < 1
-
-
-def _vessels(rng: np.random.Generator, coordinates: np.ndarray) -> np.ndarray:
-    """Mask of thin straight tubes that cross the scan."""
-    mask = np.zeros(coordinates.shape[1:], bool)
-    for _ in range(rng.integers(2, 5)):
-        direction = _direction(rng)
-        offset = coordinates - _vector(rng.uniform(-0.2, 0.2, 3))
-        along = np.tensordot(direction, offset, 1)
-        distance = np.sqrt(np.maximum((offset**2).sum(0) - along**2, 0))
-        mask |= distance < rng.uniform(0.018, 0.03)
-    return mask
+    return blend + 0.09 * smooth_field(rng, blend.shape, 6) < 1
 
 
 def _lesions(rng: np.random.Generator, coordinates: np.ndarray, organ: np.ndarray) -> np.ndarray:
@@ -161,7 +97,7 @@ def _lesions(rng: np.random.Generator, coordinates: np.ndarray, organ: np.ndarra
     mask = np.zeros(organ.shape, bool)
     for _ in range(rng.integers(1, 4)):
         z, y, x = candidates[rng.integers(len(candidates))]
-        mask |= _ellipsoid(coordinates, coordinates[:, z, y, x], rng.uniform(0.10, 0.15, 3)) < 1
+        mask |= ellipsoid(coordinates, coordinates[:, z, y, x], rng.uniform(0.10, 0.15, 3)) < 1
     return mask & organ
 
 
@@ -175,17 +111,9 @@ def _image(rng: np.random.Generator, body: np.ndarray, *tissues: np.ndarray) -> 
     image[organ] = organ_intensity
     image[vessels] = rng.uniform(0.68, 0.78)
     image[lesions] = organ_intensity + rng.uniform(0.15, 0.20)
-    image = gaussian_filter(image + 0.02 * _smooth_field(rng, size, 10), 0.6)
-    image = image * np.exp(rng.uniform(0.08, 0.18) * _smooth_field(rng, size, 3))
+    image = gaussian_filter(image + 0.02 * smooth_field(rng, size, 10), 0.6)
+    image = image * np.exp(rng.uniform(0.08, 0.18) * smooth_field(rng, size, 3))
     # Magnitude images have Rician noise: both parts of the signal are noisy.
     sigma = rng.uniform(0.03, 0.045)
     real, imaginary = image + rng.normal(0, sigma, size), rng.normal(0, sigma, size)
     return np.round(1000 * np.hypot(real, imaginary)).astype(np.int16)
-
-
-def _write(array: np.ndarray, spacing: tuple[float, float, float], file: Path) -> None:
-    """Write a (Z, Y, X) array; spacing in the same order in mm."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing[::-1])
-    sitk.WriteImage(image, str(file), useCompression=True)

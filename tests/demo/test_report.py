@@ -4,81 +4,58 @@ import csv
 import json
 from pathlib import Path
 
-import matplotlib.image
-import numpy as np
-import pytest
-import SimpleITK as sitk
-
-from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.demo.report import TrainerResult, draw_picture, write_results_table
-
-LABELS = {"organ": 1, "lesion": 2}
+from nnunetv2_dycon.demo.report import TrainerResult, choose_cases, compare, describe, write_results_table
 
 
-@pytest.fixture
-def result(tmp_path: Path) -> TrainerResult:
-    """A trainer that predicts the ground truth with certainty."""
-    raw, predictions = tmp_path / "raw", tmp_path / "predictions"
-    write_demo_dataset(raw, labeled=1, unlabeled=0, test=2, shape=(14, 16, 16))
-    predictions.mkdir()
-    cases = []
-    for file in sorted((raw / "labelsTs").iterdir()):
-        labels = sitk.ReadImage(str(file))
-        sitk.WriteImage(labels, str(predictions / file.name))
-        one_hot = np.stack([sitk.GetArrayFromImage(labels) == value for value in (0, 1, 2)]).astype(np.float32)
-        np.savez_compressed(predictions / file.name.replace(".nii.gz", ".npz"), probabilities=one_hot)
-        metrics = {"1": {"Dice": 1.0}, "2": {"Dice": 1.0}}
-        cases.append({"prediction_file": str(predictions / file.name), "metrics": metrics})
-    (predictions / "summary.json").write_text(json.dumps({"metric_per_case": cases}))
-    return TrainerResult("DyCON", predictions, 1.0)
+def result(folder: Path, title: str, dice: dict[str, float]) -> TrainerResult:
+    """A trainer of these Dice by case."""
+    folder = folder / title
+    folder.mkdir()
+    cases = [
+        {"prediction_file": f"/x/{case}.nii.gz", "metrics": {"1": {"Dice": value}}} for case, value in dice.items()
+    ]
+    (folder / "summary.json").write_text(json.dumps({"metric_per_case": cases}))
+    return TrainerResult(title, folder, 1.0)
 
 
-def draw(tmp_path: Path, result: TrainerResult, cases: list[str]) -> np.ndarray:
-    raw, file = tmp_path / "raw", tmp_path / "demo.png"
-    draw_picture(
-        file, images=raw / "imagesTs", ground_truth=raw / "labelsTs", results=[result], labels=LABELS, cases=cases
-    )
-    return matplotlib.image.imread(file)
+def test_shows_the_largest_difference_and_the_median_one(tmp_path: Path) -> None:
+    plain = result(tmp_path, "nnU-Net", {"a": 0.5, "b": 0.2, "c": 0.8, "d": 0.6, "e": 0.9})
+    dycon = result(tmp_path, "DyCON", {"a": 0.6, "b": 0.8, "c": 0.81, "d": 0.9, "e": 0.7})
+    difference = compare(plain, dycon)
+    chosen = choose_cases(difference)
+    assert [(case.name, case.reason) for case in chosen] == [("b", "largest difference"), ("a", "median difference")]
+    text = describe(difference, plain.title, dycon.title)
+    assert text == "DyCON - nnU-Net: +0.162; DyCON is better in 4 of 5 test scans."
 
 
-def test_picture_grows_with_the_cases(tmp_path: Path, result: TrainerResult) -> None:
-    one, two = draw(tmp_path, result, ["demo_001"]), draw(tmp_path, result, ["demo_001", "demo_002"])
-    assert one.shape[1] == two.shape[1]
-    assert one.shape[0] < two.shape[0]
+def test_a_single_case_is_shown_once(tmp_path: Path) -> None:
+    plain, dycon = result(tmp_path, "nnU-Net", {"a": 0.5}), result(tmp_path, "DyCON", {"a": 0.4})
+    difference = compare(plain, dycon)
+    assert [case.name for case in choose_cases(difference)] == ["a"]
+    assert "-0.100; DyCON is better in 0 of 1" in describe(difference, plain.title, dycon.title)
 
 
-def test_a_certain_prediction_has_no_entropy_and_a_flat_one_the_most(tmp_path: Path, result: TrainerResult) -> None:
-    certain = draw(tmp_path, result, ["demo_001"])
-    with np.load(result.predictions / "demo_001.npz") as saved:
-        flat = np.full_like(saved["probabilities"], 1 / 3)
-    np.savez_compressed(result.predictions / "demo_001.npz", probabilities=flat)
-    uncertain = draw(tmp_path, result, ["demo_001"])
-    changed = np.abs(certain - uncertain).max(-1) > 0.02
-    rows, columns = np.where(changed)
-    panel = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
-    assert changed[panel].mean() > 0.99
-    assert certain[panel][..., :3].max() < 0.05
-    assert uncertain[panel][..., :3].min() > 0.7
+def test_dice_of_a_case_is_the_mean_of_its_labels(tmp_path: Path) -> None:
+    cases = [{"prediction_file": "/x/a.nii.gz", "metrics": {"1": {"Dice": 0.5}, "2": {"Dice": 1.0}}}]
+    (tmp_path / "summary.json").write_text(json.dumps({"metric_per_case": cases}))
+    assert TrainerResult("DyCON", tmp_path, 1.0).dice == {"a": 0.75}
 
 
-def test_refuses_a_case_that_was_not_evaluated(tmp_path: Path, result: TrainerResult) -> None:
-    (result.predictions / "summary.json").write_text(json.dumps({"metric_per_case": []}))
-    with pytest.raises(ValueError, match="has no case demo_001"):
-        draw(tmp_path, result, ["demo_001"])
+def tables(folder: Path, labels: dict[str, int]) -> tuple[list[list[str]], str]:
+    results = []
+    for title, dice in (("nnU-Net", (0.9, 0.25)), ("DyCON", (0.91, 0.5))):
+        (folder / title).mkdir()
+        mean = {str(value): {"Dice": dice[value - 1]} for value in labels.values()}
+        summary = {"mean": mean, "foreground_mean": {"Dice": sum(dice) / 2}}
+        (folder / title / "summary.json").write_text(json.dumps(summary))
+        results.append(TrainerResult(title, folder / title, 12.4))
+    table = write_results_table(results, labels, folder)
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.reader(file)), table
 
 
 def test_table_has_the_mean_dice_of_each_label(tmp_path: Path) -> None:
-    results = []
-    for title, organ, lesion in (("nnU-Net", 0.9, 0.25), ("DyCON", 0.91, 0.5)):
-        folder = tmp_path / title
-        folder.mkdir()
-        mean = {"1": {"Dice": organ}, "2": {"Dice": lesion}}
-        summary = {"mean": mean, "foreground_mean": {"Dice": (organ + lesion) / 2}}
-        (folder / "summary.json").write_text(json.dumps(summary))
-        results.append(TrainerResult(title, folder, 12.4))
-    table = write_results_table(results, {"organ": 1, "lesion": 2}, tmp_path)
-    with (tmp_path / "results.csv").open(newline="") as file:
-        rows = list(csv.reader(file))
+    rows, table = tables(tmp_path, {"organ": 1, "lesion": 2})
     assert rows == [
         ["trainer", "Dice organ", "Dice lesion", "Dice mean", "training (s)"],
         ["nnU-Net", "0.900", "0.250", "0.575", "12"],
@@ -88,3 +65,9 @@ def test_table_has_the_mean_dice_of_each_label(tmp_path: Path) -> None:
     assert lines[0] == "| trainer | Dice organ | Dice lesion | Dice mean | training (s) |"
     assert lines[3] == "| DyCON | 0.910 | 0.500 | 0.705 | 12 |"
     assert (tmp_path / "results.md").read_text() == table + "\n"
+
+
+def test_table_of_one_label_has_no_mean_over_labels(tmp_path: Path) -> None:
+    rows, _ = tables(tmp_path, {"organ": 1})
+    assert rows[0] == ["trainer", "Dice organ", "training (s)"]
+    assert rows[2] == ["DyCON", "0.910", "12"]
