@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunetv2_dycon.commands.shared_arguments import add_dataset_argument
+
 if TYPE_CHECKING:
     from nnunetv2_dycon.annotation.add_labels import AddedLabels
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "them or, if one does not fit its scan or the dataset, none. Never overwrites a scan or label. Folds of "
         "splits_final.json train on the new cases and validate on what they did."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
+    add_dataset_argument(parser)
     parser.add_argument(
         "-i",
         required=True,

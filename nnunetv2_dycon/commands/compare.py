@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_configuration_argument,
+    add_dataset_argument,
+    add_folds_argument,
+    add_plans_argument,
+)
+
 NAME = "compare"
 HELP = "compare trainers on the validation cases of their folds"
 
@@ -16,9 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the end of a training: Dice of each class, the paired difference to the first trainer with its interval, "
         "cases won and lost, and the worst cases by name. With -o also as text, CSV, PNG and one HTML file."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
+    add_dataset_argument(parser)
+    add_configuration_argument(parser)
     parser.add_argument(
         "-tr",
         nargs="+",
@@ -27,10 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trainers, the reference first; a model of other plans or of another configuration by the name of its "
         "folder, TRAINER__PLANS__CONFIGURATION (default: nnUNetTrainer nnUNetTrainerDyCON)",
     )
-    parser.add_argument(
-        "-f", nargs="+", default=[], metavar="FOLD", help="folds (default: all that every trainer has validated)"
-    )
-    parser.add_argument("-o", type=Path, metavar="FOLDER", help="write the reports into this folder")
+    add_plans_argument(parser)
+    add_folds_argument(parser, "every one that all trainers have validated", what="numbers only")
+    parser.add_argument("-o", type=Path, metavar="FOLDER", help="folder to write the reports into (default: none)")
 
 
 def run(arguments: argparse.Namespace) -> None:

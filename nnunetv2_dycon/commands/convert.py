@@ -7,8 +7,10 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+from nnunetv2_dycon.commands.shared_arguments import add_new_dataset_argument, add_processes_argument
+
 NAME = "convert"
-HELP = "make a dataset with few labels of LA, Pancreas-CT, BraTS19, ISLES22 or ACDC, by the papers' splits"
+HELP = "make a dataset of LA, Pancreas-CT, BraTS19, ISLES22 or ACDC, with few labels by the papers' splits"
 _NAMES = ("la", "pancreas", "brats19", "isles22", "acdc")
 
 
@@ -23,29 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "where, and why."
     )
     parser.add_argument("name", choices=_NAMES, help="the data set")
-    parser.add_argument("source", type=Path, help="folder with its files, at any depth")
-    text = "[REQUIRED] ID (501) or name (Dataset501_LA) of the new dataset in nnUNet_raw"
-    parser.add_argument("-o", "--output", required=True, metavar="ID_OR_NAME", help=text)
+    parser.add_argument("-i", required=True, type=Path, metavar="FOLDER", help="folder with its files, at any depth")
+    add_new_dataset_argument(parser)
     labeled = parser.add_mutually_exclusive_group(required=True)
     text = "share of the training patients that keep their labels, such as 10%%: the first ones of the published list"
     labeled.add_argument("--labels", type=_percentage, metavar="SHARE", help=text)
-    labeled.add_argument(
-        "-n", "--labeled", type=int, metavar="N", help="or: the number of cases that keep their labels"
-    )
+    labeled.add_argument("-n", type=int, metavar="N", help="in place of --labels, number of labeled cases")
     text = "h5, nrrd, nifti or dicom, where the folder has files of several formats"
-    parser.add_argument("--format", metavar="NAME", help=text)
+    parser.add_argument("--format", metavar="FORMAT", help=text)
     text = (
-        "published split: mc-net or dycon for Pancreas-CT, fold0, fold1 or fold2 for ISLES22; the others have one. "
-        "Default: the first of these"
+        "published split: mc-net or dycon for Pancreas-CT, fold0, fold1 or fold2 for ISLES22; the others have one "
+        "(default: the first of these)"
     )
-    parser.add_argument("--split", metavar="NAME", help=text)
+    parser.add_argument("--split", metavar="SPLIT", help=text)
     text = "cases to leave out, of which files are missing or broken"
     parser.add_argument("--without", nargs="+", default=[], metavar="CASE", help=text)
-    text = "spacing in mm of h5 files, which have none. Default: what the data set has as a rule; the output tells"
+    text = "spacing in mm of h5 files, which have none (default: what the data set has as a rule; the output tells)"
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("X", "Y", "Z"), help=text)
     text = "take labels voxel by voxel where their header puts them elsewhere in space than their scan"
     parser.add_argument("--match-voxels", action="store_true", help=text)
-    parser.add_argument("-np", type=int, default=4, metavar="N", help="cases to convert at once. Default: 4")
+    add_processes_argument(parser, "conversion")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -60,9 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--spacing must be three lengths above 0, not {' '.join(map(str, arguments.spacing))}.")
     folder = convert(
         arguments.name,
-        arguments.source,
-        arguments.output,
-        arguments.labels if arguments.labeled is None else arguments.labeled,
+        arguments.i,
+        arguments.o,
+        arguments.labels if arguments.n is None else arguments.n,
         format_name=arguments.format,
         split_name=arguments.split,
         without=arguments.without,

@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 from itertools import chain
 
+from nnunetv2_dycon.commands.shared_arguments import (
+    DATASET_HELP,
+    add_configuration_argument,
+    add_folds_argument,
+    add_plans_argument,
+)
+
 NAME = "doctor"
 HELP = "check versions, registration with nnU-Net, paths and GPU, with -d a dataset, and with -tr its trainings"
 
@@ -17,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "trainings in the results folder: whether they work, and which setting to change. Exits with 1 if there is a "
         "problem, or something to do before data can be used."
     )
-    parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    text = "check the settings of this trainer, also one of your own (default: of every trainer of the package), and "
-    parser.add_argument("-tr", metavar="TRAINER", help=f"{text}its trainings")
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
-    parser.add_argument("-f", nargs="+", default=[], metavar="FOLD", help="folds of the trainings (default: all)")
+    parser.add_argument("-d", metavar="DATASET", help=f"{DATASET_HELP} (default: the installation alone)")
+    add_configuration_argument(parser)
+    text = "trainer, also one of your own, whose settings and trainings to check (default: settings of every trainer)"
+    parser.add_argument("-tr", metavar="TRAINER", help=text)
+    add_plans_argument(parser)
+    add_folds_argument(parser, "every one that is there")
 
 
 def run(arguments: argparse.Namespace) -> None:

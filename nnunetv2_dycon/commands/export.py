@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_dycon.commands.model_arguments import add_model_arguments, model_folder_of
+from nnunetv2_dycon.commands.model_arguments import add_checkpoint_argument, add_model_arguments, model_folder_of
+from nnunetv2_dycon.commands.shared_arguments import add_dataset_argument
 
 NAME = "export"
 HELP = "export a trained model for machines with a stock nnU-Net, without this package"
@@ -18,9 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "that ends in .zip makes a file for nnUNetv2_install_pretrained_model_from_zip, any other a folder for "
         "nnUNetv2_predict_from_modelfolder -m."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument("-o", required=True, type=Path, metavar="OUTPUT", help="the file (.zip) or folder to write")
-    add_model_arguments(parser)
+    add_dataset_argument(parser)
+    add_model_arguments(parser, default_folds="every one that has the checkpoint")
+    parser.add_argument(
+        "-o", required=True, type=Path, metavar="FILE_OR_FOLDER", help="the file (.zip) or folder to write"
+    )
+    add_checkpoint_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

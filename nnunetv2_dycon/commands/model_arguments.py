@@ -6,31 +6,48 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_configuration_argument,
+    add_device_argument,
+    add_folds_argument,
+    add_mirroring_argument,
+    add_plans_argument,
+    add_trainer_argument,
+)
+
 if TYPE_CHECKING:
     import torch
 
     from nnunetv2_dycon.uncertainty.predict_uncertainty import PredictionOptions
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, folder_in_place_of: str | None = None) -> None:
-    """Declare the options that name a model of a dataset: configuration, plans, trainer, folds and checkpoint.
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, default_folds: str = "every numbered one that has the checkpoint"
+) -> None:
+    """Declare the options after ``-d`` that name a model of a dataset: configuration, trainer, plans and folds.
 
     Args:
         parser: of the command.
-        folder_in_place_of: the options that the model's folder, ``-m``, may replace; None: there is no such option.
+        default_folds: which folds are taken without ``-f``, in words.
     """
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument(
-        "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="trainer (default: nnUNetTrainerDyCON)"
-    )
-    if folder_in_place_of is not None:
-        parser.add_argument(
-            "-m", type=Path, metavar="MODEL_FOLDER", help=f"folder of the model, in place of {folder_in_place_of}"
-        )
-    parser.add_argument(
-        "-f", nargs="+", default=[], metavar="FOLD", help="folds (default: all that have been trained to the end)"
-    )
+    add_configuration_argument(parser)
+    add_trainer_argument(parser)
+    add_plans_argument(parser)
+    add_folds_argument(parser, default_folds)
+
+
+def add_model_folder_argument(parser: argparse.ArgumentParser, *, in_place_of: str) -> None:
+    """Declare ``-m``.
+
+    Args:
+        parser: of the command.
+        in_place_of: the options that the folder replaces.
+    """
+    parser.add_argument("-m", type=Path, metavar="FOLDER", help=f"in place of {in_place_of}, folder of the model")
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``-chk``."""
     parser.add_argument(
         "-chk", default="checkpoint_final.pth", metavar="FILE", help="checkpoint (default: checkpoint_final.pth)"
     )
@@ -41,12 +58,10 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-step_size", type=float, default=0.5, metavar="SIZE", help="step of the sliding window (default: 0.5)"
     )
-    parser.add_argument("--disable_tta", action="store_true", help="do not predict mirrored scans too")
+    add_mirroring_argument(parser)
     parser.add_argument("--continue_prediction", action="store_true", help="leave cases alone that are done")
+    add_device_argument(parser)
     parser.add_argument("-npp", type=int, default=3, metavar="N", help="processes for preprocessing (default: 3)")
-    parser.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), default="cuda", help="where to predict (default: cuda)"
-    )
 
 
 def model_folder_of(arguments: argparse.Namespace) -> Path:

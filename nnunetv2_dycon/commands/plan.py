@@ -5,29 +5,32 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-NAME = "plan"
-HELP = (
-    "write plans of a new name with other settings or another network, so that results of different ones never share "
-    "a folder"
+from nnunetv2_dycon.commands.shared_arguments import (
+    DATASET_HELP,
+    add_configurations_argument,
+    add_plans_argument,
+    add_trainer_argument,
 )
+
+NAME = "plan"
+HELP = "write plans of a new name with other settings or another network"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Writes plans of a new name with other settings of a semi-supervised trainer, or another network. Train with "
-        "them by nnUNetv2_train ... -p NAME; nothing has to be preprocessed again. Without settings and --network, "
-        "lists all settings."
+        "Writes plans of a new name with other settings of a semi-supervised trainer, or another network, so that "
+        "results of different ones never share a folder. Train with them by nnUNetv2_train ... -p PLANS; nothing has "
+        "to be preprocessed again. Writing needs -d, -o, and settings or --network. Without settings and --network, "
+        "lists all settings of the trainer."
     )
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings to change, e.g. uncl_weight=2")
-    parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
+    parser.add_argument("-d", metavar="DATASET", help=f"{DATASET_HELP}; required to write plans")
+    add_configurations_argument(parser)
+    add_trainer_argument(parser, what="trainer whose settings to change or list")
+    add_plans_argument(parser, what="plans to start from")
     parser.add_argument(
-        "-c", nargs="+", default=["3d_fullres"], metavar="CONFIGURATION", help="configurations (default: 3d_fullres)"
-    )
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans to start from (default: nnUNetPlans)")
-    parser.add_argument("-o", metavar="NAME", help="name of the new plans, e.g. nnUNetPlansLowWeight")
-    parser.add_argument(
-        "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="whose settings (default: nnUNetTrainerDyCON)"
+        "-o", metavar="PLANS", help="name of the new plans, e.g. nnUNetPlansLowWeight; required to write plans"
     )
     networks = ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
     parser.add_argument("--network", choices=networks, help="another network, with the stages that nnU-Net planned")

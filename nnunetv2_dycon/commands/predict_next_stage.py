@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_configuration_argument,
+    add_dataset_argument,
+    add_device_argument,
+    add_fold_argument,
+    add_plans_argument,
+    add_processes_argument,
+    add_trainer_argument,
+)
+
 NAME = "predict-next-stage"
 HELP = "cascades: predict the unlabeled scans with the low-resolution model, for the next stage"
 
@@ -15,19 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "them. Training 3d_cascade_fullres does it by itself at its start; this is for doing it ahead of time, or on "
         "another machine. Cases that are done are skipped, and a run that was killed is continued."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument("-f", required=True, metavar="FOLD", help="fold of the model, or all")
-    parser.add_argument("-c", default="3d_lowres", metavar="CONFIGURATION", help="configuration (default: 3d_lowres)")
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument(
-        "-tr", default="nnUNetTrainerDyCON", metavar="TRAINER", help="trainer (default: nnUNetTrainerDyCON)"
-    )
-    parser.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), default="cuda", help="where to predict (default: cuda)"
-    )
-    parser.add_argument(
-        "-np", type=int, default=4, metavar="N", help="processes for preprocessing and resampling (default: 4)"
-    )
+    add_dataset_argument(parser)
+    add_configuration_argument(parser, "3d_lowres")
+    add_trainer_argument(parser)
+    add_plans_argument(parser)
+    add_fold_argument(parser)
+    add_device_argument(parser)
+    add_processes_argument(parser, "preprocessing and resampling")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-NAME = "preprocess"
-HELP = (
-    "Preprocess the scans of imagesUnlabeled ahead of training. Training does it by itself; this is for machines with "
-    "more CPU cores. Cases that are done are skipped, and a run that was killed is continued."
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_configurations_argument,
+    add_dataset_argument,
+    add_plans_argument,
+    add_processes_argument,
 )
+
+NAME = "preprocess"
+HELP = "preprocess the scans of imagesUnlabeled ahead of training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument(
-        "-c", nargs="+", default=["3d_fullres"], metavar="CONFIGURATION", help="configurations (default: 3d_fullres)"
+    parser.description = (
+        "Preprocesses the scans of imagesUnlabeled ahead of training. Training does it by itself; this is for machines "
+        "with more CPU cores. Cases that are done are skipped, and a run that was killed is continued."
     )
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument("-np", type=int, default=4, metavar="N", help="cases to preprocess at once (default: 4)")
+    add_dataset_argument(parser)
+    add_configurations_argument(parser)
+    add_plans_argument(parser)
+    add_processes_argument(parser, "preprocessing")
 
 
 def run(arguments: argparse.Namespace) -> None:

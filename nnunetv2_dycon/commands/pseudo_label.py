@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nnunetv2_dycon.commands.shared_arguments import add_copy_argument, add_dataset_argument, add_new_dataset_argument
+
 NAME = "pseudo-label"
 HELP = "make a dataset in which predictions are the labels of the unlabeled scans (a step of self-train)"
 
@@ -15,16 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Makes a new dataset in nnUNet_raw: the labeled cases, and the scans of imagesUnlabeled with predictions as "
         "their labels. Its folds keep the validation cases of the old ones; pseudo-labeled cases are for training only."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
+    add_dataset_argument(parser)
     parser.add_argument(
         "-i",
         required=True,
         type=Path,
-        metavar="PREDICTIONS",
+        metavar="FOLDER",
         help="folder that nnUNetv2_predict made of imagesUnlabeled",
     )
-    parser.add_argument("-o", required=True, metavar="OUTPUT", help="ID (502) or name of the new dataset")
-    parser.add_argument("--copy", action="store_true", help="copy images and labels; default: symbolic links to them")
+    add_new_dataset_argument(parser)
+    add_copy_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

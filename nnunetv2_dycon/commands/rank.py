@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_dycon.commands.model_arguments import (
+    add_checkpoint_argument,
     add_model_arguments,
+    add_model_folder_argument,
     add_prediction_arguments,
     model_folder_of,
     prediction_options_of,
     set_number_of_threads,
 )
+from nnunetv2_dycon.commands.shared_arguments import add_dataset_argument
 
 NAME = "rank"
 HELP = "order the unlabeled scans by what annotating them is expected to bring"
@@ -24,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are unlike the labeled scans and those before them. Writes the order as a table, pictures of the least "
         "certain slices, and the predictions. Takes models of this package and of nnU-Net's trainers."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
-    parser.add_argument("-n", type=int, default=5, metavar="N", help="how many scans to name (default: 5)")
-    add_model_arguments(parser, folder_in_place_of="-c, -p and -tr")
-    parser.add_argument("-o", type=Path, metavar="OUTPUT", help="folder to write (default: ranking, in the model's)")
+    add_dataset_argument(parser)
+    add_model_arguments(parser)
+    parser.add_argument("-o", type=Path, metavar="FOLDER", help="folder to write (default: ranking, in the model's)")
+    add_model_folder_argument(parser, in_place_of="-c, -tr and -p")
+    add_checkpoint_argument(parser)
+    parser.add_argument("-n", type=int, default=5, metavar="N", help="number of scans to name (default: 5)")
     parser.add_argument(
         "--annotate",
         type=Path,

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_configuration_argument,
+    add_copy_argument,
+    add_dataset_argument,
+    add_device_argument,
+    add_fold_argument,
+    add_mirroring_argument,
+    add_new_dataset_argument,
+    add_plans_argument,
+    add_trainer_argument,
+)
+
 NAME = "self-train"
 HELP = "self-training: train, predict the unlabeled scans, retrain on both"
 
@@ -16,26 +28,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the same plans on it, from scratch. Each command is printed as you would type it. Started again, it goes on "
         "where it ended."
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset ID or name, e.g. 501")
+    add_dataset_argument(parser)
+    add_configuration_argument(parser)
+    add_trainer_argument(parser, "nnUNetTrainer", what="trainer of the first model")
+    add_plans_argument(parser)
+    add_fold_argument(parser, default="0")
+    add_new_dataset_argument(parser)
     parser.add_argument(
-        "-o", required=True, metavar="OUTPUT", help="ID (502) or name (Dataset502_NAME) of the dataset to make"
+        "-tr2", metavar="TRAINER", help="trainer of the second model, not a semi-supervised one (default: the same)"
     )
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="configuration (default: 3d_fullres)")
-    parser.add_argument("-f", default="0", metavar="FOLD", help="fold of both models, or all (default: 0)")
+    add_mirroring_argument(parser)
+    add_copy_argument(parser)
+    add_device_argument(parser)
     parser.add_argument(
-        "-tr", default="nnUNetTrainer", metavar="TRAINER", help="trainer of the first model (default: nnUNetTrainer)"
-    )
-    parser.add_argument(
-        "-tr2", metavar="TRAINER", help="trainer of the second model (default: the same); not a semi-supervised one"
-    )
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier (default: nnUNetPlans)")
-    parser.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), default="cuda", help="where to compute (default: cuda)"
-    )
-    parser.add_argument("--disable_tta", action="store_true", help="predict without mirroring: faster, less accurate")
-    parser.add_argument("--copy", action="store_true", help="copy images and labels; default: symbolic links to them")
-    parser.add_argument(
-        "-np", type=int, metavar="N", help="processes for preprocessing and prediction (default: nnU-Net's)"
+        "-np",
+        type=int,
+        metavar="N",
+        help="processes for preprocessing and prediction (default: those of nnU-Net)",
     )
 
 

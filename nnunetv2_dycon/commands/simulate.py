@@ -6,8 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
+from nnunetv2_dycon.commands.shared_arguments import DATASET_HELP, add_new_dataset_argument
+
 NAME = "simulate"
-HELP = "make a dataset with few labels and many unlabeled scans from a fully labeled one, for experiments"
+HELP = "make a dataset with few labels from a fully labeled one, for experiments"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,28 +21,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     layouts = "in nnU-Net's raw layout, or with images/NAME.nii.gz and labels/NAME.nii.gz"
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("folder", type=Path, nargs="?", help=f"folder of a labeled dataset {layouts}")
-    source.add_argument("-d", dest="dataset", metavar="ID_OR_NAME", help="or: a dataset in nnUNet_raw, by ID or name")
-    text = "[REQUIRED] ID (501) or name (Dataset501_Hippocampus) of the new dataset in nnUNet_raw"
-    parser.add_argument("-o", "--output", required=True, metavar="ID_OR_NAME", help=text)
-    text = "[REQUIRED] number of cases that keep their labels: the first N training cases of the protocol"
-    parser.add_argument("-n", "--labeled", type=int, required=True, metavar="N", help=text)
+    source.add_argument("-d", metavar="DATASET", help=f"{DATASET_HELP}; fully labeled")
+    text = f"in place of -d, folder of a fully labeled dataset {layouts}"
+    source.add_argument("-i", type=Path, metavar="FOLDER", help=text)
+    add_new_dataset_argument(parser)
+    text = "number of cases that keep their labels: the first N training cases of the protocol"
+    parser.add_argument("-n", type=int, required=True, metavar="N", help=text)
     text = (
         "JSON file with two lists of case names, 'train' (in order) and 'test', such as simulate.json of an earlier "
-        "dataset. Default: protocol.json in the source where there is one, else a random protocol"
+        "dataset (default: protocol.json in the source where there is one, else a random protocol)"
     )
     parser.add_argument("--protocol", type=Path, metavar="FILE", help=text)
     text = (
-        "make a random protocol with this share of the training cases for testing. Default: the source's own test set "
-        "(imagesTs with labelsTs) where there is one, else 0.25"
+        "make a random protocol with this share of the training cases for testing (default: the source's own test set, "
+        "imagesTs with labelsTs, where there is one, else 0.25)"
     )
-    parser.add_argument("--test-fraction", type=float, metavar="F", help=text)
-    parser.add_argument("--seed", type=int, default=12345, help="seed of the random protocol. Default: 12345")
+    parser.add_argument("--test-fraction", type=float, metavar="FRACTION", help=text)
+    parser.add_argument("--seed", type=int, default=12345, help="seed of the random protocol (default: 12345)")
     text = "what the images are, such as MRI or CT, by which nnU-Net normalises; only for a source without dataset.json"
     parser.add_argument("--channel-name", metavar="NAME", help=text)
-    text = "names of the labels 1, 2, ... of a source without dataset.json. Default: class_1, class_2, ..."
+    text = "names of the labels 1, 2, ... of a source without dataset.json (default: class_1, class_2, ...)"
     parser.add_argument("--labels", nargs="+", metavar="NAME", help=text)
-    parser.add_argument("--link", action="store_true", help="make symbolic links to the source's files, not copies")
+    parser.add_argument(
+        "--link", action="store_true", help="make symbolic links to the source's files (default: copies)"
+    )
     text = "replace a dataset that this command made before, together with its preprocessed data"
     parser.add_argument("--overwrite", action="store_true", help=text)
 
@@ -52,11 +56,11 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
     from nnunetv2_dycon.datasets.simulate import RECORD, simulate
 
-    source = arguments.folder if arguments.dataset is None else existing_dataset_folder(arguments.dataset)
+    source = arguments.i if arguments.d is None else existing_dataset_folder(arguments.d)
     folder = simulate(
         source,
-        arguments.output,
-        arguments.labeled,
+        arguments.o,
+        arguments.n,
         protocol_file=arguments.protocol,
         test_fraction=arguments.test_fraction,
         seed=arguments.seed,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 
 NAME = "train"
-HELP = (
-    "nnUNetv2_train, with all its arguments, for several nodes too: torchrun ... --no-python nnunetv2_dycon train ..."
-)
+HELP = "nnUNetv2_train with all its arguments; for several nodes: torchrun ... --no-python nnunetv2_dycon train ..."
 # The arguments, help included, are for nnU-Net's parser: nothing is an option for this one.
 PARSER_OPTIONS = {"prefix_chars": "\0", "add_help": False}
 

@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_dycon.commands.model_arguments import (
+    add_checkpoint_argument,
     add_model_arguments,
+    add_model_folder_argument,
     add_prediction_arguments,
     model_folder_of,
     prediction_options_of,
     set_number_of_threads,
 )
+from nnunetv2_dycon.commands.shared_arguments import DATASET_HELP
 
 NAME = "uncertainty"
 HELP = "predict scans, with maps of uncertainty and an expected Dice for each structure"
@@ -24,10 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of folds and mirrored scans, their mutual information, a table with volume, entropy and expected Dice of each "
         "structure, and pictures of the least certain slices. Takes models of this package and of nnU-Net's trainers."
     )
-    parser.add_argument("-i", required=True, type=Path, metavar="INPUT", help="folder with the scans, CASE_0000.nii.gz")
-    parser.add_argument("-o", required=True, type=Path, metavar="OUTPUT", help="folder to write")
-    parser.add_argument("-d", metavar="DATASET", help="dataset ID or name, e.g. 501")
-    add_model_arguments(parser, folder_in_place_of="-d, -c, -p and -tr")
+    parser.add_argument("-d", metavar="DATASET", help=f"{DATASET_HELP}; required without -m")
+    add_model_arguments(parser)
+    parser.add_argument(
+        "-i", required=True, type=Path, metavar="FOLDER", help="folder with the scans, CASE_0000.nii.gz"
+    )
+    parser.add_argument("-o", required=True, type=Path, metavar="FOLDER", help="folder to write")
+    add_model_folder_argument(parser, in_place_of="-d, -c, -tr and -p")
+    add_checkpoint_argument(parser)
     parser.add_argument(
         "-prev_stage_predictions", type=Path, metavar="FOLDER", help="cascades: predictions of the previous stage"
     )

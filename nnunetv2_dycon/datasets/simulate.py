@@ -69,7 +69,7 @@ def simulate(
     protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
     if not 1 <= labeled <= len(protocol.train):
         raise UserError(
-            f"--labeled must lie between 1 and {len(protocol.train)}, the number of training cases, and is {labeled}"
+            f"-n must lie between 1 and {len(protocol.train)}, the number of training cases, and is {labeled}"
         )
     labeled_names, unlabeled_names = protocol.train[:labeled], protocol.train[labeled:]
     _check_files(source, (*labeled_names, *protocol.test), unlabeled_names)
@@ -183,7 +183,7 @@ def _name_labels(label_files: Sequence[Path], names: Sequence[str] | None) -> di
         if missing := sorted(set(range(1, highest + 1)) - values):
             raise UserError(
                 f"the labeled cases contain the labels {sorted(values)}: {missing[0]} is missing, and nnU-Net needs "
-                f"consecutive ones. Name all labels from 1 on with --labels, or label more cases (--labeled)"
+                f"consecutive ones. Name all labels from 1 on with --labels, or label more cases (-n)"
             )
         names = [f"class_{value}" for value in range(1, highest + 1)]
     elif highest > len(names):

@@ -162,13 +162,13 @@ ROWS = [
     Row("a command that is not there", ("train_dycon", "predict"), "invalid choice", exit_code=2),
     Row(
         "a source that is not there",
-        ("simulate nowhere -o 601 -n 2",),
+        ("simulate -i nowhere -o 601 -n 2",),
         "nowhere is no labeled dataset: it needs dataset.json, imagesTr and labelsTr",
     ),
     Row(
         "a number of labeled cases that the dataset has not",
         (SIMULATE.replace("-n 2", "-n 0"), SIMULATE.replace("-n 2", "-n -1"), SIMULATE.replace("-n 2", "-n 99")),
-        "--labeled must lie between 1 and 6",
+        "-n must lie between 1 and 6",
     ),
     Row(
         "a share of test cases that is none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nnunetv2_dycon.conversion.published_splits import read_published_split
 from tests.bad_input.row import Place, Prepare, Row
 
-CONVERT = "convert la LA -o 601 -n 4"
+CONVERT = "convert la -i LA -o 601 -n 4"
 TRAIN = read_published_split("la", "ua-mt").train
 
 
@@ -41,11 +41,13 @@ def _touch(place: Place, name: str) -> None:
 
 
 ROWS = [
-    Row("a data set that is not known", ("convert lits LA -o 601 -n 4",), "invalid choice: 'lits'", exit_code=2),
-    Row("a folder of files that is not there", ("convert la nowhere -o 601 -n 4",), "nowhere is no folder: name the"),
+    Row("a data set that is not known", ("convert lits -i LA -o 601 -n 4",), "invalid choice: 'lits'", exit_code=2),
+    Row(
+        "a folder of files that is not there", ("convert la -i nowhere -o 601 -n 4",), "nowhere is no folder: name the"
+    ),
     Row(
         "a folder without files of the data set",
-        ("convert la nnUNet_raw -o 601 -n 4",),
+        ("convert la -i nnUNet_raw -o 601 -n 4",),
         "nnUNet_raw has no files of la: name the folder that has CASE/mri_norm2.h5",
     ),
     Row(
@@ -80,7 +82,7 @@ ROWS = [
     ),
     Row(
         "labels for one of two scans of a patient",
-        ("convert acdc ACDC -o 601 -n 3",),
+        ("convert acdc -i ACDC -o 601 -n 3",),
         "-n 3 would label a part of the scans of patient038 alone: give 2 or 4",
         acdc,
     ),

@@ -26,7 +26,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("source", [["-d", "1"], ["-d", "Dataset001_Source"], ["FOLDER"]])
+@pytest.mark.parametrize("source", [["-d", "1"], ["-d", "Dataset001_Source"], ["-i", "FOLDER"]])
 def test_source_by_id_name_or_folder(raw: Path, source: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     call(*[str(raw / "Dataset001_Source") if part == "FOLDER" else part for part in source], "-o", "502", "-n", "5")
     output = capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_unknown_dataset(raw: Path) -> None:
 
 
 def test_source_is_needed_and_only_one(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for source in ([], ["-d", "1", raw]):
+    for source in ([], ["-d", "1", "-i", raw]):
         with pytest.raises(SystemExit):
             call(*source, "-o", "502", "-n", "4")
     assert "not allowed with" in capsys.readouterr().err

@@ -187,4 +187,4 @@ def write_source(
 def run_convert(source: Path, *options: str, name: str = "la") -> int:
     """The exit code of the command, which labels four cases unless told otherwise."""
     amount = [] if "-n" in options or "--labels" in options else ["-n", "4"]
-    return main(["convert", name, str(source), "-o", "501", "-np", "1", *amount, *options])
+    return main(["convert", name, "-i", str(source), "-o", "501", "-np", "1", *amount, *options])

@@ -141,7 +141,7 @@ def test_every_format(example: Example, raw: Path, tmp_path: Path, capsys: pytes
     labeled, unlabeled, validation, test = example.counts
     write_source(source, split, example.writer, example.values, garbage=train[labeled:])
     options = ["--split", example.split] if example.is_given else []
-    arguments = ["convert", example.data_set, str(source), "-o", "501", "--labels", example.labels, "-np", "1"]
+    arguments = ["convert", example.data_set, "-i", str(source), "-o", "501", "--labels", example.labels, "-np", "1"]
     assert main([*arguments, *options]) == 0
     output = capsys.readouterr().out
     assert f"{labeled} labeled, {unlabeled} unlabeled, {validation} validation, {test} test cases" in output
@@ -206,7 +206,7 @@ def test_files_of_no_list_are_named_and_left_out(la: Path, raw: Path, capsys: py
 
 def test_several_processes_make_the_same(la: Path, raw: Path) -> None:
     assert run_convert(la) == 0
-    assert main(["convert", "la", str(la), "-o", "Dataset502_Again", "-n", "4", "-np", "2"]) == 0
+    assert main(["convert", "la", "-i", str(la), "-o", "Dataset502_Again", "-n", "4", "-np", "2"]) == 0
     first, second = raw / "Dataset501_LA_4labeled", raw / "Dataset502_Again"
     files = sorted(file.relative_to(first) for file in first.rglob("*.nii.gz"))
     assert files == sorted(file.relative_to(second) for file in second.rglob("*.nii.gz"))
