@@ -28,17 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     folder = Path("nnunetv2_dycon_demo")
     parser.add_argument(
-        "-o", "--output", type=Path, default=folder, metavar="FOLDER", help=f"folder for everything. Default: {folder}"
+        "-o", type=Path, default=folder, metavar="FOLDER", help=f"folder for everything (default: {folder})"
     )
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of each training. Default: 20")
-    parser.add_argument("--steps", type=int, default=100, help="training steps an epoch (nnU-Net: 250). Default: 100")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of each training (default: 20)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of both trainings; the data stay the same. Default: 0"
+        "--steps", type=int, default=100, metavar="N", help="training steps an epoch; nnU-Net has 250 (default: 100)"
     )
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default): a GPU where there is one"
+        "--seed", type=int, default=0, help="seed of both trainings; the data stay the same (default: 0)"
     )
     parser.add_argument("--overwrite", action="store_true", help="remove the folder of an earlier demo first")
+    parser.add_argument(
+        "-device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to train and predict; auto takes a GPU where there is one (default: auto)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,9 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     started = time.monotonic()
     lengths = {"epochs": arguments.epochs, "steps": arguments.steps, "seed": arguments.seed}
-    run_demo(arguments.output, **lengths, device=arguments.device, overwrite=arguments.overwrite)
+    run_demo(arguments.o, **lengths, device=arguments.device, overwrite=arguments.overwrite)
     minutes = (time.monotonic() - started) / 60
     print(
-        f"\nDone in {minutes:.1f} minutes: results.md, results.csv and demo.png are in {arguments.output.resolve()}."
+        f"\nDone in {minutes:.1f} minutes: results.md, results.csv and demo.png are in {arguments.o.resolve()}."
         f"\n\n{NEXT}"
     )

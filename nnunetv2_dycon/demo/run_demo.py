@@ -41,7 +41,7 @@ def run_demo(
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed must be at least 0 and below 2**32, and is {seed}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA GPU: give --device cpu")
+        raise UserError("PyTorch finds no CUDA GPU: give -device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _prepare_folder(folder, overwrite)
@@ -90,9 +90,9 @@ def _prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make the folder; a marker file in it tells that a demo made it and may remove it."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / MARKER).is_file():
-            raise UserError(f"{folder} is in use and was not made by the demo: choose another folder with --output")
+            raise UserError(f"{folder} is in use and was not made by the demo: choose another folder with -o")
         if not overwrite:
-            raise UserError(f"{folder} holds an earlier demo: choose another folder with --output, or give --overwrite")
+            raise UserError(f"{folder} holds an earlier demo: choose another folder with -o, or give --overwrite")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).write_text("{}\n", encoding="utf-8")

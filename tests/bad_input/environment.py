@@ -244,13 +244,13 @@ ROWS = [
     Row(
         "a folder that is in use",
         (DEMO,),
-        "DEMO is in use and was not made by the demo: choose another folder with --output",
+        "DEMO is in use and was not made by the demo: choose another folder with -o",
         folder_in_use,
     ),
     Row(
         "an earlier demo",
         (DEMO,),
-        "DEMO holds an earlier demo: choose another folder with --output, or give --overwrite",
+        "DEMO holds an earlier demo: choose another folder with -o, or give --overwrite",
         earlier_demo,
     ),
     Row("a file in place of the demo's folder", (DEMO,), "DEMO is in use and was not made by the demo", a_file("DEMO")),

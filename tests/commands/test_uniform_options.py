@@ -28,8 +28,8 @@ METAVARS = {
     "-npp": {"N"},
     "-chk": {"FILE"},
 }
-# nnU-Net's parser reads the options of train; the demo's are for no data of the user's.
-WITH_OPTIONS = [command for command in COMMANDS if command.NAME not in ("train", "demo")]
+# nnU-Net's parser reads the options of train.
+WITH_OPTIONS = [command for command in COMMANDS if command.NAME != "train"]
 
 
 def options_of(command: ModuleType) -> list[argparse.Action]:

@@ -38,7 +38,7 @@ def test_refuses_a_training_of_no_length(tmp_path: Path, epochs: int, steps: int
 
 @pytest.mark.skipif(os.environ.get("CUDA_VISIBLE_DEVICES") != "", reason="a GPU may be there")
 def test_says_that_there_is_no_gpu(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--device cpu"):
+    with pytest.raises(UserError, match="-device cpu"):
         run_demo(tmp_path / "demo", epochs=1, steps=1, device="cuda")
     assert not (tmp_path / "demo").exists()
 
@@ -53,7 +53,7 @@ def test_two_trainers_share_plans_and_seed_and_the_end_says_what_to_type_next(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "demo"
-    options = ("--epochs", "1", "--steps", "1", "--seed", "7", "--device", "cpu")
+    options = ("--epochs", "1", "--steps", "1", "--seed", "7", "-device", "cpu")
     assert main(["demo", "-o", str(folder), *options]) == 0
     printed = capfd.readouterr().out
     trained = []
