@@ -219,7 +219,7 @@ ROWS = [
     ),
     Row(
         "a GPU that is not there",
-        (SELF_TRAIN.replace("cpu", "cuda"), f"{DEMO} --device cuda"),
+        (SELF_TRAIN.replace("cpu", "cuda"), f"{DEMO} -device cuda"),
         "PyTorch finds no CUDA GPU: give",
     ),
     Row(
@@ -248,4 +248,5 @@ ROWS = [
     Row(
         "no epochs, or no steps", (f"{DEMO} --epochs 0", f"{DEMO} --steps 0"), "--epochs and --steps must be at least 1"
     ),
+    Row("a seed below 0", (f"{DEMO} --seed -1",), "--seed must be at least 0 and below 2**32, and is -1"),
 ]
