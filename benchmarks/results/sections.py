@@ -89,8 +89,9 @@ ACDC = """\
 
 Cardiac MRI, slices at half resolution, a small network, one training for each row. They are judged on {cases} training
 cases that were held out for choosing, not on test cases, and predicted without mirroring. Length carries most of the
-gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Hard targets (the setting `uncl_distance`)
-with boxes of other unlabeled patches add to it.
+gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Boxes of other unlabeled patches (the
+settings `cutmix_fraction=0.5` and `copy_paste_share=0.5`) add a little to it, with soft targets and with hard ones
+(`uncl_distance=pseudo_labels`) alike. The rows with hard targets have these boxes too.
 
 {table}
 
