@@ -161,7 +161,7 @@ def _table_of_metrics() -> str:
 def _table_of_partly(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     rows = []
-    for arm in (REFERENCE_ARM, FECL_ARM):
+    for arm in (REFERENCE_ARM, FECL_ARM, METHOD_ARM):
         dice = [run.dice for seed in seeds for run in runs if run.seed == seed and run.arm == arm]
         rows.append([_title(arm), *(f"{each:.4f}" for each in dice), f"{np.mean(dice):.4f}"])
     return markdown_table(["method", *(f"seed {seed}" for seed in seeds), "mean Dice"], rows)
