@@ -85,7 +85,7 @@ def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name:
     if folds:
         files = [model_folder / f"fold_{fold}" / checkpoint_name for fold in folds]
         if missing := [str(file) for file in files if not file.is_file()]:
-            raise UserError(f"{', '.join(missing)}: not there. Train these folds, or name others with -f.")
+            raise UserError(f"{', '.join(missing)}: not there. Train these folds, or correct -f or -chk.")
         return files
     files = sorted(model_folder.glob(f"fold_*/{checkpoint_name}"))
     if not files:

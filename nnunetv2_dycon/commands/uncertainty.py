@@ -43,9 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict."""
+    from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.uncertainty.inputs import find_scans, read_model
     from nnunetv2_dycon.uncertainty.predict_uncertainty import TABLE, predict_uncertainty
 
+    if arguments.o.resolve() == arguments.i.resolve():
+        raise UserError(f"-i and -o are both {arguments.o}: name another folder after -o.")
     options = prediction_options_of(arguments, arguments.prev_stage_predictions)
     model = read_model(_model_folder(arguments), arguments.f, arguments.chk)
     scans = find_scans(arguments.i, model, arguments.prev_stage_predictions)

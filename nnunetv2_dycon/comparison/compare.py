@@ -54,9 +54,7 @@ def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[s
         )
     for name, folder in model_folders.items():
         if not folder.is_dir():
-            raise UserError(
-                f"{folder} is not there: train {name} first, or name other plans with -p or trainers with -tr."
-            )
+            raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.")
     available = {name: validated_folds(folder) for name, folder in model_folders.items()}
     warnings = []
     if not folds:

@@ -29,7 +29,7 @@ def refuse_missing_device(device: torch.device) -> None:
     is_missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if is_missing.get(device.type, False):
         raise UserError(
-            f"PyTorch {torch.__version__} finds no {device.type} device on this machine: train with -device cpu, or "
+            f"PyTorch {torch.__version__} finds no {device.type} device on this machine: take -device cpu, or "
             f"install a PyTorch that has {device.type} and see that it finds the device."
         )
 

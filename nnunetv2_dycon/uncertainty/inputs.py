@@ -70,7 +70,7 @@ def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> Trai
     chosen = _as_numbers(folds) if folds else _trained_folds(folder, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
     if missing := [str(file) for file in files if not file.is_file()]:
-        raise UserError(f"{', '.join(missing)}: not there. Train these folds, or name others with -f.")
+        raise UserError(f"{', '.join(missing)}: not there. Train these folds, or correct -f or -chk.")
     remedy = "Name another checkpoint with -chk, or other folds with -f."
     configurations = {}
     for file in files:

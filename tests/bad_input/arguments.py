@@ -225,7 +225,7 @@ ROWS = [
     Row(
         "folds or checkpoints that are not there",
         (f"{EXPORT_IT} -f 7", f"{PREDICT_IT} -f 7"),
-        "checkpoint_final.pth: not there. Train these folds, or name others with -f",
+        "checkpoint_final.pth: not there. Train these folds, or correct -f or -chk",
         results(),
     ),
     Row(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from tests.bad_input.environment import MODEL, PREDICT_IT, results
@@ -61,6 +63,11 @@ ROWS = [
         "a sliding window that cannot move",
         (f"{UNCERTAINTY} -step_size 0", f"{UNCERTAINTY} -step_size 2"),
         "-step_size must be above 0 and at most 1, not",
+    ),
+    Row(
+        "scans and output in one folder",
+        (re.sub("-i [^ ]+", "-i OUT", re.sub("-o [^ ]+", "-o OUT", UNCERTAINTY)),),
+        "-i and -o are both OUT: name another folder after -o",
     ),
     Row("no process for preprocessing", (f"{UNCERTAINTY} -npp 0",), "-npp must be at least 1, not 0"),
     Row("a fold that is no number", (f"{PREDICT_IT} -f first",), "-f must be numbers or all, not first", results()),

@@ -18,5 +18,5 @@ def test_a_device_that_is_not_there(make_trainer: Callable[..., nnUNetTrainer], 
         pytest.skip("this machine has the device")
     trainer = make_trainer(nnUNetTrainerDyCON)
     trainer.device = torch.device(device)
-    with pytest.raises(UserError, match=f"finds no {device} device on this machine: train with -device cpu"):
+    with pytest.raises(UserError, match=f"finds no {device} device on this machine: take -device cpu"):
         trainer.initialize()

@@ -44,7 +44,7 @@ def test_folds_are_all_that_are_trained_or_those_that_are_named(model_folder: Pa
         (
             ["0", "3"],
             CHECKPOINT,
-            r"fold_3/checkpoint_final\.pth: not there\. Train these folds, or name others with -f",
+            r"fold_3/checkpoint_final\.pth: not there\. Train these folds, or correct -f or -chk",
         ),
         (["first"], CHECKPOINT, "-f must be numbers or all, not first"),
         (["0", "1", "0"], CHECKPOINT, "-f names the fold 0 twice"),
