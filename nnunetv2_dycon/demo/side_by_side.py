@@ -84,11 +84,12 @@ def train_side_by_side(
         with ThreadPoolExecutor(len(processes)) as threads:
             futures = {threads.submit(follow, title): title for title in processes}
             try:
-                return {futures[future]: future.result() for future in as_completed(futures)}
+                seconds = {futures[future]: future.result() for future in as_completed(futures)}
             except BaseException:
                 # Leaving this block waits for the threads, which wait for the trainings.
                 _end(processes)
                 raise
+        return {title: seconds[title] for title in commands}
     finally:
         _end(processes)
 
