@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 NAME = "demo"
-HELP = "see on generated scans what unlabeled ones are worth (about seven minutes on two CPU cores)"
+HELP = "see on generated scans what unlabeled ones are worth (about five minutes on two CPU cores)"
 # What to type for data of one's own.
 NEXT = """\
 Next, with your own data: put the unlabeled scans into the folder imagesUnlabeled of your nnU-Net dataset,
