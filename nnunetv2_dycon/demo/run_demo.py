@@ -78,7 +78,8 @@ def run_demo(
     print_heading("5/5  Results on the test scans")
     labels = {"organ": ORGAN}
     print(write_results_table(results, labels, folder))
-    difference, cases = compare(plain, dycon), choose_cases(compare(plain, dycon))
+    difference = compare(plain, dycon)
+    cases = choose_cases(difference)
     print(f"\n{describe(difference, plain.title, dycon.title)}")
     picture = folder / "demo.png"
     draw_picture(picture, raw_dataset_folder=raw, results=(plain, dycon), labels=labels, cases=cases)
