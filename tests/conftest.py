@@ -21,6 +21,7 @@ os.environ.update(
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "MATPLOTLIBRC": str(Path(__file__).with_name("matplotlibrc")),
     }
 )
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +28,16 @@ PLANS = ("-p", "nnUNetPlansSmall")
 DYCON = ("-tr", "nnUNetTrainerDyCONShort")
 PLAIN = ("-tr", "nnUNetTrainerShort")
 CPU = ("-device", "cpu")
+ONE_PROCESS = ("-npp", "0", "-nps", "0")
+FURTHER_PROCESSES = ("-npp", "1", "-nps", "1")
 MODEL = "nnUNetTrainerDyCONShort__nnUNetPlansSmall__3d_fullres"
 
 
 @pytest.fixture
-def predict(workspace: Workspace, tmp_path: Path) -> Callable[[tuple[str, str], str], Path]:
-    def run(trainer: tuple[str, str], name: str) -> Path:
+def predict(workspace: Workspace, tmp_path: Path) -> Callable[..., Path]:
+    def run(trainer: tuple[str, str], name: str, processes: Sequence[object]) -> Path:
         folder = tmp_path / name
-        data = ("-i", workspace.raw / "imagesTs", "-o", folder, "--save_probabilities", "-npp", 1, "-nps", 1)
+        data = ("-i", workspace.raw / "imagesTs", "-o", folder, "--save_probabilities", *processes)
         workspace.run("nnUNetv2_predict", "-d", 501, "-c", "3d_fullres", "-f", 0, *trainer, *PLANS, *data, *CPU)
         return folder
 
@@ -48,7 +50,7 @@ def _read(folder: Path, case: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_from_training_to_export(
-    workspace: Workspace, predict: Callable[[tuple[str, str], str], Path], tmp_path: Path, dependencies: Path
+    workspace: Workspace, predict: Callable[..., Path], tmp_path: Path, dependencies: Path
 ) -> None:
     output = workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--npz")
     fold = workspace.results / MODEL / "fold_0"
@@ -57,16 +59,15 @@ def test_from_training_to_export(
     assert not list(fold.glob(".partial*"))
     assert len(list((fold / "validation").glob("*.npz"))) == 2
 
-    for flag in ("--val", "--val_best"):
+    for flags in (["--c", "--val_best"], ["--val", "--npz"]):
         shutil.rmtree(fold / "validation")
-        workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, *(["--val"] if flag == "--val" else ["--c", flag]))
-        assert (fold / "validation" / "summary.json").is_file(), flag
+        workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, *flags)
+        assert (fold / "validation" / "summary.json").is_file(), flags
 
     workspace.run(
         "nnUNetv2_train", *CASE, *PLAIN, *PLANS, *CPU, "--npz", "-pretrained_weights", fold / "checkpoint_final.pth"
     )
-    workspace.run("nnUNetv2_train", *CASE, *DYCON, *PLANS, *CPU, "--val", "--npz")
-    predictions = [predict(DYCON, "dycon"), predict(PLAIN, "plain")]
+    predictions = [predict(DYCON, "dycon", FURTHER_PROCESSES), predict(PLAIN, "plain", ONE_PROCESS)]
     workspace.run("nnUNetv2_ensemble", "-i", *predictions, "-o", tmp_path / "ensemble", "-np", 1)
     assert len(list((tmp_path / "ensemble").glob("*.nii.gz"))) == 2
     search = ("-c", "3d_fullres", "-tr", DYCON[1], PLAIN[1], "-f", "0", "-np", "1")
@@ -81,8 +82,6 @@ def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependen
     model, archive = tmp_path / "model", tmp_path / "model.zip"
     for output in (model, archive):
         workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", output)
-    again = workspace.run("nnunetv2_dycon", "export", "-d", 501, *DYCON, *PLANS, "-o", model, expect=1)
-    assert "is there already" in again
     origin = json.loads((model / "fold_0" / "trained_with.json").read_text())
     assert origin["trainer"] == "nnUNetTrainerDyCONShort"
     assert origin["settings"]["uncl_weight"] == DyCONSettings().uncl_weight
@@ -97,13 +96,14 @@ def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependen
     _run_stock(stock, installing, environment, archive)
     installed = tmp_path / "installed" / workspace.results.name / MODEL.replace("DyCONShort", "")
     assert (installed / "fold_0" / "checkpoint_final.pth").is_file()
-    for folder in (model, installed):
-        output = tmp_path / f"stock_{folder.name}"
-        data = ("-i", workspace.raw / "imagesTs", "-o", output, "--save_probabilities", "-npp", "1", "-nps", "1")
-        _run_stock(stock, predicting, environment, "-m", folder, "-f", "0", *data, *CPU)
-        for case in ("demo_010", "demo_011"):
-            for theirs, ours in zip(_read(output, case), _read(expected, case), strict=True):
-                assert np.array_equal(theirs, ours)
+    for file in model.rglob("*"):
+        assert file.is_dir() or (installed / file.relative_to(model)).read_bytes() == file.read_bytes()
+    output = tmp_path / "stock"
+    data = ("-i", workspace.raw / "imagesTs", "-o", output, "--save_probabilities", *ONE_PROCESS)
+    _run_stock(stock, predicting, environment, "-m", installed, "-f", "0", *data, *CPU)
+    for case in ("demo_010", "demo_011"):
+        for theirs, ours in zip(_read(output, case), _read(expected, case), strict=True):
+            assert np.array_equal(theirs, ours)
 
 
 def _run_stock(stock: Environment, code: str, environment: dict[str, str], *arguments: object) -> None:

@@ -47,7 +47,7 @@ def test_from_training_to_a_table(
     output = workspace.run("nnunetv2_dycon", "uncertainty", *MODEL, *data, "-o", ours)
     assert f"{ours}: segmentations, entropy, pictures and uncertainty.csv of 2 cases." in output
     assert "32/32" in output
-    workspace.run("nnUNetv2_predict", *MODEL, *data, "-o", theirs, "-nps", 1)
+    workspace.run("nnUNetv2_predict", *MODEL, *data, "-o", theirs, "-npp", 0, "-nps", 0)
 
     record = json.loads((ours / "uncertainty.json").read_text())
     assert (record["members"], record["folds"]) == (16, [0, 1])

@@ -86,14 +86,21 @@ def read_checkpoints(workspace: Workspace, record: Record) -> dict[str, dict]:
     return found
 
 
-def moment(workspace: Workspace) -> str:
-    """Where a training is, for the table."""
-    logs = sorted(workspace.fold.glob("training_log*"), key=lambda file: file.stat().st_mtime)
-    text = logs[-1].read_text(errors="replace") if logs else ""
-    for sign, name in (("predicting", "validation"), ("Training done", "end"), ("Epoch", "epoch")):
-        if sign in text:
-            return f"epoch {text.count('Current learning rate')}" if name == "epoch" else name
-    return "start"
+def logs_of(workspace: Workspace) -> set[Path]:
+    """The logs of all trainings in the folder."""
+    return set(workspace.fold.glob("training_log*"))
+
+
+def moment(workspace: Workspace, earlier: set[Path]) -> str:
+    """Where a training is, whose log is none of the earlier ones."""
+    text = "".join(log.read_text(errors="replace") for log in logs_of(workspace) - earlier)
+    signs = (
+        ("Mean Validation Dice", "end"),
+        ("predicting", "validation"),
+        ("Training done", "end"),
+        ("Epoch", f"epoch {text.count('Current learning rate')}"),
+    )
+    return next((name for sign, name in signs if sign in text), "start")
 
 
 def run_training(
@@ -104,11 +111,12 @@ def run_training(
     validates = draw.random() < SHARE_WITH_VALIDATION
     workspace.reset()
     while True:
+        earlier = logs_of(workspace)
         training = workspace.train(log, validates, *options)
         moment_of_hit = draw.uniform(0, 1) * durations[validates]
         is_hit = len(record.hits) < hits and training.compute_for(moment_of_hit)
         if is_hit:
-            hit(training, kind, moment(workspace), draw, record)
+            hit(training, kind, moment(workspace, earlier), draw, record)
         if not training.wait(LONGEST_TRAINING):
             record.problems.append("did not end")
             os.killpg(training.pid, signal.SIGKILL)
@@ -117,8 +125,9 @@ def run_training(
         check_processes(training.pid, record)
         read_checkpoints(workspace, record)
         expected = {0, -signal.SIGKILL if kind == "SIGKILL" else EXIT_CODE} if is_hit else {0}
-        if is_hit and kind != "SIGKILL" and record.hits[-1].endswith(("start", "end")):
-            # Handlers are set when the training starts and gone when it has ended, while Python shuts down.
+        if is_hit and kind != "SIGKILL" and moment(workspace, earlier) in ("start", "end"):
+            # Handlers are set when the training starts and gone when it has ended, while Python shuts down. That may
+            # have been between a look at the log and the signal.
             expected |= {-signal.SIGTERM, -signal.SIGUSR1}
         if training.returncode not in expected:
             record.problems.append(f"exit code {training.returncode}")

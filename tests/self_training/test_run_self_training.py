@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import SimpleITK as sitk
 
+from nnunetv2_dycon.commands.main import main
+
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
@@ -41,7 +43,11 @@ def regions(workspace: Workspace) -> None:
 
 
 @pytest.mark.usefixtures("regions")
-def test_all_steps_on_regions_and_again(workspace: Workspace) -> None:
+def test_all_steps_on_regions_and_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Where nnU-Net finds the short trainers of this test.
+    monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
     output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
     assert commands_run(output) == list(COMMANDS)
     raw, preprocessed = workspace.raw.with_name(NAME), workspace.preprocessed.with_name(NAME)
@@ -66,11 +72,15 @@ def test_all_steps_on_regions_and_again(workspace: Workspace) -> None:
     assert {
         file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
     } == {file: time for file, time in files.items() if file.name != ignored}
-    _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0")
+    _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0", capsys)
 
 
 def _check_that_killed_steps_are_done_again(
-    workspace: Workspace, preprocessed: Path, predictions: Path, second: Path
+    workspace: Workspace,
+    preprocessed: Path,
+    predictions: Path,
+    second: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     damaged = predictions / "demo_007.nii.gz"
     whole = sitk.GetArrayFromImage(sitk.ReadImage(str(damaged)))
@@ -82,6 +92,6 @@ def _check_that_killed_steps_are_done_again(
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
     assert (second / "checkpoint_final.pth").is_file()
-    without_tta = [argument for argument in COMMAND if argument != "--disable_tta"]
-    refused = workspace.run("nnunetv2_dycon", *without_tta, *TRAINERS, expect=1)
-    assert "(disable_tta differ): remove that folder" in refused
+    without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
+    assert main([*without_tta, *TRAINERS]) == 1
+    assert "(disable_tta differ): remove that folder" in capsys.readouterr().err
