@@ -41,10 +41,11 @@ _RELEASED: Mapping[str, Value] = {
     "rampup_fraction": 0.0,
     "wait_for_labels": False,
     "copy_paste_fraction": 0.0,
+    "cutmix_fraction": 0.0,
     "deployed_network": "student",
 }
-# What gains more on ACDC and less on lung nodules.
-_HARD: Mapping[str, Value] = {"uncl_distance": "pseudo_labels", "cutmix_fraction": 0.5, "copy_paste_share": 0.5}
+# DyCON's boxes until November 2026.
+_LABELED_BOXES: Mapping[str, Value] = {"cutmix_fraction": 0.0, "copy_paste_share": 1.0}
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ ARMS: dict[str, Arm] = {
         _baseline("CML", "cross-view mutual learning of two networks with different decoders"),
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
-        _ablation("HardTargets", "DyCON with the teacher's classes as targets, and more boxes", **_HARD),
-        _ablation("CutMix", "DyCON with boxes of other unlabeled patches", cutmix_fraction=0.5),
+        _ablation("HardTargets", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
+        _ablation("LabeledBoxes", "DyCON with a labeled box in every unlabeled patch, and no others", **_LABELED_BOXES),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=10.0),
-        _ablation("NoCopyPaste", "DyCON without labeled boxes in unlabeled patches", copy_paste_fraction=0.0),
+        _ablation("NoBoxes", "DyCON without boxes in unlabeled patches", copy_paste_fraction=0.0, cutmix_fraction=0.0),
         _ablation("Beta0.5", "DyCON with beta fixed at 0.5", beta_max=0.5, beta_min=0.5),
         _ablation("Beta1", "DyCON with beta fixed at 1", beta_max=1.0, beta_min=1.0),
         _ablation("Beta5", "DyCON with beta fixed at 5", beta_max=5.0, beta_min=5.0),

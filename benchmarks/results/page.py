@@ -20,6 +20,13 @@ PAGE = REPOSITORY / "documentation" / "results.md"
 DATA_SETS = {"hippocampus": "hippocampus", "lung_nodules": "lung nodules"}
 PARTLY_ANNOTATED = "hippocampus_every5"
 HARD_ARM = "HardTargets"
+LABELED_BOXES_ARM = "LabeledBoxes"
+TITLES = {
+    REFERENCE_ARM: "nnU-Net",
+    FECL_ARM: "DyCON with FeCL",
+    HARD_ARM: "DyCON, hard targets",
+    LABELED_BOXES_ARM: "DyCON, labeled boxes only",
+}
 # What one training or more changed in DyCON with FeCL, by the arm's name in the records.
 PARTS_OF_DYCON = {
     "SoftUnCLOnly": "without FeCL",
@@ -53,7 +60,7 @@ def render() -> str:
     of_dycon = [run.dice for run in main if run.arm == FECL_ARM and run.labels == 4]
     (steps,) = {run.steps for run in main}
     parts = [
-        sections.INTRODUCTION.format(steps=f"{steps:,}", hard=_trainings_with_hard_targets(main)),
+        sections.INTRODUCTION.format(steps=f"{steps:,}", today=_trainings_of(main, METHOD_ARM), hard=_trainings_of(main, HARD_ARM)),
         sections.DYCON.format(
             table=_table_of_pairs(dycon, first=REFERENCE_ARM),
             won=sum(each.won for each in dycon),
@@ -77,9 +84,9 @@ def render() -> str:
     return "\n".join(parts)
 
 
-def _trainings_with_hard_targets(runs: Sequence[Run]) -> str:
+def _trainings_of(runs: Sequence[Run], arm: str) -> str:
     return ", ".join(
-        f"{DATA_SETS[run.dataset]} with {run.labels} labels {run.dice:.4f}" for run in runs if run.arm == HARD_ARM
+        f"{DATA_SETS[run.dataset]} with {run.labels} labels {run.dice:.4f}" for run in runs if run.arm == arm
     )
 
 
@@ -120,8 +127,7 @@ def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
 
 
 def _title(arm: str) -> str:
-    names = {REFERENCE_ARM: "nnU-Net", FECL_ARM: "DyCON with FeCL", HARD_ARM: "DyCON, hard targets"}
-    return names.get(arm) or PARTS_OF_DYCON.get(arm, arm)
+    return TITLES.get(arm) or PARTS_OF_DYCON.get(arm, arm)
 
 
 def _table_of_labels(runs: Sequence[Run]) -> str:
@@ -161,7 +167,7 @@ def _table_of_metrics() -> str:
 def _table_of_partly(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     rows = []
-    for arm in (REFERENCE_ARM, FECL_ARM, METHOD_ARM):
+    for arm in (REFERENCE_ARM, FECL_ARM, LABELED_BOXES_ARM):
         dice = [run.dice for seed in seeds for run in runs if run.seed == seed and run.arm == arm]
         rows.append([_title(arm), *(f"{each:.4f}" for each in dice), f"{np.mean(dice):.4f}"])
     return markdown_table(["method", *(f"seed {seed}" for seed in seeds), "mean Dice"], rows)

@@ -25,9 +25,11 @@ No number below is typed by hand: [runs.csv](../benchmarks/results/runs.csv) has
   of a row are over its pairs.
 - **Interval.** The 95 % t interval of the mean difference over pairs, the test cases as they are. It takes three pairs.
   Where it contains 0, chance may be the reason.
-- **Which DyCON.** These trainings have FeCL with a weight of 0.1, which was the default then. It is off now: it changed
-  nothing beyond chance ([parts](#parts-of-dycon)). With hard targets and more boxes, which are settings, there is one
-  training each: {hard}. On lung nodules that is lower.
+- **Which DyCON.** "DyCON with FeCL" is the default of an earlier version: FeCL with a weight of 0.1, and a box of a
+  labeled patch in every unlabeled one. FeCL is off now, since it changed nothing beyond chance
+  ([parts](#parts-of-dycon)), and half of the patches get a labeled box, all of them one of another unlabeled patch
+  ([why](#targets-and-views-on-acdc)). Of this DyCON there is one training each so far: {today}. With hard targets, a
+  setting: {hard}.
 
 Your data differ. [Compare on your own folds](compare.md) before you rely on a gain.
 """
@@ -89,9 +91,9 @@ ACDC = """\
 
 Cardiac MRI, slices at half resolution, a small network, one training for each row. They are judged on {cases} training
 cases that were held out for choosing, not on test cases, and predicted without mirroring. Length carries most of the
-gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Boxes of other unlabeled patches (the
-settings `cutmix_fraction=0.5` and `copy_paste_share=0.5`) add a little to it, with soft targets and with hard ones
-(`uncl_distance=pseudo_labels`) alike. The rows with hard targets have these boxes too.
+gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Boxes of other unlabeled patches
+(`cutmix_fraction`) add to it, with soft targets and with hard ones (`uncl_distance=pseudo_labels`) alike. "Labeled
+boxes only" is `cutmix_fraction=0 copy_paste_share=1`, the default until these trainings.
 
 {table}
 

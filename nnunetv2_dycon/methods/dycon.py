@@ -36,7 +36,7 @@ class DyCONSettings(MethodSettings):
     """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
 
     cutmix_fraction: float = setting(
-        0.0,
+        0.5,
         "length, along each axis and as a fraction of the patch's, of the box of the next unlabeled patch of the batch "
         "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
@@ -50,7 +50,7 @@ class DyCONSettings(MethodSettings):
         maximum=1,
     )
     copy_paste_share: float = setting(
-        1.0, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
+        0.5, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
     )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(

@@ -141,7 +141,7 @@ def test_no_gradient_crosses_over(start: Start, trainer_class: TrainerClass, mon
 
 
 def test_dycon_compares_each_student_with_the_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, **FULL_WEIGHTS_AT_ONCE)
+    trainer = start(nnUNetTrainerDyCONCoTraining, copy_paste_fraction=0, cutmix_fraction=0, **FULL_WEIGHTS_AT_ONCE)
     labeled, unlabeled = fix_batches(trainer)
     weak, strong = unlabeled["data"].chunk(2, dim=1)
     students = [copy.deepcopy(trainer.network), copy.deepcopy(trainer.students.auxiliary["second_student"])]

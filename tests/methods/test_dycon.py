@@ -24,7 +24,12 @@ IGNORE = 3
 def make_dycon(*, regions: bool = False, ignores: bool = False, **settings: object) -> DyCON:
     """With or without regions and ignore label; there are two foreground classes or two regions."""
     labels = Regions(ignores) if regions else Classes(IGNORE if ignores else None)
-    return DyCON(DyCONSettings(**{**WITH_FECL, "copy_paste_fraction": 0.5, **settings}), labels)
+    return DyCON(
+        DyCONSettings(
+            **{**WITH_FECL, "copy_paste_fraction": 0.5, "cutmix_fraction": 0, "copy_paste_share": 1, **settings}
+        ),
+        labels,
+    )
 
 
 def mix(dycon: DyCON, target: Tensor, batch: int = 2) -> tuple[Tensor, PastedTask]:
