@@ -60,7 +60,9 @@ def render() -> str:
     of_dycon = [run.dice for run in main if run.arm == FECL_ARM and run.labels == 4]
     (steps,) = {run.steps for run in main}
     parts = [
-        sections.INTRODUCTION.format(steps=f"{steps:,}", today=_trainings_of(main, METHOD_ARM), hard=_trainings_of(main, HARD_ARM)),
+        sections.INTRODUCTION.format(
+            steps=f"{steps:,}", today=_trainings_of(main, METHOD_ARM), hard=_trainings_of(main, HARD_ARM)
+        ),
         sections.DYCON.format(
             table=_table_of_pairs(dycon, first=REFERENCE_ARM),
             won=sum(each.won for each in dycon),
@@ -85,9 +87,8 @@ def render() -> str:
 
 
 def _trainings_of(runs: Sequence[Run], arm: str) -> str:
-    return ", ".join(
-        f"{DATA_SETS[run.dataset]} with {run.labels} labels {run.dice:.4f}" for run in runs if run.arm == arm
-    )
+    trainings = sorted((run for run in runs if run.arm == arm), key=lambda run: (run.dataset, run.labels))
+    return ", ".join(f"{DATA_SETS[run.dataset]} with {run.labels} labels {run.dice:.4f}" for run in trainings)
 
 
 def _comparisons(runs: Sequence[Run], arms: Sequence[str], reference: str) -> list[Comparison]:
