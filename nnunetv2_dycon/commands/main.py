@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         # A training has said itself how it goes on, which is not by the same command.
         if not stopped.says_how_to_go_on:
-            print(f"Stopped by {stopped.received.name}. Run the same command again.", file=sys.stderr)
+            how = ", with --continue_prediction" if hasattr(parsed, "continue_prediction") else ""
+            print(f"Stopped by {stopped.received.name}. Run the same command again{how}.", file=sys.stderr)
         return EXIT_CODE
     return 0
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+from types import ModuleType
 
 import pytest
 
 from nnunetv2_dycon import __version__
+from nnunetv2_dycon.commands import doctor, uncertainty
 from nnunetv2_dycon.commands.main import COMMANDS, build_parser, main
+from nnunetv2_dycon.processes import EXIT_CODE
 
 
 def exit_code(*arguments: str) -> int | str | None:
@@ -59,3 +64,26 @@ def test_an_error_of_the_user_is_one_message_and_exit_code_1(capsys: pytest.Capt
     assert captured.out == ""
     assert captured.err.startswith("Error: ")
     assert "nnUNetPlansX.json is not there" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "advice"),
+    [
+        (doctor, [], "Run the same command again."),
+        (
+            uncertainty,
+            ["-d", "501", "-i", "in", "-o", "out"],
+            "Run the same command again, with --continue_prediction.",
+        ),
+    ],
+)
+def test_a_signal_is_answered_by_how_to_go_on(
+    command: ModuleType,
+    arguments: list[str],
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "run", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert main([command.NAME, *arguments]) == EXIT_CODE
+    assert capsys.readouterr().err == f"Stopped by SIGTERM. {advice}\n"
