@@ -41,6 +41,7 @@ class DyCONSettings(MethodSettings):
         "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
         minimum=0,
         maximum=1,
+        before_it_existed=0.0,
     )
     copy_paste_fraction: float = setting(
         0.75,
@@ -50,7 +51,11 @@ class DyCONSettings(MethodSettings):
         maximum=1,
     )
     copy_paste_share: float = setting(
-        0.5, "share of the unlabeled patches that get a box of a labeled one", minimum=0, maximum=1
+        0.5,
+        "share of the unlabeled patches that get a box of a labeled one",
+        minimum=0,
+        maximum=1,
+        before_it_existed=1.0,
     )
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(

@@ -49,6 +49,7 @@ def results(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
     section = getattr(trainers, request.param).method_class.settings_section
     settings = plans["configurations"]["3d_fullres"].setdefault(section, {})
     settings |= {"unlabeled_foreground_fraction": 0, "wait_for_labels": False, **WITH_FECL}
+    settings |= {"cutmix_fraction": 0, "copy_paste_share": 1}
     workspace.write_plans(plans, "nnUNetPlansOld")
     return folder
 
