@@ -77,4 +77,6 @@ def _print_next_steps(added: AddedLabels) -> None:
         print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
     fold = "all" if few and added.splits_file is None else "0"
     print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
-    print("with your own -c, -p and -tr. A new training replaces the results of its fold.")
+    print(
+        "with your own -c and -p, and with every -tr that you compare. A new training replaces the results of its fold."
+    )

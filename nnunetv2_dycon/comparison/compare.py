@@ -12,7 +12,7 @@ from nnunetv2_dycon.comparison.validation_results import (
     read_validation_results,
     validated_folds,
 )
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 
 _MAX_NAMED = 5
 
@@ -94,7 +94,7 @@ def _warnings_of(first: ValidationResults, other: ValidationResults, compared: i
         )
     if compared < FEW_CASES:
         warnings.append(
-            f"{compared} cases are too few to tell {other.name} from {first.name}: the interval is too narrow for so "
-            "few. Train further folds."
+            f"{counted(compared, 'case')} cannot tell {other.name} from {first.name}: the interval is too narrow for "
+            "so few. Train further folds, or evaluate both on labeled test scans with nnUNetv2_evaluate_folder."
         )
     return warnings

@@ -24,6 +24,7 @@ from nnunetv2_dycon.processes import (
 )
 from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY
 from nnunetv2_dycon.training.distributed import is_true_anywhere, wait_for_all
+from nnunetv2_dycon.training.earlier_checkpoints import EarlierCheckpoints
 from nnunetv2_dycon.training.unlabeled_stream import DeadWorkerError
 
 _, LATEST_CHECKPOINT, BEST_CHECKPOINT = IN_ORDER_OF_NNUNET
@@ -48,7 +49,9 @@ class Interruption:
         self._statistics: dict[str, Any] = {}
         self._resumed_outputs: list[dict[str, Any]] = []
         self._is_saving = False
+        self._is_resumed = False
         self._has_outdated_latest = False
+        self._earlier_checkpoints = EarlierCheckpoints()
 
     # What nnU-Net's loop calls
 
@@ -72,6 +75,7 @@ class Interruption:
                 if self._signals.deferred and _lost_worker(error):
                     self.save_unfinished_epoch()
                     trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
+                self._earlier_checkpoints.move_back()
                 self._end_workers()
                 raise
             if self._signals.received is not None:
@@ -97,8 +101,17 @@ class Interruption:
             stopped.says_how_to_go_on = True
             raise
 
-    def defer_signals(self) -> None:
-        """From now on, steps act on signals."""
+    def begin(self) -> None:
+        """Steps follow: from now on they act on signals, and ``--c`` is to find this training's checkpoints alone."""
+        trainer, kept = self._trainer, []
+        if trainer.local_rank == 0 and not (self._is_resumed or trainer.disable_checkpointing):
+            kept = self._earlier_checkpoints.move_aside(Path(trainer.output_folder))
+        if kept:
+            trainer.print_to_log_file(
+                "This training does not go on from an earlier one in its folder, whose checkpoints are kept as "
+                f"{', '.join(kept)} (nnUNetv2_predict takes one with -chk). To go on from it, stop this one, "
+                "rename them back, and add --c."
+            )
         self._signals.deferred = True
 
     def start_epoch(self) -> None:
@@ -191,11 +204,14 @@ class Interruption:
     def saved(self, filename: str) -> None:
         """Remove the checkpoint_latest.pth that this training went on from, once there is a newer checkpoint_best.pth.
 
+        Those of an earlier training stay aside from now on.
+
         nnU-Net's ``--c`` takes the former first, and writes it every 50 epochs.
 
         Args:
             filename: the checkpoint that was written.
         """
+        self._earlier_checkpoints.leave_aside()
         file = Path(filename)
         if self._has_outdated_latest and file.name in (LATEST_CHECKPOINT, BEST_CHECKPOINT):
             self._has_outdated_latest = False
@@ -208,6 +224,7 @@ class Interruption:
         Args:
             state: see read_training_state.
         """
+        self._is_resumed = True
         self._has_outdated_latest = _UNFINISHED in state
         unfinished = state.get(_UNFINISHED, {"losses": torch.zeros(0), "statistics": {}})
         self._statistics = unfinished["statistics"]

@@ -135,7 +135,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
             self.students.average.copy_student(self.students.averaged_modules)
         distributed.separate_random_numbers()
         super().on_train_start()
-        self.interruption.defer_signals()
+        self.interruption.begin()
 
     def get_dataloaders(self) -> tuple:
         """nnU-Net's loaders; the unlabeled stream is started beside. See nnUNetTrainer.get_dataloaders."""
