@@ -18,6 +18,7 @@ from nnunetv2_dycon.files import remove_what_is_being_written
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing.process import BaseProcess
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command can be run again.
 EXIT_CODE = 75
@@ -158,6 +159,42 @@ def forked_workers_end_with_this_process() -> Iterator[None]:
         yield
     finally:
         _fork_mask.guards = False
+
+
+@contextlib.contextmanager
+def spawned_workers_end_with_this_block() -> Iterator[None]:
+    """Worker processes that multiprocessing spawns in this block end when an exception leaves it.
+
+    They end at once, whatever they are doing, and say nothing. Left to the end of the process, they would lose what
+    they talk to first, such as a manager, and each would print what it then fails with. Where the block ends without an
+    exception, they are left to whoever started them.
+    """
+    before = multiprocessing.active_children()
+    # Workers take it over, so that the folder of their sockets is removed with this process and not by them.
+    multiprocessing.util.get_temp_dir()
+    try:
+        yield
+    except BaseException:
+        workers = _spawned_since(before)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+        raise
+
+
+def wait_for_spawned_workers(timeout: float) -> None:
+    """Wait until the worker processes that multiprocessing has spawned have ended, for ``timeout`` seconds at most."""
+    deadline = time.monotonic() + timeout
+    for worker in _spawned_since([]):
+        worker.join(max(0.0, deadline - time.monotonic()))
+
+
+def _spawned_since(before: list[BaseProcess]) -> list[BaseProcess]:
+    spawned = multiprocessing.get_context("spawn").Process
+    return [
+        worker for worker in multiprocessing.active_children() if isinstance(worker, spawned) and worker not in before
+    ]
 
 
 class _ForkMask(threading.local):

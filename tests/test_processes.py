@@ -189,6 +189,26 @@ def test_a_forked_worker_ends_when_its_parent_says_so(parent: subprocess.Popen) 
     assert ends(worker)
 
 
+def test_spawned_workers_end_with_a_block_that_an_exception_leaves() -> None:
+    context = multiprocessing.get_context("spawn")
+    before, within = (context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2))
+    before.start()
+
+    def start_and_stop() -> None:
+        with processes.spawned_workers_end_with_this_block():
+            within.start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_and_stop()
+    assert within.exitcode == -signal.SIGKILL
+    assert before.is_alive()
+    processes.wait_for_spawned_workers(0.01)
+    assert before.is_alive()
+    before.kill()
+    before.join()
+
+
 def test_workers_that_are_forked_outside_the_block_are_left_alone() -> None:
     with processes.forked_workers_end_with_this_process():
         pass

@@ -89,7 +89,7 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         use_mirroring, self.use_mirroring = self.use_mirroring, False
         self._receive_features = receive_features
         try:
-            self.predict_cases(scans, output, lambda *_: None, lambda: None, num_processes=num_processes)
+            self.predict_cases(scans, output, lambda *_: None, lambda _: None, num_processes=num_processes)
         finally:
             self.use_mirroring, self._receive_features = use_mirroring, None
 

@@ -115,7 +115,7 @@ def rank_cases(
 
             predictor.predict_features(labeled, output, receive, options.num_processes)
     if unlabeled:
-        with tqdm(desc="Predicting", unit="member", total=predictor.num_members * len(unlabeled)) as progress:
+        with tqdm(desc="Predicting", unit="step", total=predictor.steps_per_case * len(unlabeled)) as progress:
             predictor.predict_cases(
                 unlabeled, output, writer.write, progress.update, num_processes=options.num_processes
             )

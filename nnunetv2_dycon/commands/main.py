@@ -26,7 +26,7 @@ from nnunetv2_dycon.commands import (
     uncertainty,
 )
 from nnunetv2_dycon.exceptions import FirstProcessError, UserError
-from nnunetv2_dycon.processes import EXIT_CODE, Stopped, StopSignals
+from nnunetv2_dycon.processes import EXIT_CODE, Stopped, StopSignals, silence_of_threads_cut_short
 
 COMMANDS = (
     preprocess,
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         _check_variables()
-        with StopSignals():
+        with StopSignals() as signals, silence_of_threads_cut_short(signals):
             parsed.run(parsed)
     except FirstProcessError:
         # One sentence is enough, and that process prints it.

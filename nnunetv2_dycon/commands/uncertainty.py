@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     model = read_model(_model_folder(arguments), arguments.f, arguments.chk)
     scans = find_scans(arguments.i, model, arguments.prev_stage_predictions)
     set_number_of_threads(options.device)
-    predict_uncertainty(model, scans, arguments.o, options)
-    print(f"{arguments.o}: segmentations, entropy, pictures and {TABLE} of {len(scans)} cases.")
+    written = predict_uncertainty(model, scans, arguments.o, options)
+    print(f"{arguments.o}: {', '.join(written)} and {TABLE} of {len(scans)} cases.")
 
 
 def _model_folder(arguments: argparse.Namespace) -> Path:

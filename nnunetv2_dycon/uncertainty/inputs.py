@@ -43,6 +43,11 @@ class TrainedModel:
     dataset_json: dict[str, Any]
     previous_stage_name: str | None
 
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoint of each fold."""
+        return [self.folder / f"fold_{fold}" / self.checkpoint_name for fold in self.folds]
+
 
 def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> TrainedModel:
     """Check that a model can predict: its files, folds, checkpoints and trainer, which may also be nnU-Net's own.

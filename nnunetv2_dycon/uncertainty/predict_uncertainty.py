@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import explained_write_errors, written_aside
+from nnunetv2_dycon.files import explained_write_errors, hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.training.start import label_space_of
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel
@@ -75,7 +75,7 @@ def load_predictor(
 
 def predict_uncertainty(
     model: TrainedModel, scans: dict[str, list[Path]], output: Path, options: PredictionOptions
-) -> None:
+) -> list[str]:
     """Predict scans, and write how uncertain the predictions are.
 
     The folder gets what nnUNetv2_predict writes, and beside it ``entropy/CASE`` and ``mutual_information/CASE`` as
@@ -87,6 +87,9 @@ def predict_uncertainty(
         scans: the image files of each case, by its name.
         output: the folder, which is made.
         options: how to predict.
+
+    Returns:
+        What the folder has of each case, in words.
 
     Raises:
         UserError: when the folder cannot be written to or has predictions of another model that are to be continued,
@@ -108,12 +111,14 @@ def predict_uncertainty(
         print(f"{len(scans) - len(pending)} of {len(scans)} cases are done.")
     with explained_write_errors(output):
         output.mkdir(parents=True, exist_ok=True)
+        # First the table: what it keeps of another model must not stand beside the record of this one.
+        write_table(writer.rows, output / TABLE)
         with written_aside(output / RECORD) as partial:
             partial.write_text(json.dumps(record, indent=1))
-    write_table(writer.rows, output / TABLE)
+    written = ["segmentations", "entropy", *["mutual information"] * (predictor.num_members > 1), "pictures"]
     if not pending:
-        return
-    with tqdm(desc="Predicting", unit="member", total=predictor.num_members * len(pending)) as progress:
+        return written
+    with tqdm(desc="Predicting", unit="step", total=predictor.steps_per_case * len(pending)) as progress:
         predictor.predict_cases(
             pending,
             output,
@@ -122,14 +127,16 @@ def predict_uncertainty(
             previous_stage=options.previous_stage,
             num_processes=options.num_processes,
         )
+    return written
 
 
 def record_of(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str, Any]:
-    """What was predicted how, for JSON."""
+    """What was predicted how, for JSON: of each checkpoint a hash, as a folder may be trained again or renamed."""
     return {
         "model": "/".join(model.folder.absolute().parts[-2:]),
         "folds": list(model.folds),
         "checkpoint": model.checkpoint_name,
+        "checkpoint_sha256": [hash_file(file) for file in model.checkpoints],
         "mirrored_axes": [list(axes) for axes in predictor.mirrorings],
         "step_size": predictor.tile_step_size,
         "members": predictor.num_members,
@@ -140,6 +147,9 @@ def record_of(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str
 def refuse_other_predictions(file: Path, record: dict[str, Any]) -> None:
     """Refuse to continue what was predicted otherwise.
 
+    The weights of a model count, not the names of its folder and checkpoint. A record without hashes of checkpoints, as
+    unreleased versions wrote, may be of other weights and is refused.
+
     Args:
         file: the record of what is there, if it is.
         record: see :func:`record_of`.
@@ -149,11 +159,26 @@ def refuse_other_predictions(file: Path, record: dict[str, Any]) -> None:
     """
     there = read_json(file) if file.is_file() else record
     for key, value in record.items():
-        if there.get(key) != value:
-            raise UserError(
-                f"{file.parent} was predicted with {key} {there.get(key)}, not {value}: choose another folder with -o, "
-                "or leave --continue_prediction out."
-            )
+        if key not in ("model", "checkpoint") and there.get(key) != value:
+            difference, remedy = _difference(key, there, record)
+            raise UserError(f"{file.parent} was predicted {difference}: {remedy}leave --continue_prediction out.")
+
+
+def _difference(key: str, there: dict[str, Any], record: dict[str, Any]) -> tuple[str, str]:
+    """With what was predicted that is not so now, and what to do about it, up to "or"."""
+    remedy = "choose another folder with -o, or "
+    if key == "checkpoint_sha256":
+        if key not in there:
+            return f"by an earlier version, which did not note the weights of {record['model']}", remedy
+        if any(there.get(name) != record[name] for name in ("model", "checkpoint")):
+            names = (f"{each.get('checkpoint')} of {each.get('model')}" for each in (there, record))
+            return "with {}, not with {}, which has other weights".format(*names), remedy
+        return f"before {record['model']} was trained again, with other weights", remedy
+    if key == "mirrored_axes" and (was_mirrored := there.get(key) != [[]]) != (record[key] != [[]]):
+        if was_mirrored:
+            return "with mirroring, not without", f"leave --disable_tta out, {remedy}"
+        return "without mirroring, not with it", f"add --disable_tta, {remedy}"
+    return f"with {key} {there.get(key)}, not {record[key]}", remedy
 
 
 class _CaseWriter:

@@ -19,11 +19,17 @@ from nnunetv2.utilities.helpers import empty_cache
 from torch import Tensor
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.processes import (
+    forked_workers_end_with_this_process,
+    spawned_workers_end_with_this_block,
+    wait_for_spawned_workers,
+)
 from nnunetv2_dycon.training.start import label_space_of
 from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty
 
 # The case's output file without its ending, nnU-Net's properties of the scan, and what the members predict.
 CaseReceiver = Callable[[str, dict[str, Any], Uncertainty], None]
+_TIME_TO_SAY_WHY = 3.0  # seconds
 
 
 class nnUNetMemberPredictor(nnUNetPredictor):
@@ -41,7 +47,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         super().__init__(**arguments)
         self._receive_case: CaseReceiver = lambda *_: None
         self._receive_member: Callable[[Tensor], None] = lambda _: None
-        self._count_member: Callable[[], object] = lambda: None
+        self._count_steps: Callable[[int], object] = lambda _: None
         # Those of the member that is being predicted; None while nnU-Net predicts as ever.
         self._mirrored_axes: tuple[int, ...] | None = None
 
@@ -78,12 +84,21 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         """How many members there are, at least 1."""
         return len(self.list_of_parameters) * len(self.mirrorings)
 
+    @property
+    def steps_per_case(self) -> int:
+        """How many steps :meth:`predict_cases` counts for a case.
+
+        One for each run of the network over the scan, and one for writing what is predicted.
+        """
+        is_mirrored = len(self.mirrorings) > 1
+        return self.num_members * (2 if is_mirrored else 1) + 1
+
     def predict_cases(
         self,
         scans: Mapping[str, Sequence[Path]],
         output: Path,
         receive_case: CaseReceiver,
-        count_member: Callable[[], object],
+        count_steps: Callable[[int], object],
         *,
         previous_stage: Path | None = None,
         num_processes: int = 1,
@@ -94,14 +109,20 @@ class nnUNetMemberPredictor(nnUNetPredictor):
             scans: the image files of each case, by its name.
             output: folder of the segmentations.
             receive_case: is called after each case, when its segmentation has been written.
-            count_member: is called after each member.
+            count_steps: is called with the number of steps that were done since, of :attr:`steps_per_case`.
             previous_stage: in a cascade the folder with the segmentations of the previous stage.
             num_processes: how many preprocess, at least 1.
 
         Raises:
             UserError: for a scan that cannot be preprocessed; nnU-Net has printed why.
         """
-        self._receive_case, self._count_member = receive_case, count_member
+        self._receive_case, self._count_steps = receive_case, count_steps
+        with spawned_workers_end_with_this_block(), forked_workers_end_with_this_process():
+            self._predict_cases(scans, output, previous_stage, num_processes)
+
+    def _predict_cases(
+        self, scans: Mapping[str, Sequence[Path]], output: Path, previous_stage: Path | None, num_processes: int
+    ) -> None:
         try:
             self.predict_from_files(
                 [[str(file) for file in files] for files in scans.values()],
@@ -112,6 +133,8 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         except RuntimeError as error:
             if not str(error).startswith("Background workers died"):
                 raise
+            # The one that failed reports it before it prints the reason.
+            wait_for_spawned_workers(_TIME_TO_SAY_WHY)
             raise UserError(
                 "A scan could not be preprocessed, the message above says why: correct or remove it, and go on with "
                 "--continue_prediction. Without a message, memory was full: give -npp 1."
@@ -145,7 +168,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
             # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
             with torch.inference_mode(False):
                 sums.add(torch.from_numpy(probabilities))
-            self._count_member()
+            self._count_steps(1)
 
         self._receive_member = add
         logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu().numpy()
@@ -155,6 +178,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         )
         del logits
         self._receive_case(output, properties, sums.result())
+        self._count_steps(1)
 
     @torch.inference_mode()
     def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:
@@ -169,7 +193,9 @@ class nnUNetMemberPredictor(nnUNetPredictor):
                 self._receive_member(super().predict_sliding_window_return_logits(input_image))
         finally:
             self._mirrored_axes = None
-        return super().predict_sliding_window_return_logits(input_image)
+        logits = super().predict_sliding_window_return_logits(input_image)
+        self._count_steps(len(mirrorings))
+        return logits
 
     @torch.inference_mode()
     def _internal_maybe_mirror_and_predict(self, x: Tensor) -> Tensor:

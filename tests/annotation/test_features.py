@@ -87,7 +87,7 @@ def test_predicting_keeps_the_same_features_whether_mirrored_or_not(
         assert np.allclose(features, expected[Path(file).name], atol=1e-6)
         uncertainties[Path(file).name] = uncertainty
 
-    predictor.predict_cases(scans_of(workspace), tmp_path / "ours", receive, lambda: None)
+    predictor.predict_cases(scans_of(workspace), tmp_path / "ours", receive, lambda _: None)
     assert list(uncertainties) == list(CASES)
     # Reading features changes no prediction.
     theirs = nnUNetMemberPredictor(
@@ -98,7 +98,7 @@ def test_predicting_keeps_the_same_features_whether_mirrored_or_not(
     def compare(file: str, _: dict[str, Any], uncertainty: Uncertainty) -> None:
         assert torch.equal(uncertainty.entropy, uncertainties[Path(file).name].entropy)
 
-    theirs.predict_cases(scans_of(workspace), tmp_path / "theirs", compare, lambda: None)
+    theirs.predict_cases(scans_of(workspace), tmp_path / "theirs", compare, lambda _: None)
 
 
 def test_features_after_a_try_that_ran_out_of_memory_are_of_the_last_one(model: Path) -> None:

@@ -18,7 +18,7 @@ from nnunetv2_dycon.annotation.features import nnUNetFeaturePredictor
 from nnunetv2_dycon.commands.main import main
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from tests.conftest import Workspace
-from tests.uncertainty.models import preprocess_in_this_process, write_model
+from tests.uncertainty.models import preprocess_in_this_process, train_again, write_model
 
 UNLABELED = [f"demo_{number:03d}" for number in range(6, 10)]
 
@@ -121,6 +121,11 @@ def test_ranking_with_a_model_of_nnunet_goes_on_where_it_ended(
     assert scores == sorted(scores, reverse=True)
     assert main([*command, "--continue_prediction", "-f", "1"]) == 1
     assert "was predicted with folds [0, 1], not [1]" in capsys.readouterr().err
+    assert main([*command, "--continue_prediction", "--disable_tta"]) == 1
+    assert "was predicted with mirroring, not without: leave --disable_tta out, choose" in capsys.readouterr().err
+    train_again(model)
+    assert main([*command, "--continue_prediction"]) == 1
+    assert f"was predicted before {model.parent.name}/{model.name} was trained again" in capsys.readouterr().err
 
     # A new start that is stopped leaves nothing of the order before.
     def stop(*_: object, **__: object) -> None:

@@ -45,8 +45,8 @@ def test_from_training_to_a_table(
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     data = ("-i", workspace.raw / "imagesTs", "-f", 0, 1, "-device", "cpu", "-npp", 1)
     output = workspace.run("nnunetv2_dycon", "uncertainty", *MODEL, *data, "-o", ours)
-    assert f"{ours}: segmentations, entropy, pictures and uncertainty.csv of 2 cases." in output
-    assert "32/32" in output
+    assert f"{ours}: segmentations, entropy, mutual information, pictures and uncertainty.csv of 2 cases." in output
+    assert "66/66" in output
     workspace.run("nnUNetv2_predict", *MODEL, *data, "-o", theirs, "-npp", 0, "-nps", 0)
 
     record = json.loads((ours / "uncertainty.json").read_text())

@@ -43,6 +43,14 @@ def write_model(
     return folder
 
 
+def train_again(model: Path, fold: int = 0) -> None:
+    """Give a fold other weights, as another training would."""
+    file = model / f"fold_{fold}" / CHECKPOINT
+    checkpoint = torch.load(file, weights_only=False)
+    next(iter(checkpoint["network_weights"].values())).mul_(1.1)
+    torch.save(checkpoint, file)
+
+
 def predict_with_nnunet(
     workspace: Workspace, model: Path, output: Path, folds: tuple[int, ...] = (0, 1), *, use_mirroring: bool = True
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from scipy.special import xlogy
 
 from nnunetv2_dycon.commands.main import main
 from tests.conftest import Workspace
-from tests.uncertainty.models import CASES, predict_with_nnunet, preprocess_in_this_process, write_model
+from tests.uncertainty.models import CASES, predict_with_nnunet, preprocess_in_this_process, train_again, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +111,35 @@ def test_a_single_member_is_said_in_a_sentence_and_cases_that_are_done_are_left_
     assert "2 of 2 cases are done" in capsys.readouterr().out
     run(workspace, model, output, "-f", "1", "--disable_tta", "--continue_prediction", expect=1)
     assert "was predicted with folds [0], not [1]: choose another folder with -o" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_quick")
+def test_only_predictions_of_the_same_weights_and_mirroring_are_continued(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output = write_model(workspace, num_folds=1), tmp_path / "output"
+    run(workspace, model, output, "--disable_tta")
+    assert "output: segmentations, entropy, pictures and uncertainty.csv of 2 cases." in capsys.readouterr().out
+    record = json.loads((output / "uncertainty.json").read_text())
+    copy = shutil.copytree(model, tmp_path / "copy")
+    run(workspace, copy, output, "--disable_tta", "--continue_prediction")
+    assert "2 of 2 cases are done" in capsys.readouterr().out
+
+    def refused(model: Path, *options: str) -> str:
+        run(workspace, model, output, "--continue_prediction", *options, expect=1)
+        error = capsys.readouterr().err
+        assert "or leave --continue_prediction out.\n" in error
+        return error
+
+    assert "was predicted without mirroring, not with it: add --disable_tta, choose another" in refused(copy)
+    train_again(copy)
+    assert f"was predicted before {tmp_path.name}/copy was trained again" in refused(copy, "--disable_tta")
+    (output / "uncertainty.json").write_text(json.dumps(record))
+    error = refused(copy, "--disable_tta")
+    assert f"with checkpoint_final.pth of {model.parent.name}/{model.name}, not with checkpoint_final.pth of" in error
+    del record["checkpoint_sha256"]
+    (output / "uncertainty.json").write_text(json.dumps(record))
+    assert "by an earlier version, which did not note the weights" in refused(model, "--disable_tta")
 
 
 @pytest.mark.usefixtures("_quick")

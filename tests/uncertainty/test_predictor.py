@@ -42,10 +42,9 @@ def predict(
     def receive_case(file: str, properties: dict[str, Any], uncertainty: Uncertainty) -> None:
         assert tuple(uncertainty.entropy.shape) == tuple(properties["shape_before_cropping"])
         predicted[Path(file).name] = (members.copy(), uncertainty)
+        # Writing, which is now, is the last step.
+        assert sum(counted) == predictor.steps_per_case * len(predicted) - 1
         members.clear()
-
-    def count_member() -> None:
-        counted.append(len(counted))
 
     counted: list[int] = []
     monkeypatch.setattr(predictor_module, "RunningSums", RecordedSums)
@@ -55,8 +54,8 @@ def predict(
     )
     predictor.initialize_from_trained_model_folder(str(model), folds, CHECKPOINT)
     scans = {case: [workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"] for case in CASES}
-    predictor.predict_cases(scans, output, receive_case, count_member)
-    assert len(counted) == predictor.num_members * len(CASES)
+    predictor.predict_cases(scans, output, receive_case, counted.append)
+    assert sum(counted) == predictor.steps_per_case * len(CASES)
     return predicted
 
 
