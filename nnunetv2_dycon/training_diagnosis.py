@@ -9,10 +9,11 @@ from typing import Any
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.installation_diagnosis import Finding
 from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint, training_state_of
-from nnunetv2_dycon.training.verdicts import Curves, first_verdicts
+from nnunetv2_dycon.training.curves import Curves
+from nnunetv2_dycon.training.verdicts import first_verdicts
 
 _FINAL, *_ = IN_ORDER_OF_NNUNET
 _REMEDY = "Remove it, and look again."
@@ -76,8 +77,14 @@ def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
         )
         return
     verdicts = first_verdicts(curves)
-    outcome = "" if verdicts else ", and nothing speaks against it"
-    yield Finding(f"fold {fold}: {curves.epochs} of {curves.num_epochs} epochs are in {file}{outcome}")
+    done = f"fold {fold}: {curves.epochs} of {counted(curves.num_epochs, 'epoch')} are in {file}"
+    if not curves.is_long_enough:
+        looks_at = f"the rules look at {curves.window} epochs in a row"
+        yield Finding(f"{done}, too short a training to judge: {looks_at}, so train at least as many", is_note=True)
+    elif curves.epochs < curves.window:
+        yield Finding(f"{done}, too few to judge yet: the rules look at {curves.window} epochs in a row")
+    else:
+        yield Finding(done if verdicts else f"{done}, and nothing speaks against it")
     for epoch, verdict in verdicts:
         text = f"fold {fold}, epoch {epoch}: {verdict.text}"
         yield Finding(text, is_problem=verdict.is_problem, is_note=not verdict.is_problem)

@@ -176,6 +176,27 @@ def test_labeled_cases_that_are_not_preprocessed_are_a_problem(workspace: Worksp
     assert diagnose()[1] == [f"labeled cases are not preprocessed: {command}"]
 
 
+@pytest.mark.parametrize("missing", [["demo_002"], ["demo_001", "demo_002"]])
+def test_cases_that_are_not_preprocessed_are_told_once_for_all_folds(workspace: Workspace, missing: list[str]) -> None:
+    cases = [f"demo_00{number}" for number in range(4)]
+    workspace.write_splits(*({"train": [one for one in cases if one != case], "val": [case]} for case in cases))
+    folder = workspace.preprocessed / "nnUNetPlans_3d_fullres"
+    for case in missing:
+        (folder / f"{case}.pkl").unlink()
+    lack = "demo_002 lacks" if len(missing) == 1 else "demo_001, demo_002 lack"
+    command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
+    remedy = f"run {command}, or correct the names in {workspace.preprocessed / 'splits_final.json'}."
+    assert diagnose()[1] == [f"{lack} preprocessed data in {folder}: {remedy}"]
+
+
+def test_without_a_file_of_folds_no_names_can_be_wrong(workspace: Workspace) -> None:
+    (workspace.preprocessed / "splits_final.json").unlink()
+    (workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_002.pkl").unlink()
+    (problem,) = diagnose()[1]
+    assert problem.startswith("demo_002 lacks preprocessed data in ")
+    assert problem.endswith(": run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall.")
+
+
 def test_a_case_with_a_surplus_channel_is_a_problem(workspace: Workspace) -> None:
     scans = workspace.raw / "imagesUnlabeled"
     shutil.copy(scans / "demo_006_0000.nii.gz", scans / "demo_006_0001.nii.gz")

@@ -21,6 +21,8 @@ TRAINER, PLANS = "nnUNetTrainerDyCON", "nnUNetPlansOld"
 # Results of release 0.1.0: two epochs, of which checkpoint_latest.pth holds both.
 OLD = Path(__file__).parent / "training" / "version_0_1_0" / f"{TRAINER}__{PLANS}__3d_fullres"
 
+TOO_FEW = "too few to judge yet: the rules look at 20 epochs in a row"
+
 
 @pytest.fixture
 def results(workspace: Workspace) -> Path:
@@ -57,7 +59,8 @@ def test_what_an_earlier_release_did_not_finish_is_left_alone(results: Path) -> 
 def test_what_an_earlier_release_finished_is_judged(results: Path) -> None:
     fold = results / "fold_0"
     final = (fold / "checkpoint_latest.pth").rename(fold / "checkpoint_final.pth")
-    assert diagnose() == [f"[ok] fold 0: 2 of 2 epochs are in {final}, and nothing speaks against it"]
+    too_short = "too short a training to judge: the rules look at 3 epochs in a row, so train at least as many"
+    assert diagnose() == [f"[note] fold 0: 2 of 2 epochs are in {final}, {too_short}"]
     # Ten epochs, of which the last five collapsed.
     checkpoint = torch.load(final, weights_only=False)
     logged = checkpoint["logging"]
@@ -85,7 +88,27 @@ def test_the_newer_checkpoint_is_read(results: Path) -> None:
     checkpoint = torch.load(latest, weights_only=False)
     checkpoint[STATE_KEY]["num_epochs"] = 1000
     torch.save(checkpoint, best)
-    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {best}, and nothing speaks against it"]
+    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {best}, {TOO_FEW}"]
+
+
+@pytest.mark.parametrize(("epochs", "num_epochs"), [(0, 1), (1, 1), (0, 5), (5, 5)])
+def test_a_training_whose_unlabeled_scans_never_counted(results: Path, epochs: int, num_epochs: int) -> None:
+    latest = results / "fold_0" / "checkpoint_latest.pth"
+    checkpoint = torch.load(latest, weights_only=False)
+    checkpoint[STATE_KEY] |= {"num_epochs": num_epochs, "term_weights": {"uncl": 1.0}}
+    checkpoint["logging"] = {name: values[:1] * epochs for name, values in checkpoint["logging"].items()}
+    checkpoint["logging"]["ramp"] = [0.0] * epochs
+    torch.save(checkpoint, latest)
+    first, *verdicts = diagnose()
+    assert "nothing speaks against it" not in first
+    mark = "note" if num_epochs == 1 else "ok"
+    assert first.startswith(f"[{mark}] fold 0: {epochs} of {num_epochs} epoch{'s' if num_epochs > 1 else ''} are in")
+    if epochs < 3:
+        assert "the rules look at 3 epochs in a row" in first
+    assert len(verdicts) == (epochs == num_epochs)
+    mark = "note" if num_epochs == 1 else "problem"
+    for verdict in verdicts:
+        assert verdict.startswith(f"[{mark}] fold 0, epoch {epochs - 1}: The unlabeled scans never counted")
 
 
 def test_a_checkpoint_of_nnunets_own_trainer_has_nothing_to_judge(results: Path) -> None:
@@ -104,7 +127,7 @@ def test_a_training_that_has_begun_anew_beside_the_results_of_another(results: P
     torch.save(checkpoint, final)
     os.utime(final, (0, 0))
     torch.save(checkpoint, latest)
-    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {latest}, and nothing speaks against it"]
+    assert diagnose() == [f"[ok] fold 0: 2 of 1000 epochs are in {latest}, {TOO_FEW}"]
 
 
 @pytest.mark.parametrize("state", [{"settings": {}}, {}, None, "student"])

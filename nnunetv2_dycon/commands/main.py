@@ -76,9 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
     That is 0, or 1 after an error that the user can act on, whose message is printed; so are errors of the file system
-    that name a file. It is 75 after SIGTERM or SIGUSR1. Wrong usage ends the process with 2, as argparse does.
+    that name a file. It is 75 after SIGTERM or SIGUSR1. Wrong usage ends the process with 2, as argparse does, and so
+    does a command line without any argument, which the help answers.
     """
-    parsed = build_parser().parse_args(arguments)
+    parser = build_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    parsed = parser.parse_args(arguments)
     try:
         _check_variables()
         with StopSignals() as signals, silence_of_threads_cut_short(signals):

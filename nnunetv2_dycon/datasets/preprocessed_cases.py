@@ -82,9 +82,12 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
     endings = _FILES_OF_A_CASE[".b2nd" if any(name.endswith(".b2nd") for name in names) else ".npz"]
     missing = sorted({case for case in used if not names >= {case + ending for ending in endings}})
     if missing:
-        raise UserError(
-            f"{listed(missing)} of {where} lack preprocessed data in {folder}: correct the names, or run {preprocess}."
+        # Not the fold: folds share their cases, and the doctor says the same sentence once.
+        lacking = f"{listed(missing)} {'lacks' if len(missing) == 1 else 'lack'} preprocessed data in {folder}"
+        names_in_file = (
+            f", or correct the names in {splits_file}" if isinstance(fold, int) and fold < len(splits) else ""
         )
+        raise UserError(f"{lacking}: run {preprocess}{names_in_file}.")
     for file in (folder / (case + ending) for case in sorted(set(used)) for ending in endings):
         if not _is_whole(file):
             raise UserError(f"{file} is damaged or cut short: run {preprocess}, which writes it anew.")

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import os
+import re
 import traceback
 import warnings
 
@@ -30,6 +31,8 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
     except UserError:
         raise
     except RuntimeError as error:
+        if (sentence := _other_lengths(name)) is not None:
+            raise UserError(sentence) from error
         names = {known.lower(): known for known in _names_of_trainers()}
         close = difflib.get_close_matches(name.lower(), names, n=1)
         hint = f"Did you mean {names[close[0]]}?" if close else "Correct the name after -tr."
@@ -52,6 +55,20 @@ def _place(error: Exception) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         file, line = error.filename, error.lineno
     return f"{type(error).__name__}, {file}, line {line}"
+
+
+def _other_lengths(name: str) -> str | None:
+    """Which lengths there are, for the name of a trainer that is there with another length than there is."""
+    from nnunetv2_dycon.trainers import TRAINING_LENGTHS
+
+    asked = re.fullmatch(r"(\w+)_\d+epochs?", name)
+    if asked is None or asked[1] not in _names_of_trainers():
+        return None
+    *others, last = (f"_{number}epoch{'s' if number > 1 else ''}" for number in TRAINING_LENGTHS)
+    return (
+        f"There is no trainer {name}: {asked[1]} trains for 1000 epochs, and with {', '.join(others)} or {last} after "
+        "its name for so many. Correct the name after -tr."
+    )
 
 
 def _names_of_trainers() -> list[str]:

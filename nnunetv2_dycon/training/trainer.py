@@ -26,7 +26,7 @@ from nnunetv2_dycon.training.fold import nnUNetTrainerOfOneFold
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.learnt_share import learnt_share, why_not_yet
-from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, names_of_steps
+from nnunetv2_dycon.training.logger import logger_of, names_of_steps
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
 from nnunetv2_dycon.training.step import TwoStreamStep
 from nnunetv2_dycon.training.students import Students
@@ -81,7 +81,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         self.pseudo_dice = {"student": PseudoDice(), "teacher": PseudoDice()}
         self.statistics = EpochStatistics([*names_of_steps(self.method), *WATCHED_IN_STEPS])
         verbose = self.logger.local_logger.verbose
-        self.logger.local_logger = SemiSupervisedLogger(all_panels_of(self.method), verbose, WATCHED)
+        self.logger.local_logger = logger_of(self.method, verbose, WATCHED)
 
     # The state of the training
 

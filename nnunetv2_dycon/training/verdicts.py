@@ -8,12 +8,12 @@ A value that was not logged is NaN, and a rule that would need it says nothing. 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nnunetv2_dycon.methods.schedules import gaussian_rampup
+from nnunetv2_dycon.training.curves import Curves
 
 _REMEDY = 'with "nnunetv2_dycon plan"'
 # Of the best pseudo-Dice, and of the entropy that the teacher had then.
@@ -43,60 +43,6 @@ class Verdict:
     name: str
     text: str
     is_problem: bool = True
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What a training has logged, and what it was to do.
-
-    Attributes:
-        values: for each name one value per epoch, as in the logger and in checkpoints; NaN where there was none.
-        num_epochs: of the whole training.
-        warmup_fraction: the setting.
-        rampup_fraction: the setting.
-        term_weights: of the unsupervised terms after the ramp-up; empty if they are not known.
-        least_supervised_loss: see Method.
-    """
-
-    values: Mapping[str, Sequence[float] | np.ndarray]
-    num_epochs: int
-    warmup_fraction: float = 0.1
-    rampup_fraction: float = 0.3
-    term_weights: Mapping[str, float] = field(default_factory=dict)
-    least_supervised_loss: float = -1.0
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs are done."""
-        return len(self.values["ramp"])
-
-    @property
-    def window(self) -> int:
-        """How many epochs in a row a rule looks at."""
-        return min(max(round(self.num_epochs / 20), 3), 20)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether all epochs that a rule looks at come after the ramp-up, or in the second half of the training."""
-        start = min(self.warmup_fraction + self.rampup_fraction, 0.5) * self.num_epochs
-        return self.epochs - self.window >= start - 1e-6
-
-    def until(self, epochs: int) -> Curves:
-        """The curves after the first epochs alone."""
-        return replace(self, values={name: values[:epochs] for name, values in self.values.items()})
-
-    def of(self, name: str) -> np.ndarray:
-        """(epochs,) all values of a name; NaN if it was not logged."""
-        values = np.asarray(self.values.get(name, ()), float)
-        missing = self.epochs - len(values)
-        return np.concatenate([np.full(missing, math.nan), values]) if missing else values
-
-    def last(self, name: str) -> np.ndarray:
-        """(window,) the values that a rule looks at; all NaN where there are fewer epochs or one is NaN."""
-        values = self.of(name)[-self.window :]
-        if len(values) < self.window or np.isnan(values).any():
-            return np.full(self.window, math.nan)
-        return values
 
 
 Rule = Callable[[Curves], Iterator[Verdict]]
@@ -222,9 +168,8 @@ def waiting(curves: Curves) -> Iterator[Verdict]:
 def labels_not_learnt(curves: Curves) -> Iterator[Verdict]:
     """In the second half of the training, the unsupervised weights still wait for the labels to be learnt."""
     epochs = np.arange(curves.epochs - curves.window, curves.epochs)
-    planned = [_planned_ramp(curves, (epoch + 0.5) / curves.num_epochs) for epoch in epochs]
-    wanted = any(weight > 0 for weight in curves.term_weights.values())
-    if wanted and epochs[0] >= curves.num_epochs / 2 - 1e-6 and min(planned) > 0.5:
+    planned = [curves.planned_ramp((epoch + 0.5) / curves.num_epochs) for epoch in epochs]
+    if curves.has_terms and epochs[0] >= curves.num_epochs / 2 - 1e-6 and min(planned) > 0.5:
         learnt = curves.last("ramp") / planned
         if (learnt < _LEARNT_SHARE).all():
             yield Verdict(
@@ -233,6 +178,25 @@ def labels_not_learnt(curves: Curves) -> Iterator[Verdict]:
                 f"{curves.last('train_losses').mean():.2f}): the unsupervised weights wait for it. Train longer, see "
                 f"whether nnUNetTrainer learns these labels, or do not wait (wait_for_labels=false, {_REMEDY}).",
             )
+
+
+def never_counted(curves: Curves) -> Iterator[Verdict]:
+    """At the end of the training, the unsupervised losses have had no weight in any epoch; unless that was said."""
+    done = curves.epochs >= max(curves.num_epochs, 1)
+    if not done or not curves.has_terms or (curves.of("ramp") != 0).any() or any(labels_not_learnt(curves)):
+        return
+    if curves.planned_ramp(1.0) > 0:
+        loss = f"{curves.of('train_losses')[-1]:.2f}"
+        reason = f"they wait until nnU-Net's training loss of the epoch before is below 0 (it was {loss} at the end)"
+        remedy = "Train longer, or do not wait (wait_for_labels=false"
+    else:
+        reason, remedy = "the warm-up lasts until the end", "Lower warmup_fraction (for example warmup_fraction=0.1"
+    yield Verdict(
+        "never counted",
+        f"The unlabeled scans never counted, so this model learnt from the labels alone: the unsupervised losses had "
+        f"no weight in any epoch, since {reason}. {remedy}, {_REMEDY}).",
+        is_problem=curves.is_long_enough,
+    )
 
 
 def too_short(curves: Curves) -> Iterator[Verdict]:
@@ -256,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     foreground_drift,
     waiting,
     labels_not_learnt,
+    never_counted,
     too_short,
 )
 
@@ -277,12 +242,6 @@ def _best_window(values: np.ndarray, length: int) -> slice | None:
     medians = np.median(np.lib.stride_tricks.sliding_window_view(values, length), axis=1)
     best = int(np.nanargmax(medians))
     return slice(best, best + length)
-
-
-def _planned_ramp(curves: Curves, progress: float) -> float:
-    """The ramp without any waiting."""
-    since_warmup = progress - curves.warmup_fraction
-    return gaussian_rampup(since_warmup, curves.rampup_fraction) if since_warmup > 0 else 0.0
 
 
 def _ratio(values: np.ndarray, reference: np.ndarray) -> float:

@@ -12,9 +12,10 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.methods.method import full_resolution
+from nnunetv2_dycon.training.curves import Curves
 from nnunetv2_dycon.training.distributed import gathered, mean_over_processes
 from nnunetv2_dycon.training.step import StepResult
-from nnunetv2_dycon.training.verdicts import Curves, first_verdicts, verdicts_of
+from nnunetv2_dycon.training.verdicts import first_verdicts, verdicts_of
 from nnunetv2_dycon.views.locations import every_second_voxel
 
 WATCHED_IN_STEPS = ("weak_view_entropy", "weak_view_foreground_fraction", "labeled_foreground_fraction")

@@ -77,6 +77,12 @@ ROWS = [
         "Could not find requested nnunet trainer nnUNetTrainerDyCN ... Did you mean nnUNetTrainerDyCON?",
     ),
     Row(
+        "a length of training that no trainer has",
+        (with_option("-tr", "nnUNetTrainerDyCON_3epochs"), f"{PLAN} -tr nnUNetTrainerDyCON_3epochs"),
+        "There is no trainer nnUNetTrainerDyCON_3epochs: nnUNetTrainerDyCON trains for 1000 epochs, and with _1epoch, "
+        "_5epochs, ...",
+    ),
+    Row(
         "a trainer without settings",
         (f"{PLAN} -tr nnUNetTrainer", "plan -tr nnUNetTrainer"),
         "nnUNetTrainer is not a semi-supervised trainer: it has neither teacher nor settings. Choose another with -tr",

@@ -60,7 +60,7 @@ ROWS = [
     Row(
         "a case of which a preprocessed file is missing",
         (TRAIN, DOCTOR),
-        "demo_002 of fold 0 of ... lack preprocessed data ... or run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        "demo_002 lacks preprocessed data in ...: run nnUNetv2_preprocess -d 501 -c 3d_fullres",
         removed("nnUNetPlans_3d_fullres/demo_002.pkl"),
     ),
     Row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from types import ModuleType
 
 import pytest
@@ -49,6 +50,19 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments) == 2
     assert capsys.readouterr().err.startswith("usage: ")
+
+
+@pytest.mark.parametrize("from_the_process", [False, True])
+def test_without_arguments_the_help_is_printed(
+    from_the_process: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nnunetv2_dycon"])
+    with pytest.raises(SystemExit) as error:
+        main(None if from_the_process else [])
+    assert error.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == build_parser().format_help()
 
 
 def test_defaults_are_those_of_nnunet() -> None:

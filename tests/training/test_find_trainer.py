@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
+from nnunetv2_dycon import trainers
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
@@ -27,6 +29,25 @@ def test_a_name_that_nobody_has_is_refused() -> None:
 def test_a_name_in_another_case_is_recognised() -> None:
     with pytest.raises(UserError, match=r"Did you mean nnUNetTrainerDyCON\?"):
         find_semi_supervised_trainer("nnUNetTrainerDycon")
+
+
+@pytest.mark.parametrize(
+    "name", ["nnUNetTrainerDyCON_3epochs", "nnUNetTrainerDyCON_1epochs", "nnUNetTrainerUAMT_7epochs"]
+)
+def test_a_length_that_is_not_there_is_answered_by_those_that_are(name: str) -> None:
+    method = name.split("_")[0]
+    with pytest.raises(UserError) as error:
+        find_semi_supervised_trainer(name)
+    message = str(error.value)
+    assert message.startswith(f"There is no trainer {name}: {method} trains for 1000 epochs")
+    offered = re.findall(r"_\d+epochs?(?![\w:])", message)
+    known = [known for known in trainers.__all__ if known.startswith(f"{method}_")]
+    assert [method + length for length in offered] == known
+
+
+def test_a_length_of_a_trainer_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="Did you mean nnUNetTrainerDyCON_5epochs"):
+        find_semi_supervised_trainer("nnUNetTrainerDyCONN_5epochs")
 
 
 def test_a_supervised_trainer_is_refused() -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
-from nnunetv2_dycon.training.logger import SemiSupervisedLogger
+from nnunetv2_dycon.losses.label_space import Classes
+from nnunetv2_dycon.methods.bcp import BCP
+from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
+from nnunetv2_dycon.methods.dycon_co_training import DyCONCoTraining
+from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.methods.uamt import UAMT
+from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, draw_panels, logger_of
 
 PANELS = {"loss": ("uncl_loss", "fecl_loss"), "beta": ("beta",)}
 
@@ -69,3 +79,63 @@ def test_the_picture_has_panels_of_nnunet_on_the_left_and_ours_on_the_right(tmp_
         assert (half == 1).any()
         assert (half < 0.5).any()
     assert plt.get_fignums() == []
+
+
+def dycon_logger(**settings: float) -> SemiSupervisedLogger:
+    return logger_of(DyCON(DyCONSettings(**settings), Classes()), verbose=False, not_drawn=("waiting",))
+
+
+# Of all methods, the most panels, and those with other titles.
+@pytest.mark.parametrize("method", [DyCONCoTraining, UAMT, BCP], ids=lambda method: method.__name__)
+def test_everything_beside_the_curves_can_be_read(method: type[Method[Any, Any]]) -> None:
+    panels = all_panels_of(method(method.settings_class(), Classes()))
+    # Small values, which matplotlib would write with a common factor above the axis.
+    names = [name for keys in panels.values() for name in keys]
+    values = {name: [math.nan, *(1e-5 * (index + epoch) for epoch in range(5))] for index, name in enumerate(names)}
+    figure = draw_panels(panels, values, dots_per_inch=50)
+    figure.draw_without_rendering()
+    bounds = [axis.get_tightbbox() for axis in figure.axes]
+    assert all(figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1 for box in bounds)
+    assert figure.bbox.y1 > bounds[0].y1
+    assert figure.bbox.y0 < bounds[-1].y0
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(bounds))
+    for axis, title in zip(figure.axes, panels, strict=True):
+        # Before the legend, in which a panel and its only curve may have the same name.
+        heading = next(text for text in axis.findobj(Text) if text.get_text() == title)
+        assert not heading.get_window_extent().overlaps(axis.get_legend().get_window_extent())
+        assert heading.get_window_extent().y0 >= axis.bbox.y1 - 1
+        assert axis.get_legend().get_window_extent().y0 >= axis.bbox.y1 - 1
+
+
+def test_terms_without_a_weight_are_kept_and_not_shown() -> None:
+    both, one = dycon_logger(fecl_weight=0.1), dycon_logger(fecl_weight=0)
+    assert both.my_fantastic_logging.keys() == one.my_fantastic_logging.keys()
+    assert both.panels["weight"] == ("ramp", "uncl_weight", "fecl_weight")
+    assert not [key for keys in one.panels.values() for key in keys if "fecl" in key]
+    assert one.panels["weight"] == ("ramp", "uncl_weight")
+    log_epoch(one, 0)
+    assert "weight: ramp 0, uncl_weight 0" in one.describe_epoch()
+
+
+def test_without_any_term_there_is_nothing_of_unlabeled_scans_to_show() -> None:
+    logger = dycon_logger(fecl_weight=0, uncl_weight=0)
+    assert list(logger.panels) == ["pseudo dice"]
+    assert logger.my_fantastic_logging.keys() == dycon_logger().my_fantastic_logging.keys()
+
+
+def test_cases_with_foreground_are_shown_once_the_teacher_has_been_asked() -> None:
+    logger = dycon_logger()
+    for epoch, (ramp, cases, expected) in enumerate([(0.0, 0.0, False), (0.1, 0.0, True), (0.0, 0.5, True)]):
+        log_epoch(logger, epoch)
+        logger.my_fantastic_logging["ramp"][epoch] = ramp
+        logger.my_fantastic_logging["cases_with_foreground"][epoch] = cases
+        line = f"unlabeled cases with foreground: cases_with_foreground {cases:g}"
+        assert (line in logger.describe_epoch()) == expected
+        assert any("cases_with_foreground" in line for line in logger.describe_epoch()) == expected
+    assert logger.my_fantastic_logging["cases_with_foreground"] == [0.0, 0.0, 0.5]
+
+
+def test_cases_with_foreground_are_not_shown_where_they_are_not_noted() -> None:
+    logger = dycon_logger(unlabeled_foreground_fraction=0)
+    assert "unlabeled cases with foreground" not in logger.panels
+    assert "cases_with_foreground" in logger.my_fantastic_logging

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nnunetv2_dycon.methods.schedules import gaussian_rampup
-from nnunetv2_dycon.training.verdicts import Curves, first_verdicts, verdicts_of
+from nnunetv2_dycon.training.curves import Curves
+from nnunetv2_dycon.training.verdicts import first_verdicts, verdicts_of
 
 NUM_EPOCHS = 100  # so the rules look at 5 epochs in a row; weights are full from epoch 40 on
 EPOCHS = np.arange(NUM_EPOCHS)
@@ -265,6 +266,35 @@ def test_weights_that_wait_at_the_start_of_a_late_ramp_up() -> None:
         ramp = planned * from_epoch(until, 1.0, 0.05)
         curves = Curves(healthy(ramp=ramp).values, NUM_EPOCHS, 0.5, 0.4, {"uncl": 1.0})
         assert history(curves) == expected
+
+
+@pytest.mark.parametrize(("num_epochs", "is_problem"), [(1, False), (2, False), (3, True), (5, True)])
+def test_unlabeled_scans_that_never_counted(num_epochs: int, is_problem: bool) -> None:
+    """In a training too short for the rule before."""
+    whole = healthy(ramp=0.0, train_losses=0.12, teacher_pseudo_dice=0.5, student_pseudo_dice=0.5)
+    values = {name: values[:num_epochs] for name, values in whole.values.items()}
+    curves = Curves(values, num_epochs, term_weights={"uncl": 1.0})
+    assert history(curves) == [(num_epochs - 1, "never counted")]
+    (verdict,) = verdicts_of(curves)
+    assert "until nnU-Net's training loss of the epoch before is below 0 (it was 0.12 at the end)" in verdict.text
+    assert "Train longer, or do not wait (wait_for_labels=false, with" in verdict.text
+    # A shorter training is a trial, of which nobody expects more.
+    assert verdict.is_problem == is_problem
+    assert history(Curves(values, num_epochs, term_weights={"uncl": 0.0})) == []
+    once = {**values, "ramp": [*values["ramp"][:-1], 0.1]}
+    assert history(Curves(once, num_epochs, term_weights={"uncl": 1.0})) == []
+
+
+def test_a_warm_up_that_never_ends() -> None:
+    values = healthy(ramp=0.0).values
+    (verdict,) = verdicts_of(Curves(values, NUM_EPOCHS, 1.0, 0.3, {"uncl": 1.0}))
+    assert verdict.name == "never counted"
+    assert "since the warm-up lasts until the end. Lower warmup_fraction" in verdict.text
+    assert history(Curves(values, NUM_EPOCHS + 1, 1.0, 0.3, {"uncl": 1.0})) == []
+
+
+def test_that_they_never_counted_is_not_said_beside_that_the_labels_are_not_learnt() -> None:
+    assert history(healthy(ramp=0.0, train_losses=0.12)) == [(54, "labels not learnt")]
 
 
 def test_a_training_that_was_too_short() -> None:
