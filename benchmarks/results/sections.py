@@ -28,8 +28,8 @@ No number below is typed by hand: [runs.csv](../benchmarks/results/runs.csv) has
 - **Which DyCON.** "DyCON with FeCL" is the default of an earlier version: FeCL with a weight of 0.1, and a box of a
   labeled patch in every unlabeled one. FeCL is off now, since it changed nothing beyond chance
   ([parts](#parts-of-dycon)), and half of the patches get a labeled box, all of them one of another unlabeled patch
-  ([why](#targets-and-views-on-acdc)). Of this DyCON there is one training each so far: {today}. With hard targets, a
-  setting: {hard}.
+  ([why](#targets-and-views-on-acdc)). DyCONCoTraining too was trained with the earlier boxes. Of today's DyCON there is
+  one training each so far: {today}. With hard targets, a setting: {hard}.
 
 Your data differ. [Compare on your own folds](compare.md) before you rely on a gain.
 """
@@ -63,8 +63,8 @@ What annotating more would have brought, on hippocampi.
 PARTS = """\
 ## Parts of DyCON
 
-Each row changes one thing. The difference is that to DyCON, in pairs. Hippocampus, 4 labels, unless a row says
-otherwise.
+Each row changes one thing. The difference is that to DyCON with FeCL, in pairs. Hippocampus, 4 labels, unless a row
+says otherwise.
 
 {table}
 

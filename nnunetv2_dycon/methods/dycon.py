@@ -52,7 +52,8 @@ class DyCONSettings(MethodSettings):
     )
     copy_paste_share: float = setting(
         0.5,
-        "share of the unlabeled patches that get a box of a labeled one",
+        "share of the unlabeled patches that get a box of a labeled one; one that is alone in its batch always gets one, "
+        "unless cutmix_fraction is 0",
         minimum=0,
         maximum=1,
         before_it_existed=1.0,
@@ -184,9 +185,9 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             patches, moved, partners = paste_boxes_of_next(patches, settings.cutmix_fraction, wraps=True)
             logits = torch.where(moved, logits[partners], logits)
         if settings.copy_paste_fraction > 0 and settings.copy_paste_share > 0:
-            patches, shows_labeled, partners = paste_boxes(
-                patches, labeled.data, settings.copy_paste_fraction, settings.copy_paste_share
-            )
+            # A patch that is alone has no other one to get a box from.
+            share = 1.0 if len(patches) == 1 and settings.cutmix_fraction > 0 else settings.copy_paste_share
+            patches, shows_labeled, partners = paste_boxes(patches, labeled.data, settings.copy_paste_fraction, share)
             reference, ignored = self.labels.reference_logits(labeled.target[partners], logits.shape[1])
             logits = torch.where(shows_labeled, reference.to(logits.dtype), logits)
             ignored = None if ignored is None else shows_labeled & ignored

@@ -72,11 +72,13 @@ class Interruption:
                             f"Stopped by {error.received.name} before the first step (exit code {EXIT_CODE}). "
                             "Start again with the same command."
                         )
-                if self._signals.deferred and _lost_worker(error):
-                    self.save_unfinished_epoch()
-                    trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
-                self._earlier_checkpoints.move_back()
-                self._end_workers()
+                try:
+                    if self._signals.deferred and _lost_worker(error):
+                        self.save_unfinished_epoch()
+                        trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
+                finally:
+                    self._earlier_checkpoints.move_back()
+                    self._end_workers()
                 raise
             if self._signals.received is not None:
                 trainer.print_to_log_file(
@@ -103,16 +105,16 @@ class Interruption:
 
     def begin(self) -> None:
         """Steps follow: from now on they act on signals, and ``--c`` is to find this training's checkpoints alone."""
+        self._signals.deferred = True
         trainer, kept = self._trainer, []
         if trainer.local_rank == 0 and not (self._is_resumed or trainer.disable_checkpointing):
             kept = self._earlier_checkpoints.move_aside(Path(trainer.output_folder))
         if kept:
             trainer.print_to_log_file(
                 "This training does not go on from an earlier one in its folder, whose checkpoints are kept as "
-                f"{', '.join(kept)} (nnUNetv2_predict takes one with -chk). To go on from it, stop this one, "
-                "rename them back, and add --c."
+                f"{', '.join(kept)} (nnUNetv2_predict takes one with -chk). To go on from it, stop this one, remove "
+                "its checkpoints, rename those, and add --c."
             )
-        self._signals.deferred = True
 
     def start_epoch(self) -> None:
         """Have nnU-Net's loop, which asks for the number of steps after this, do the remaining ones."""

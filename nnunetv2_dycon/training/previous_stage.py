@@ -19,6 +19,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET
 
 _MAX_LISTED_CASES = 5
 
@@ -74,8 +75,14 @@ class PreviousStage:
         return self.model_folder / f"fold_{fold}"
 
     def training_command(self, fold: int | str) -> str:
-        """The command line that trains a fold; with ``--val`` it repeats the predictions of labeled cases alone."""
+        """The command line that trains a fold, or goes on with its training.
+
+        With ``--val`` it repeats the predictions of labeled cases alone.
+        """
         model = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
+        final, *others = (self.fold_folder(fold) / name for name in IN_ORDER_OF_NNUNET)
+        if not final.is_file() and any(other.is_file() for other in others):
+            model += " --c"
         dataset = dataset_id(self.plans_manager.dataset_name)
         return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {model}"
 

@@ -186,8 +186,9 @@ def never_counted(curves: Curves) -> Iterator[Verdict]:
     if not done or not curves.has_terms or (curves.of("ramp") != 0).any() or any(labels_not_learnt(curves)):
         return
     if curves.planned_ramp(1.0) > 0:
-        loss = f"{curves.of('train_losses')[-1]:.2f}"
-        reason = f"they wait until nnU-Net's training loss of the epoch before is below 0 (it was {loss} at the end)"
+        loss = curves.of("train_losses")[-1]
+        when = "it was at the end only" if loss < 0 else f"it was {loss:.2f} at the end"
+        reason = f"they wait until nnU-Net's training loss of the epoch before is below 0 ({when})"
         remedy = "Train longer, or do not wait (wait_for_labels=false"
     else:
         reason, remedy = "the warm-up lasts until the end", "Lower warmup_fraction (for example warmup_fraction=0.1"

@@ -245,3 +245,13 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: object) -> No
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         DyCONSettings().uncl_weight = 1
+
+
+@pytest.mark.parametrize(("batch", "boxes"), [(1, 1), (2, 1)])
+def test_by_default_half_of_the_patches_get_a_labeled_box_and_a_patch_that_is_alone_always(
+    batch: int, boxes: int
+) -> None:
+    dycon = DyCON(DyCONSettings(), Classes())
+    for _ in range(8):
+        _, task = mix(dycon, torch.zeros(2, 1, *PATCH), batch)
+        assert task.labeled.flatten(1).any(1).sum() == boxes
