@@ -99,7 +99,7 @@ def _check_export(workspace: Workspace, expected: Path, tmp_path: Path, dependen
     for file in model.rglob("*"):
         assert file.is_dir() or (installed / file.relative_to(model)).read_bytes() == file.read_bytes()
     output = tmp_path / "stock"
-    data = ("-i", workspace.raw / "imagesTs", "-o", output, "--save_probabilities", *ONE_PROCESS)
+    data = ("-i", workspace.raw / "imagesTs", "-o", output, "--save_probabilities", *FURTHER_PROCESSES)
     _run_stock(stock, predicting, environment, "-m", installed, "-f", "0", *data, *CPU)
     for case in ("demo_010", "demo_011"):
         for theirs, ours in zip(_read(output, case), _read(expected, case), strict=True):

@@ -16,7 +16,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.methods.dycon import DyCON
 from tests.conftest import Workspace
-from tests.settings import WITH_FECL
+from tests.settings import LABELED_BOXES, WITH_FECL
 
 RECORDED = json.loads((Path(__file__).parent / "losses_of_version_0_1_0.json").read_text())
 
@@ -31,7 +31,7 @@ def test_losses_over_20_steps(workspace: Workspace, make_trainer: Callable[..., 
         "rampup_fraction": 0.3,
         "unlabeled_foreground_fraction": 0,
         "wait_for_labels": False,
-        **(WITH_FECL if issubclass(trainer_class.method_class, DyCON) else {}),
+        **({**WITH_FECL, **LABELED_BOXES} if issubclass(trainer_class.method_class, DyCON) else {}),
     }
     workspace.write_plans(plans, "nnUNetPlansRecorded")
     trainer = make_trainer(trainer_class, "nnUNetPlansRecorded")

@@ -20,7 +20,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 from tests.conftest import Workspace
-from tests.settings import WITH_FECL
+from tests.settings import LABELED_BOXES, WITH_FECL
 
 FOLDER = Path(__file__).parent / "version_0_1_0"
 CONFIGURATION = "nnUNetPlansOld__3d_fullres"
@@ -48,8 +48,7 @@ def results(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
     plans = json.loads((folder / "plans.json").read_text())
     section = getattr(trainers, request.param).method_class.settings_section
     settings = plans["configurations"]["3d_fullres"].setdefault(section, {})
-    settings |= {"unlabeled_foreground_fraction": 0, "wait_for_labels": False, **WITH_FECL}
-    settings |= {"cutmix_fraction": 0, "copy_paste_share": 1}
+    settings |= {"unlabeled_foreground_fraction": 0, "wait_for_labels": False, **WITH_FECL, **LABELED_BOXES}
     workspace.write_plans(plans, "nnUNetPlansOld")
     return folder
 
