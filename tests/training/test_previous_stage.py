@@ -101,9 +101,12 @@ def refused(make_trainer: Callable[..., nnUNetTrainer], message: str, **options:
 def test_a_missing_model_is_named_with_the_command(
     workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
 ) -> None:
-    (workspace.results / MODEL / "fold_0" / "checkpoint_final.pth").unlink()
-    text = refused(make_trainer, "needs the model of 3d_lowres for the same fold")
-    assert f"Run first: nnUNetv2_train 501 3d_lowres 0 -tr nnUNetTrainerDyCON -p {PLANS}, and the other" in text
+    command = f"Run first: nnUNetv2_train 501 3d_lowres 0 -tr nnUNetTrainerDyCON -p {PLANS}"
+    # A training that has not ended goes on.
+    for name, option in (("checkpoint_final.pth", " --c"), ("checkpoint_best.pth", "")):
+        (workspace.results / MODEL / "fold_0" / name).unlink()
+        text = refused(make_trainer, "needs the model of 3d_lowres for the same fold")
+        assert f"{command}{option}, and the other" in text
     assert not (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").exists()
 
 
