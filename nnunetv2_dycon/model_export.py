@@ -20,7 +20,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, scratch_folder
 from nnunetv2_dycon.json_files import read_json_file
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint, without_training_state
-from nnunetv2_dycon.training.earlier_checkpoints import refuse_folds_in_training
+from nnunetv2_dycon.training.earlier_training import refuse_folds_in_training
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 STOCK_TRAINER = "nnUNetTrainer"
@@ -88,7 +88,7 @@ def _find_checkpoints(model_folder: Path, folds: Sequence[str], checkpoint_name:
         if missing := [str(file) for file in files if not file.is_file()]:
             raise UserError(f"{', '.join(missing)}: not there. Train these folds, or correct -f or -chk.")
         return files
-    refuse_folds_in_training(model_folder, checkpoint_name)
+    refuse_folds_in_training(sorted(model_folder.glob("fold_*")), checkpoint_name)
     files = sorted(model_folder.glob(f"fold_*/{checkpoint_name}"))
     if not files:
         raise UserError(f"No fold of {model_folder} has a {checkpoint_name}. Train to the end, or name one with -chk.")

@@ -11,11 +11,16 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
 from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.installation_diagnosis import Finding
-from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY, read_checkpoint, training_state_of
+from nnunetv2_dycon.training.checkpoints import (
+    FINAL_CHECKPOINT,
+    STATE_KEY,
+    checkpoints_in,
+    read_checkpoint,
+    training_state_of,
+)
 from nnunetv2_dycon.training.curves import Curves
 from nnunetv2_dycon.training.verdicts import first_verdicts
 
-_FINAL, *_ = IN_ORDER_OF_NNUNET
 _REMEDY = "Remove it, and look again."
 
 
@@ -55,7 +60,7 @@ def _training(folder: Path, fold: str) -> Iterator[Finding]:
 
 
 def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
-    files = [folder / name for name in IN_ORDER_OF_NNUNET if (folder / name).is_file()]
+    files = checkpoints_in(folder)
     if not files:
         yield Finding(f"fold {fold} has no checkpoint yet; its log has what there is to say")
         return
@@ -68,7 +73,7 @@ def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
     state, logged = training_state_of(checkpoint, file, _REMEDY), checkpoint["logging"]
     if not isinstance(logged, dict) or "ramp" not in logged:
         raise UserError(f"{file} has no log of a semi-supervised training. {_REMEDY}")
-    curves = _curves(state, logged, is_final=file.name == _FINAL)
+    curves = _curves(state, logged, is_final=file.name == FINAL_CHECKPOINT)
     if curves is None:
         yield Finding(
             f"fold {fold}: {file} does not say how many epochs the training was to have, as checkpoints of this "

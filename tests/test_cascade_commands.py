@@ -46,7 +46,7 @@ def predict(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 
 def test_the_second_stage_is_trained_and_predicts(
-    workspace: Workspace, predict: Callable[..., None], tmp_path: Path
+    workspace: Workspace, predict: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy_model(workspace, TRAINER)
     output = workspace.run("nnUNetv2_train", 501, CASCADE, 0, *MODEL, "-device", "cpu")
@@ -60,6 +60,16 @@ def test_the_second_stage_is_trained_and_predicts(
         image = sitk.ReadImage(str(workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"))
         for folder in ("first", "second"):
             assert sitk.ReadImage(str(tmp_path / folder / f"{case}.nii.gz")).GetSize() == image.GetSize()
+
+    # What depends on a prediction of the first stage that has changed since is done again.
+    model = ("-d", "501", "-c", CASCADE, "-f", "0", *MODEL, "-prev_stage_predictions", str(tmp_path / "first"))
+    data = ("-i", str(workspace.raw / "imagesTs"), "-o", str(tmp_path / "uncertainty"), "-device", "cpu")
+    command = ["uncertainty", *model, *data, "-npp", "1", "--disable_tta", "--continue_prediction"]
+    assert main(command) == 0
+    shutil.copyfile(tmp_path / "second" / "demo_010.nii.gz", tmp_path / "first" / "demo_010.nii.gz")
+    for done in (1, 2):
+        assert main(command) == 0
+        assert f"{done} of 2 cases are done" in capsys.readouterr().out
 
 
 def test_preprocess_makes_both_stages_ready(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

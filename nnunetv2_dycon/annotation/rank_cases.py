@@ -179,9 +179,9 @@ class _CaseWriter:
         return has_features and measured.uncertainty is not None and self._segmentation(case).is_file()
 
     def remove_measured(self) -> None:
-        """Remove what an earlier order has left of these cases."""
-        for case in (*self._candidates.labeled, *self._candidates.unlabeled):
-            self._file(case).unlink(missing_ok=True)
+        """Remove what an earlier order has left, also of cases that are no candidates now and may be later."""
+        for file in self._file("*").parent.glob(self._file("*").name):
+            file.unlink()
 
     def read_measured(self, case: str) -> Measured:
         """What :meth:`write_measured` wrote."""

@@ -53,7 +53,7 @@ class DyCONSettings(MethodSettings):
     copy_paste_share: float = setting(
         0.5,
         "share of the unlabeled patches that get a box of a labeled one; one that is alone in its batch always does, "
-        "unless cutmix_fraction is 0",
+        "unless this share or cutmix_fraction is 0",
         minimum=0,
         maximum=1,
         before_it_existed=1.0,

@@ -31,6 +31,7 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     read_source_cases,
     read_source_splits,
 )
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_dycon.training.find_trainer import find_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
@@ -173,7 +174,7 @@ def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) 
 
 
 def _is_trained(fold_folder: Path) -> bool:
-    return (fold_folder / "checkpoint_final.pth").is_file()
+    return (fold_folder / FINAL_CHECKPOINT).is_file()
 
 
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:
@@ -224,7 +225,7 @@ def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
 
 
 def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
-    checkpoint, marker = folders.first_model / "checkpoint_final.pth", folders.predictions / "predicted_with.json"
+    checkpoint, marker = folders.first_model / FINAL_CHECKPOINT, folders.predictions / "predicted_with.json"
     predicted_with = {"checkpoint_sha256": hash_file(checkpoint), "disable_tta": options.disable_tta}
     if not marker.is_file():
         with written_aside(marker) as partial:

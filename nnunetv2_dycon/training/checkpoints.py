@@ -25,8 +25,13 @@ from nnunetv2_dycon.training.students import Students
 STATE_KEY = "semi_supervised"
 _KEYS_OF_STATE = ("version", "settings", "student", "auxiliary", "teacher")
 _DEPLOYED_PREFIX = "module.network."
+FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT = (
+    "checkpoint_final.pth",
+    "checkpoint_latest.pth",
+    "checkpoint_best.pth",
+)
 # What --c takes: nnunetv2.run.run_training.maybe_load_checkpoint.
-IN_ORDER_OF_NNUNET = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+IN_ORDER_OF_NNUNET = (FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT)
 _KEYS_OF_NNUNET = (
     "network_weights",
     "optimizer_state",
@@ -207,13 +212,17 @@ def write_checkpoint(checkpoint: dict[str, Any], file: str | os.PathLike[str]) -
         torch.save(checkpoint, partial)
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """nnU-Net's checkpoints that are in the folder of a fold, that which ``--c`` takes first."""
+    return [folder / name for name in IN_ORDER_OF_NNUNET if (folder / name).is_file()]
+
+
 def _remedy(path: str | os.PathLike[str]) -> str:
     """What to do about a checkpoint that cannot be used, which depends on what else nnU-Net's --c would take."""
     file = Path(path)
     if file.name not in IN_ORDER_OF_NNUNET:
         return "Name another checkpoint."
-    later = IN_ORDER_OF_NNUNET[IN_ORDER_OF_NNUNET.index(file.name) + 1 :]
-    others = [name for name in later if file.with_name(name).is_file()]
+    others = [other.name for other in checkpoints_in(file.parent) if other.name != file.name]
     if not others:
         return "Remove it and start the training again: there is no other one in its folder."
     return f"Remove it, and --c goes on from {others[0]}, which is beside it."

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
 from nnunetv2_dycon.training.students import Students
 
 # A scaler of gradients skips a few steps at the start, and one from time to time; their losses are finite.
@@ -66,8 +66,8 @@ class Divergence:
             )
 
     def _remedy(self) -> str:
-        names = [name for name in IN_ORDER_OF_NNUNET[1:] if (self._folder / name).is_file()]
-        kept = f"the last good checkpoint is {self._folder / names[0]}" if names else "there is no checkpoint yet"
+        files = [file for file in checkpoints_in(self._folder) if file.name != FINAL_CHECKPOINT]
+        kept = f"the last good checkpoint is {files[0]}" if files else "there is no checkpoint yet"
         return (
             f"The training is stopped; {kept}. If an unsupervised term is not finite, lower its "
             f'weight (section "{self._section}" of the plans, with "nnunetv2_dycon plan"); if only the supervised loss '

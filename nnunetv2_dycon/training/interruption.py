@@ -22,12 +22,11 @@ from nnunetv2_dycon.processes import (
     forked_workers_end_with_this_process,
     silence_of_threads_cut_short,
 )
-from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET, STATE_KEY
+from nnunetv2_dycon.training.checkpoints import BEST_CHECKPOINT, IN_ORDER_OF_NNUNET, LATEST_CHECKPOINT, STATE_KEY
 from nnunetv2_dycon.training.distributed import is_true_anywhere, wait_for_all
-from nnunetv2_dycon.training.earlier_checkpoints import EarlierCheckpoints
+from nnunetv2_dycon.training.earlier_training import EarlierTraining
 from nnunetv2_dycon.training.unlabeled_stream import DeadWorkerError
 
-_, LATEST_CHECKPOINT, BEST_CHECKPOINT = IN_ORDER_OF_NNUNET
 _UNFINISHED = "unfinished_epoch"
 
 
@@ -51,7 +50,7 @@ class Interruption:
         self._is_saving = False
         self._is_resumed = False
         self._has_outdated_latest = False
-        self._earlier_checkpoints = EarlierCheckpoints()
+        self._earlier_training = EarlierTraining()
 
     # What nnU-Net's loop calls
 
@@ -77,8 +76,8 @@ class Interruption:
                         self.save_unfinished_epoch()
                         trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
                 finally:
-                    self._earlier_checkpoints.move_back()
                     self._end_workers()
+                    self._move_earlier_training_back()
                 raise
             if self._signals.received is not None:
                 trainer.print_to_log_file(
@@ -106,14 +105,14 @@ class Interruption:
     def begin(self) -> None:
         """Steps follow: from now on they act on signals, and ``--c`` is to find this training's checkpoints alone."""
         self._signals.deferred = True
-        trainer, kept = self._trainer, []
+        trainer, kept = self._trainer, None
         if trainer.local_rank == 0 and not (self._is_resumed or trainer.disable_checkpointing):
-            kept = self._earlier_checkpoints.move_aside(Path(trainer.output_folder))
-        if kept:
+            kept = self._earlier_training.move_aside(Path(trainer.output_folder))
+        if kept is not None:
             trainer.print_to_log_file(
-                "This training does not go on from an earlier one in its folder, whose checkpoints are kept as "
-                f"{', '.join(kept)} (nnUNetv2_predict takes one with -chk). To go on from it, stop this one, remove "
-                "its checkpoints, rename those, and add --c."
+                f"This training does not go on from an earlier one in its folder, whose checkpoints are now in {kept} "
+                f"(nnUNetv2_predict takes one with -chk {kept.name}/CHECKPOINT). To go on from it, stop this one, "
+                "remove its checkpoints, move those back, and add --c."
             )
 
     def start_epoch(self) -> None:
@@ -206,14 +205,14 @@ class Interruption:
     def saved(self, filename: str) -> None:
         """Remove the checkpoint_latest.pth that this training went on from, once there is a newer checkpoint_best.pth.
 
-        Those of an earlier training stay aside from now on.
+        What an earlier training has left stays aside from now on.
 
         nnU-Net's ``--c`` takes the former first, and writes it every 50 epochs.
 
         Args:
             filename: the checkpoint that was written.
         """
-        self._earlier_checkpoints.leave_aside()
+        self._earlier_training.leave_aside()
         file = Path(filename)
         if self._has_outdated_latest and file.name in (LATEST_CHECKPOINT, BEST_CHECKPOINT):
             self._has_outdated_latest = False
@@ -232,6 +231,18 @@ class Interruption:
         self._statistics = unfinished["statistics"]
         self._resumed_outputs = [{"loss": loss.numpy()} for loss in unfinished["losses"].cpu()]
         self._trainer.steps_in_epoch = len(self._resumed_outputs)
+
+    def _move_earlier_training_back(self) -> None:
+        try:
+            moved = self._earlier_training.move_back()
+        except OSError as error:
+            # What ended the training is what its user has to see.
+            self._trainer.print_to_log_file(f"The earlier training could not be moved back: {error}")
+            return
+        if moved:
+            self._trainer.print_to_log_file(
+                f"This training had no checkpoint yet: the earlier one's {', '.join(moved)} are back in their places."
+            )
 
     def _end_workers(self) -> None:
         trainer = self._trainer

@@ -19,7 +19,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
-from nnunetv2_dycon.training.checkpoints import IN_ORDER_OF_NNUNET
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
 
 _MAX_LISTED_CASES = 5
 
@@ -58,7 +58,7 @@ class PreviousStage:
     @property
     def checkpoint(self) -> Path:
         """The model that predicts the unlabeled cases."""
-        return self.fold_folder(self.fold) / "checkpoint_final.pth"
+        return self.fold_folder(self.fold) / FINAL_CHECKPOINT
 
     @property
     def labeled_predictions(self) -> Path:
@@ -79,12 +79,12 @@ class PreviousStage:
 
         With ``--val`` it repeats the predictions of labeled cases alone.
         """
-        model = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
-        final, *others = (self.fold_folder(fold) / name for name in IN_ORDER_OF_NNUNET)
-        if not final.is_file() and any(other.is_file() for other in others):
-            model += " --c"
+        options = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
+        first, *_ = (*checkpoints_in(self.fold_folder(fold)), None)
+        if first is not None and first.name != FINAL_CHECKPOINT:
+            options += " --c"
         dataset = dataset_id(self.plans_manager.dataset_name)
-        return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {model}"
+        return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}"
 
     def refuse_missing_checkpoint(self) -> None:
         """A UserError that names the command to run where the model is not trained to its end."""
@@ -178,7 +178,7 @@ def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -
             f"{problem} A model predicts the validation cases of its fold, and no fold of {splits_file} validates "
             f"{lonely[0]}: add folds until each labeled case is validated by one, or train fold all in both stages."
         )
-    trained = [fold for fold in folds if (stage.fold_folder(fold) / "checkpoint_final.pth").is_file()]
+    trained = [fold for fold in folds if (stage.fold_folder(fold) / FINAL_CHECKPOINT).is_file()]
     lines = [stage.training_command(fold) + (" --val" if fold in trained else "") for fold in folds]
     raise UserError(f"{problem} Run first: {'; '.join(lines)}.")
 

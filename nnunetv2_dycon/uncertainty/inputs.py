@@ -22,7 +22,7 @@ from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json_file
 from nnunetv2_dycon.training.checkpoints import read_checkpoint
-from nnunetv2_dycon.training.earlier_checkpoints import refuse_folds_in_training
+from nnunetv2_dycon.training.earlier_training import refuse_folds_in_training
 from nnunetv2_dycon.training.find_trainer import find_trainer
 
 
@@ -100,9 +100,11 @@ def _as_numbers(folds: Sequence[str]) -> tuple[int | str, ...]:
 
 
 def _trained_folds(folder: Path, checkpoint_name: str) -> tuple[int | str, ...]:
-    refuse_folds_in_training(folder, checkpoint_name)
-    names = [file.parent.name for file in folder.glob(f"fold_*/{checkpoint_name}")]
-    folds = sorted(int(match[1]) for name in names if (match := re.fullmatch(r"fold_(\d+)", name)))
+    numbers = sorted(
+        int(match[1]) for path in folder.glob("fold_*") if (match := re.fullmatch(r"fold_(\d+)", path.name))
+    )
+    refuse_folds_in_training((folder / f"fold_{number}" for number in numbers), checkpoint_name)
+    folds = [number for number in numbers if (folder / f"fold_{number}" / checkpoint_name).is_file()]
     if not folds:
         raise UserError(
             f"No numbered fold of {folder} has a {checkpoint_name}. Train to the end, name a checkpoint with -chk, or "

@@ -23,6 +23,7 @@ from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from nnunetv2_dycon.uncertainty.table import Row, read_table, rows_of, structures_of, write_table
 
 TABLE, RECORD = "uncertainty.csv", "uncertainty.json"
+_PREVIOUS_STAGE = "previous_stage_sha256"
 PredictorType = TypeVar("PredictorType", bound=nnUNetMemberPredictor)
 
 
@@ -102,10 +103,18 @@ def predict_uncertainty(
             "written. Predict with several folds (-f), or without --disable_tta."
         )
     record = record_of(model, predictor)
+    stage, ending = options.previous_stage, model.dataset_json["file_ending"]
+    # Of each case: a first stage may be predicted anew for some.
+    hashes = {} if stage is None else {case: hash_file(stage / (case + ending)) for case in scans}
     writer = _CaseWriter(predictor, scans, output)
     if options.continue_prediction:
         refuse_other_predictions(output / RECORD, record)
-        writer.keep_finished_rows(read_table(output / TABLE))
+        used = _hashes_of_previous_stage(output / RECORD)
+        differing = {case for case, value in hashes.items() if used.get(case) != value}
+        writer.keep_finished_rows([row for row in read_table(output / TABLE) if row["case"] not in differing])
+        hashes = used | hashes
+    if stage is not None:
+        record[_PREVIOUS_STAGE] = hashes
     pending = {case: files for case, files in scans.items() if case not in writer.cases}
     if options.continue_prediction:
         print(f"{len(scans) - len(pending)} of {len(scans)} cases are done.")
@@ -179,6 +188,11 @@ def _difference(key: str, there: dict[str, Any], record: dict[str, Any]) -> tupl
             return "with mirroring, not without", f"leave --disable_tta out, {remedy}"
         return "without mirroring, not with it", f"add --disable_tta, {remedy}"
     return f"with {key} {there.get(key)}, not {record[key]}", remedy
+
+
+def _hashes_of_previous_stage(file: Path) -> dict[str, str]:
+    hashes = read_json(file).get(_PREVIOUS_STAGE) if file.is_file() else None
+    return hashes if isinstance(hashes, dict) else {}
 
 
 class _CaseWriter:

@@ -127,7 +127,9 @@ def test_ranking_with_a_model_of_nnunet_goes_on_where_it_ended(
     assert main([*command, "--continue_prediction"]) == 1
     assert f"was predicted before {model.parent.name}/{model.name} was trained again" in capsys.readouterr().err
 
-    # A new start that is stopped leaves nothing of the order before.
+    # A new start that is stopped leaves nothing of the order before, nor of a case that is no candidate now.
+    (output / "cases" / "demo_gone.json").touch()
+
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

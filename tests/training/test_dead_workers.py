@@ -19,8 +19,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.processes import EXIT_CODE
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training.interruption import LATEST_CHECKPOINT
+from nnunetv2_dycon.training.checkpoints import LATEST_CHECKPOINT, STATE_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import SMALL_PLANS, Workspace

@@ -18,8 +18,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.processes import EXIT_CODE, Stopped
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training.interruption import LATEST_CHECKPOINT, Interruption
+from nnunetv2_dycon.training.checkpoints import LATEST_CHECKPOINT, STATE_KEY
+from nnunetv2_dycon.training.interruption import Interruption
 from nnunetv2_dycon.training.unlabeled_stream import UnlabeledStream
 from tests.training.states import assert_equal
 

@@ -1,0 +1,98 @@
+"""What an earlier training has left in the folder of one that does not go on from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.training.checkpoints import checkpoints_in
+
+_NAME = "earlier_training"
+_VALIDATION = "validation"
+
+
+class EarlierTraining:
+    """Its checkpoints are moved out of the way of ``--c``, which would take its ``checkpoint_final.pth`` first.
+
+    A training that was stopped could not go on otherwise: nnU-Net would load the earlier one, call it done, and remove
+    ``checkpoint_latest.pth``. The validation goes with them: beside the new weights it would pass for theirs. The
+    folder is ``earlier_training_1``, or 2 and so on: none is replaced.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Path | None = None
+
+    def move_aside(self, folder: Path) -> Path | None:
+        """Move an earlier training's checkpoints and validation in the folder of a fold to a folder there.
+
+        Returns:
+            That folder; None where there is no checkpoint.
+        """
+        # The final one last: if this process is killed in between, the earlier model is still what --c and
+        # nnUNetv2_predict take, and the next training finishes the move.
+        checkpoints = checkpoints_in(folder)[::-1]
+        kept = folder / f"{_NAME}_{max(_numbers(folder), default=0) + 1}"
+        partial = _partial(kept)
+        if not checkpoints and not partial.is_dir():
+            return None
+        # Noted first: a signal may come in between.
+        self._kept = kept
+        partial.mkdir(exist_ok=True)
+        validation = folder / _VALIDATION
+        for path in (*checkpoints, *([validation] if validation.is_dir() else [])):
+            path.replace(partial / path.name)
+        partial.replace(kept)
+        return kept
+
+    def leave_aside(self) -> None:
+        """From now on it stays there: the training has a checkpoint of its own."""
+        self._kept = None
+
+    def move_back(self) -> list[str]:
+        """Undo :meth:`move_aside`, unless :meth:`leave_aside` came after it. No file is replaced.
+
+        Returns:
+            The names of what was moved back.
+        """
+        kept, self._kept = self._kept, None
+        moved: list[str] = []
+        for source in () if kept is None else (kept, _partial(kept)):
+            for path in sorted(source.iterdir()) if source.is_dir() else ():
+                if not (target := source.parent / path.name).exists():
+                    path.replace(target)
+                    moved.append(path.name)
+            if source.is_dir() and not any(source.iterdir()):
+                source.rmdir()
+        return moved
+
+
+def refuse_folds_in_training(folds: Iterable[Path], checkpoint_name: str) -> None:
+    """Refuse folds of which an earlier training was moved aside and the new one has no such checkpoint yet.
+
+    Args:
+        folds: folders of the folds.
+        checkpoint_name: file that is wanted of each fold.
+
+    Raises:
+        UserError: which names the fold.
+    """
+    for fold in folds:
+        if not (fold / checkpoint_name).is_file() and (numbers := _numbers(fold)):
+            raise UserError(
+                f"{fold} is being trained again and has no {checkpoint_name} yet: wait, go on with that training by "
+                f"--c, move the files of {_NAME}_{max(numbers)} in it back, or name the other folds with -f."
+            )
+
+
+def _partial(kept: Path) -> Path:
+    """The folder in its place until all is moved."""
+    return kept.with_name(f"{kept.name}_partial")
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Of the folders that hold what trainings before have left."""
+    return [
+        int(match[1]) for path in folder.glob(f"{_NAME}_*") if (match := re.fullmatch(rf"{_NAME}_(\d+)", path.name))
+    ]
