@@ -83,6 +83,7 @@ PARTLY = """\
 ## Partly annotated scans
 
 Hippocampi of which every fifth slice is annotated and the rest has nnU-Net's ignore label; there are no other scans.
+Compare rows of one precision: they are of the same machine. Those in bfloat16 are of earlier defaults of DyCON.
 
 {table}
 """

@@ -180,8 +180,11 @@ class _CaseWriter:
 
     def remove_measured(self) -> None:
         """Remove what an earlier order has left, also of cases that are no candidates now and may be later."""
-        for file in self._file("*").parent.glob(self._file("*").name):
-            file.unlink()
+        files = {self._file(case) for case in (*self._candidates.labeled, *self._candidates.unlabeled)}
+        if (self._output / RECORD).is_file():
+            files.update(self._file("*").parent.glob(self._file("*").name))
+        for file in files:
+            file.unlink(missing_ok=True)
 
     def read_measured(self, case: str) -> Measured:
         """What :meth:`write_measured` wrote."""

@@ -97,7 +97,7 @@ def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any,
     try:
         plans = read_json_file(plans_file, record({"configurations": mapping_of(mapping_of())}))
     except UserError as error:
-        if trainer.current_epoch == 0 and any(plans_file.parent.glob("fold_*/checkpoint_*.pth")):
+        if trainer.current_epoch == 0 and any(plans_file.parent.glob("fold_*/**/checkpoint_*.pth")):
             raise UserError(f"{error} Or remove it: training writes it anew.") from error
         trainer.print_to_log_file(f"{error} It is written anew.")
         return

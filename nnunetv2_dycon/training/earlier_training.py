@@ -9,8 +9,7 @@ from pathlib import Path
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.checkpoints import checkpoints_in
 
-_NAME = "earlier_training"
-_VALIDATION = "validation"
+_NAME, _PARTIAL = "earlier_training", "_partial"
 
 
 class EarlierTraining:
@@ -28,22 +27,32 @@ class EarlierTraining:
         """Move an earlier training's checkpoints and validation in the folder of a fold to a folder there.
 
         Returns:
-            That folder; None where there is no checkpoint.
+            That folder; None where there is nothing to move.
+
+        Raises:
+            UserError: for what cannot be moved.
         """
-        # The final one last: if this process is killed in between, the earlier model is still what --c and
-        # nnUNetv2_predict take, and the next training finishes the move.
-        checkpoints = checkpoints_in(folder)[::-1]
-        kept = folder / f"{_NAME}_{max(_numbers(folder), default=0) + 1}"
-        partial = _partial(kept)
-        if not checkpoints and not partial.is_dir():
+        validation = folder / "validation"
+        # The final checkpoint last of them: if this process is killed in between, the earlier model is still what --c
+        # and nnUNetv2_predict take, and the next training finishes the move.
+        found = [*reversed(checkpoints_in(folder)), *([validation] if validation.is_dir() else [])]
+        unfinished = [number for number in _numbers(folder) if _partial(_kept(folder, number)).is_dir()]
+        if not found and not unfinished:
             return None
+        kept = _kept(folder, unfinished[0] if unfinished else max(_numbers(folder), default=0) + 1)
+        partial = _partial(kept)
         # Noted first: a signal may come in between.
         self._kept = kept
-        partial.mkdir(exist_ok=True)
-        validation = folder / _VALIDATION
-        for path in (*checkpoints, *([validation] if validation.is_dir() else [])):
-            path.replace(partial / path.name)
-        partial.replace(kept)
+        try:
+            partial.mkdir(exist_ok=True)
+            for path in found:
+                path.replace(partial / path.name)
+            partial.replace(kept)
+        except OSError as error:
+            raise UserError(
+                f"What an earlier training has left in {folder} cannot be moved to {kept} ({error}): move or remove "
+                "its checkpoints and validation yourself, or add --c to go on with it."
+            ) from error
         return kept
 
     def leave_aside(self) -> None:
@@ -58,12 +67,15 @@ class EarlierTraining:
         """
         kept, self._kept = self._kept, None
         moved: list[str] = []
-        for source in () if kept is None else (kept, _partial(kept)):
-            for path in sorted(source.iterdir()) if source.is_dir() else ():
-                if not (target := source.parent / path.name).exists():
+        # A whole training does not go back beside a checkpoint that another process has written since.
+        if kept is None or (kept.is_dir() and checkpoints_in(kept.parent)):
+            return moved
+        for source in filter(Path.is_dir, (kept, _partial(kept))):
+            for path in sorted(source.iterdir()):
+                if not (target := kept.parent / path.name).exists():
                     path.replace(target)
                     moved.append(path.name)
-            if source.is_dir() and not any(source.iterdir()):
+            if not any(source.iterdir()):
                 source.rmdir()
         return moved
 
@@ -86,13 +98,16 @@ def refuse_folds_in_training(folds: Iterable[Path], checkpoint_name: str) -> Non
             )
 
 
+def _kept(folder: Path, number: int) -> Path:
+    return folder / f"{_NAME}_{number}"
+
+
 def _partial(kept: Path) -> Path:
     """The folder in its place until all is moved."""
-    return kept.with_name(f"{kept.name}_partial")
+    return kept.with_name(kept.name + _PARTIAL)
 
 
 def _numbers(folder: Path) -> list[int]:
-    """Of the folders that hold what trainings before have left."""
-    return [
-        int(match[1]) for path in folder.glob(f"{_NAME}_*") if (match := re.fullmatch(rf"{_NAME}_(\d+)", path.name))
-    ]
+    """Of the folders that hold what trainings before have left, whole or in part, in ascending order."""
+    pattern = re.compile(rf"{_NAME}_(\d+)(?:{_PARTIAL})?")
+    return sorted({int(match[1]) for path in folder.glob(f"{_NAME}_*") if (match := pattern.fullmatch(path.name))})

@@ -76,8 +76,8 @@ class Interruption:
                         self.save_unfinished_epoch()
                         trainer.print_to_log_file(f"A worker process has ended. {self._place()}")
                 finally:
-                    self._end_workers()
                     self._move_earlier_training_back()
+                    self._end_workers()
                 raise
             if self._signals.received is not None:
                 trainer.print_to_log_file(
@@ -110,7 +110,7 @@ class Interruption:
             kept = self._earlier_training.move_aside(Path(trainer.output_folder))
         if kept is not None:
             trainer.print_to_log_file(
-                f"This training does not go on from an earlier one in its folder, whose checkpoints are now in {kept} "
+                f"This training does not go on from an earlier one in its folder, which is now in {kept} "
                 f"(nnUNetv2_predict takes one with -chk {kept.name}/CHECKPOINT). To go on from it, stop this one, "
                 "remove its checkpoints, move those back, and add --c."
             )

@@ -44,7 +44,7 @@ def test_a_new_training_that_is_stopped_goes_on_and_the_earlier_model_is_kept(
     monkeypatch.setattr(trainer, "train_step", step_with_signal)
     with pytest.raises(Stopped):
         trainer.run_training()
-    assert f"whose checkpoints are now in {finished / EARLIER} " in capsys.readouterr().out
+    assert f"an earlier one in its folder, which is now in {finished / EARLIER} " in capsys.readouterr().out
     assert not (finished / FINAL).exists()
     assert (finished / LATEST).is_file()
 
@@ -109,6 +109,16 @@ def test_no_training_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
     assert not (tmp_path / "earlier_training_3").exists()
 
 
+def test_a_move_that_was_cut_short_is_finished_whatever_was_removed(tmp_path: Path) -> None:
+    partial = tmp_path / "earlier_training_2_partial"
+    partial.mkdir()
+    write(partial, final="B")
+    with pytest.raises(UserError, match="is being trained again"):
+        refuse_folds_in_training([tmp_path], FINAL)
+    assert EarlierTraining().move_aside(tmp_path) == tmp_path / "earlier_training_2"
+    assert read(tmp_path) == {"earlier_training_2/final": "B"}
+
+
 def test_the_number_of_a_folder_that_was_removed_is_not_used_again(tmp_path: Path) -> None:
     (tmp_path / "earlier_training_2").mkdir()
     write(tmp_path, final="C")
@@ -129,12 +139,18 @@ def test_the_validation_goes_with_the_checkpoints(tmp_path: Path) -> None:
     assert summary.is_file()
 
 
-def test_a_training_that_has_written_nothing_has_nothing_to_move(tmp_path: Path) -> None:
+def test_a_validation_without_checkpoints_is_not_taken_for_the_new_training_s(tmp_path: Path) -> None:
     (tmp_path / "validation").mkdir()
+    EarlierTraining().move_aside(tmp_path)
+    assert (tmp_path / "earlier_training_1" / "validation").is_dir()
+
+
+def test_where_nothing_was_written_there_is_nothing_to_move(tmp_path: Path) -> None:
+    (tmp_path / "training_log.txt").touch()
     training = EarlierTraining()
     assert training.move_aside(tmp_path) is None
     assert training.move_back() == []
-    assert (tmp_path / "validation").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["training_log.txt"]
 
 
 def test_another_start_that_fails_leaves_the_earlier_training_aside(tmp_path: Path) -> None:
@@ -185,19 +201,20 @@ def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     training = EarlierTraining()
     with monkeypatch.context() as context:
         context.setattr(Path, "replace", fail_at_the_final_one)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(UserError, match=r"cannot be moved to .*earlier_training_1 \(disk full\): move or remove"):
             training.move_aside(tmp_path)
     training.move_back()
     assert read(tmp_path) == {"final": "A", "best": "A"}
 
 
-def test_moving_back_replaces_no_file_of_another_process(tmp_path: Path) -> None:
-    write(tmp_path, best="A")
+def test_nothing_moves_back_beside_a_checkpoint_of_another_process(tmp_path: Path) -> None:
+    """The earlier final one would be what ``--c`` takes."""
+    write(tmp_path, final="A", best="A")
     training = EarlierTraining()
     training.move_aside(tmp_path)
     write(tmp_path, best="B")
     assert training.move_back() == []
-    assert read(tmp_path) == {"best": "B", "earlier_training_1/best": "A"}
+    assert read(tmp_path) == {"best": "B", "earlier_training_1/final": "A", "earlier_training_1/best": "A"}
 
 
 def test_a_training_with_a_checkpoint_of_its_own_leaves_the_earlier_one_aside(tmp_path: Path) -> None:
