@@ -78,5 +78,6 @@ def _print_next_steps(added: AddedLabels) -> None:
     fold = "all" if few and added.splits_file is None else "0"
     print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
     print(
-        "with your own -c and -p, and with every -tr that you compare. A new training replaces the results of its fold."
+        "with your own -c and -p, and with every -tr that you compare. A new training, without --c, moves the earlier "
+        "one's checkpoints and validation to earlier_training_1 in the folder of the fold."
     )

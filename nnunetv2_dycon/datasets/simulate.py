@@ -69,7 +69,8 @@ def simulate(
     protocol, protocol_origin = _protocol(source, protocol_file, test_fraction, seed)
     if not 1 <= labeled <= len(protocol.train):
         raise UserError(
-            f"-n must lie between 1 and {len(protocol.train)}, the number of training cases, and is {labeled}"
+            f"-n must lie between 1 and {len(protocol.train)}, the number of training cases without those of the "
+            f"test set, and is {labeled}"
         )
     labeled_names, unlabeled_names = protocol.train[:labeled], protocol.train[labeled:]
     _check_files(source, (*labeled_names, *protocol.test), unlabeled_names)

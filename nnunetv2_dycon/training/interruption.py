@@ -110,9 +110,9 @@ class Interruption:
             kept = self._earlier_training.move_aside(Path(trainer.output_folder))
         if kept is not None:
             trainer.print_to_log_file(
-                f"This training does not go on from an earlier one in its folder, which is now in {kept} "
-                f"(nnUNetv2_predict takes one with -chk {kept.name}/CHECKPOINT). To go on from it, stop this one, "
-                "remove its checkpoints, move those back, and add --c."
+                f"This is a new training (no --c). Checkpoints and validation of the earlier one are now in {kept}. To "
+                f"predict with it: nnUNetv2_predict -chk {kept.name}/CHECKPOINT. To go on with it instead: stop this "
+                "training, remove its checkpoints, move those back, and add --c."
             )
 
     def start_epoch(self) -> None:

@@ -68,7 +68,9 @@ def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> Trai
     check_plans(plans, str(plans_file))
     check_dataset_json(dataset_json, str(dataset_file))
     if not is_file_name(checkpoint_name):
-        raise UserError(f"{checkpoint_name!r} does not name a checkpoint of a fold: correct -chk.")
+        raise UserError(
+            f"{checkpoint_name!r} does not name a checkpoint of a fold: correct -chk. It takes a file's name alone."
+        )
     if wrong := [fold for fold in folds if fold != "all" and not fold.isdecimal()]:
         raise UserError(f"-f must be numbers or all, not {wrong[0]}.")
     if twice := sorted({fold for fold in folds if folds.count(fold) > 1}):

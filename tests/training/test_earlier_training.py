@@ -44,7 +44,7 @@ def test_a_new_training_that_is_stopped_goes_on_and_the_earlier_model_is_kept(
     monkeypatch.setattr(trainer, "train_step", step_with_signal)
     with pytest.raises(Stopped):
         trainer.run_training()
-    assert f"an earlier one in its folder, which is now in {finished / EARLIER} " in capsys.readouterr().out
+    assert f"validation of the earlier one are now in {finished / EARLIER}. " in capsys.readouterr().out
     assert not (finished / FINAL).exists()
     assert (finished / LATEST).is_file()
 
