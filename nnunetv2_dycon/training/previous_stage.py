@@ -80,8 +80,8 @@ class PreviousStage:
         With ``--val`` it repeats the predictions of labeled cases alone.
         """
         options = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
-        first, *_ = (*checkpoints_in(self.fold_folder(fold)), None)
-        if first is not None and first.name != FINAL_CHECKPOINT:
+        checkpoints = checkpoints_in(self.fold_folder(fold))
+        if checkpoints and checkpoints[0].name != FINAL_CHECKPOINT:
             options += " --c"
         dataset = dataset_id(self.plans_manager.dataset_name)
         return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}"
