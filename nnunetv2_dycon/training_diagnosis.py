@@ -85,7 +85,7 @@ def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
     done = f"fold {fold}: {curves.epochs} of {counted(curves.num_epochs, 'epoch')} are in {file}"
     if not curves.is_long_enough:
         looks_at = f"the rules look at {curves.window} epochs in a row"
-        yield Finding(f"{done}, too short a training to judge: {looks_at}, so train at least as many", is_note=True)
+        yield Finding(f"{done}, too short a training to judge: {looks_at}", is_note=True)
     elif curves.epochs < curves.window:
         yield Finding(f"{done}, too few to judge yet: the rules look at {curves.window} epochs in a row")
     else:

@@ -59,7 +59,7 @@ def test_what_an_earlier_release_did_not_finish_is_left_alone(results: Path) -> 
 def test_what_an_earlier_release_finished_is_judged(results: Path) -> None:
     fold = results / "fold_0"
     final = (fold / "checkpoint_latest.pth").rename(fold / "checkpoint_final.pth")
-    too_short = "too short a training to judge: the rules look at 3 epochs in a row, so train at least as many"
+    too_short = "too short a training to judge: the rules look at 3 epochs in a row"
     assert diagnose() == [f"[note] fold 0: 2 of 2 epochs are in {final}, {too_short}"]
     # Ten epochs, of which the last five collapsed.
     checkpoint = torch.load(final, weights_only=False)

@@ -67,8 +67,8 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDatas
     plans_file = folder / f"{plans_identifier}.json"
     if not plans_file.exists():
         raise UserError(
-            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)}, "
-            "or name other plans with -p."
+            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)} "
+            "-c CONFIGURATION, or name other plans with -p."
         )
     plans, dataset_json = read_json_file(plans_file), read_json_file(folder / "dataset.json")
     check_plans(plans, str(plans_file))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -118,6 +118,11 @@ class DyCONSettings(MethodSettings):
         """
         if self.beta_min > self.beta_max:
             raise UserError(f'"beta_min" ({self.beta_min}) must not be above "beta_max" ({self.beta_max}).')
+
+    def without_effect(self) -> list[str]:
+        """How FeCL is made, where it is off. See MethodSettings."""
+        fecl = [field.name for field in fields(self) if field.name.startswith("fecl_") and field.name != "fecl_weight"]
+        return fecl if self.fecl_weight == 0 else []
 
 
 @dataclass(frozen=True)

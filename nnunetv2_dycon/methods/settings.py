@@ -205,9 +205,13 @@ class MethodSettings:
             raise UserError(f"{where}: {error} {remedy}") from error
 
     def describe(self, leave_out: Collection[str] = ()) -> str:
-        """All settings in force but those to leave out, one a line."""
-        values = dataclasses.asdict(self)
-        return "\n".join(f"  {name}: {value}" for name, value in values.items() if name not in leave_out)
+        """All settings in force but those to leave out and those without effect, one a line."""
+        values, hidden = dataclasses.asdict(self), {*leave_out, *self.without_effect()}
+        return "\n".join(f"  {name}: {value}" for name, value in values.items() if name not in hidden)
+
+    def without_effect(self) -> Collection[str]:
+        """The names of the settings that do nothing because of what others are set to."""
+        return ()
 
     def differences(self, other: dict[str, Value], release: str = __version__) -> list[str]:
         """Name the settings in which another training differs from this one.

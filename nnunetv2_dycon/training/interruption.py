@@ -171,7 +171,8 @@ class Interruption:
     def _place(self) -> str:
         """Where the training has stopped, and how to go on."""
         trainer = self._trainer
-        place = f"after step {trainer.steps_in_epoch} of epoch {trainer.current_epoch}"
+        steps = self._iterations or trainer.num_iterations_per_epoch
+        place = f"after step {trainer.steps_in_epoch} (of {steps}) of epoch {trainer.current_epoch}"
         if trainer.disable_checkpointing:
             return f"This was {place}; no checkpoint was written, as asked for."
         return f"{LATEST_CHECKPOINT} is the training {place}: go on with --c."

@@ -255,3 +255,10 @@ def test_by_default_half_of_the_patches_get_a_labeled_box_and_a_patch_that_is_al
     for _ in range(8):
         _, task = mix(dycon, torch.zeros(2, 1, *PATCH), batch)
         assert task.labeled.flatten(1).any(1).sum() == boxes
+
+
+def test_the_log_names_the_settings_of_fecl_only_where_it_is_on() -> None:
+    off, on = DyCONSettings().describe(), DyCONSettings(fecl_weight=0.1).describe()
+    assert [line for line in off.splitlines() if "fecl" in line] == ["  fecl_weight: 0.0"]
+    assert "fecl_temperature: 0.6" in on
+    assert len(on.splitlines()) == len(dataclasses.fields(DyCONSettings))

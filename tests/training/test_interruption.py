@@ -115,7 +115,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(train: Train, capsys:
             file.unlink()
         _, exit_code = train(signal_at=(loader, batch))
         assert exit_code == EXIT_CODE, moment
-        place = f"{LATEST_CHECKPOINT} is the training after step {steps} of epoch {epochs}: go on with --c."
+        place = f"{LATEST_CHECKPOINT} is the training after step {steps} (of 3) of epoch {epochs}: go on with --c."
         assert place in capsys.readouterr().out, moment
         checkpoint = torch.load(folder / LATEST_CHECKPOINT, weights_only=False)
         assert checkpoint["current_epoch"] == epochs, moment
