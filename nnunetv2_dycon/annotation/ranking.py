@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor
 from nnunetv2_dycon.uncertainty.measures import expected_dice
 from nnunetv2_dycon.uncertainty.table import Structure
 
-Criterion = Literal["both", "uncertainty", "diversity"]
+Criterion = Literal["both", "uncertainty", "diversity", "coverage"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,45 @@ def farthest_first(weights: np.ndarray, candidates: np.ndarray, labeled: np.ndar
     return choices
 
 
+def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Choice]:
+    """All candidates, each time the one that brings the most others nearer to a labeled or chosen scan.
+
+    The score is by how much it lowers the mean over candidates of the distance to the nearest scan that is labeled or
+    chosen: facility location, or greedy k-medoids (Wei, Iyer and Bilmes 2015, Submodularity in data subset selection
+    and active learning). Of equals, the first comes first.
+
+    Args:
+        candidates: (candidates, features).
+        labeled: (labeled, features), at least one.
+
+    Raises:
+        ValueError: without a labeled scan.
+    """
+    if len(labeled) == 0:
+        raise ValueError("there is no labeled scan to be far from")
+    to_labeled, between = cdist(candidates, labeled), cdist(candidates, candidates)
+    distance, nearest = to_labeled.min(axis=1), to_labeled.argmin(axis=1)
+
+    def gain(index: int) -> float:
+        return float(np.maximum(distance - between[index], 0).mean())
+
+    # A gain never rises: one that is up to date and at least what the others had before is the highest.
+    heap = [(-gain(index), index) for index in range(len(candidates))]
+    heapq.heapify(heap)
+    choices = []
+    while heap:
+        index = heap[0][1]
+        latest = (-gain(index), index)
+        heapq.heapreplace(heap, latest)
+        if heap[0] != latest:
+            continue
+        heapq.heappop(heap)
+        choices.append(Choice(index, -latest[0], float(distance[index]), int(nearest[index])))
+        is_nearer = between[index] < distance
+        distance[is_nearer], nearest[is_nearer] = between[index][is_nearer], len(labeled) + index
+    return choices
+
+
 def most_uncertain_first(uncertainties: np.ndarray) -> list[Choice]:
     """All candidates by their uncertainty (candidates,), the highest first; of equals, the first comes first."""
     order = np.argsort(-uncertainties, kind="stable").tolist()
@@ -130,7 +170,7 @@ def order_candidates(
         features: (candidates, features), as the network gives them; needed unless uncertainty alone decides.
         labeled_features: (labeled, features) likewise.
         criterion: ``both``: farthest first, with distances weighted by uncertainty; ``diversity``: farthest first;
-            ``uncertainty``: most uncertain first.
+            ``coverage``: most covering first; ``uncertainty``: most uncertain first.
 
     Raises:
         ValueError: where features are needed and missing.
@@ -140,6 +180,8 @@ def order_candidates(
     if features is None or labeled_features is None:
         raise ValueError(f"{criterion} needs features")
     labeled, candidates = _standardized_together(labeled_features, features)
+    if criterion == "coverage":
+        return most_covering_first(candidates, labeled)
     weights = uncertainties if criterion == "both" else np.ones(len(candidates))
     return farthest_first(weights, candidates, labeled)
 

@@ -41,9 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--by",
-        choices=("both", "uncertainty", "diversity"),
+        choices=("both", "uncertainty", "diversity", "coverage"),
         default="both",
-        help="what decides: uncertain predictions, scans unlike the labeled ones, or both (default: both)",
+        help="what decides: uncertain predictions, scans unlike the labeled ones, both of these, or scans that stand "
+        "for many others (default: both)",
     )
     add_prediction_arguments(parser)
 

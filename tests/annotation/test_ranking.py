@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 
 from nnunetv2_dycon.annotation.ranking import (
     Choice,
     distances_to_labeled,
     farthest_first,
     mean_features,
+    most_covering_first,
     most_uncertain_first,
     order_candidates,
     scan_uncertainty,
@@ -53,6 +54,37 @@ def test_a_copy_comes_last_however_uncertain() -> None:
 def test_there_must_be_a_labeled_scan() -> None:
     with pytest.raises(ValueError, match="no labeled scan"):
         farthest_first(np.ones(1), line(1), np.empty((0, 1)))
+    with pytest.raises(ValueError, match="no labeled scan"):
+        most_covering_first(line(1), np.empty((0, 1)))
+
+
+def test_most_covering_first_by_hand() -> None:
+    # Distances to the labeled 0 sum to 30. With 6 they sum to 6 - 5 + 1 + 0 + 6 = 8, with 5 to 9, with 12 to 17.
+    choices = most_covering_first(line(12, 5, 6, 7), line(0))
+    assert [choice.index for choice in choices] == [2, 0, 1, 3]
+    assert [choice.score for choice in choices] == pytest.approx([22 / 4, 6 / 4, 1 / 4, 1 / 4])
+    assert [choice.distance for choice in choices] == [6.0, 6.0, 1.0, 1.0]
+    assert [choice.nearest for choice in choices] == [0, 1 + 2, 1 + 2, 1 + 2]
+
+
+def test_an_outlier_is_first_for_diversity_and_not_for_coverage() -> None:
+    features = np.concatenate([np.linspace(5, 6, 20), [9.0]])[:, None]
+    assert farthest_first(np.ones(21), features, line(0))[0].index == 20
+    assert most_covering_first(features, line(0))[0].index not in (0, 19, 20)
+
+
+def test_coverage_chooses_what_lowers_the_mean_distance_most() -> None:
+    rng = np.random.default_rng(0)
+    candidates, labeled = rng.normal(size=(40, 3)), rng.normal(size=(3, 3))
+    choices = most_covering_first(candidates, labeled)
+    assert sorted(choice.index for choice in choices) == list(range(40))
+    covered = labeled
+    for choice in choices:
+        sums = [cdist(candidates, np.concatenate([covered, [each]])).min(axis=1).mean() for each in candidates]
+        before = cdist(candidates, covered).min(axis=1)
+        assert before.mean() - choice.score == pytest.approx(min(sums))
+        assert choice.distance == before[choice.index]
+        covered = np.concatenate([covered, [candidates[choice.index]]])
 
 
 def test_most_uncertain_first_keeps_the_order_of_equals() -> None:
