@@ -74,7 +74,11 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--first", type=int, default=4, metavar="N", help="cases of the first training (default: 4)")
     parser.add_argument("--more", type=int, default=4, metavar="N", help="cases that are chosen (default: 4)")
     parser.add_argument(
-        "--choices", nargs="+", choices=sorted(CHOICES), default=["both", RANDOM], help="default: both and random"
+        "--choices",
+        nargs="+",
+        choices=sorted(CHOICES),
+        default=["coverage", RANDOM],
+        help="default: coverage and random",
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="for preprocessing (default: 1)")

@@ -20,7 +20,13 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
 # What rank is told, or None for a choice without it.
-CHOICES = {"both": "both", "uncertainty": "uncertainty", "diversity": "diversity", "coverage": "coverage", "random": None}
+CHOICES = {
+    "both": "both",
+    "uncertainty": "uncertainty",
+    "diversity": "diversity",
+    "coverage": "coverage",
+    "random": None,
+}
 NOTHING_CHOSEN = "first training"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
 from benchmarks.results import sections
-from benchmarks.results.records import Comparison, Run, compare, read_runs, read_table
+from benchmarks.results.records import Comparison, Run, compare, in_brackets, read_runs, read_table, t_interval
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "documentation" / "results.md"
@@ -46,6 +46,15 @@ PARTS_OF_DYCON = {
     "SoftFeCLOfficial": "the released code's FeCL",
     "SoftReleasedWeights": "the released weights and schedules",
     "SoftOracle": "FeCL sees the hidden labels: not a fair method",
+}
+
+CHOICE_TITLES = {
+    "first training": "(the first 4 alone)",
+    "both": "`both`: uncertainty and distance",
+    "uncertainty": "`uncertainty`",
+    "diversity": "`diversity`",
+    "coverage": "`coverage`",
+    "random": "chance",
 }
 
 
@@ -83,6 +92,7 @@ def render() -> str:
         sections.PARTLY.format(table=_table_of_partly([run for run in runs if run.dataset == PARTLY_ANNOTATED])),
         _acdc(),
         sections.LESIONS.format(table=_table_of_lesions()),
+        sections.CHOICE.format(table=_table_of_choices()),
         sections.EVERY.format(table=_table_of_runs(main)),
     ]
     return "\n".join(parts)
@@ -215,6 +225,31 @@ def _table_of_lesions() -> str:
         dice = ", ".join(f"{float(row['dice']):.3f}" for row in of_fraction)
         rows.append([f"{float(fraction):g}", f"{100 * seen:.1f} %", dice])
     return markdown_table(["`unlabeled_foreground_fraction`", "unlabeled patches with a lesion", "Dice"], rows)
+
+
+def _table_of_choices() -> str:
+    table = read_table("choice_of_cases.csv")
+    rows = []
+    for dataset, choice in dict.fromkeys((row["dataset"], row["choice"]) for row in table):
+        of_dataset = [row for row in table if row["dataset"] == dataset]
+        dice = {row["draw"]: float(row["dice"]) for row in of_dataset if row["choice"] == choice}
+        random = {row["draw"]: float(row["dice"]) for row in of_dataset if row["choice"] == "random"}
+        differences = [value - random[draw] for draw, value in dice.items()]
+        labels = {row["labels"] for row in of_dataset if row["choice"] == choice}
+        difference = f"{np.mean(differences):+.4f} {in_brackets(t_interval(differences))}"
+        rows.append(
+            [
+                {**DATA_SETS, "acdc": "ACDC"}[dataset],
+                *labels,
+                CHOICE_TITLES[choice],
+                *(f"{value:.4f}" for value in dice.values()),
+                f"{np.mean(list(dice.values())):.4f}",
+                "" if choice == "random" else difference,
+            ]
+        )
+    draws = dict.fromkeys(row["draw"] for row in table)
+    header = ["data", "labels", "chosen by", *(f"draw {draw}" for draw in draws), "mean Dice", "difference to random"]
+    return markdown_table(header, rows)
 
 
 def _table_of_runs(runs: Sequence[Run]) -> str:

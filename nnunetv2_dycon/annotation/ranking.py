@@ -16,7 +16,7 @@ from torch import Tensor
 from nnunetv2_dycon.uncertainty.measures import expected_dice
 from nnunetv2_dycon.uncertainty.table import Structure
 
-Criterion = Literal["both", "uncertainty", "diversity", "coverage"]
+Criterion = Literal["coverage", "diversity", "uncertainty", "both"]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def order_candidates(
     uncertainties: np.ndarray,
     features: np.ndarray | None,
     labeled_features: np.ndarray | None,
-    criterion: Criterion = "both",
+    criterion: Criterion,
 ) -> list[Choice]:
     """The order in which to annotate.
 

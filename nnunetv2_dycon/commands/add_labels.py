@@ -71,13 +71,19 @@ def _print_next_steps(added: AddedLabels) -> None:
             "make new folds, remove that file."
         )
     print("\nNext:")
-    if (preprocessed_folder() / added.dataset / "nnUNetPlans.json").is_file():
-        print(f"  nnUNetv2_preprocess -d {dataset} -c 3d_fullres -plans_name nnUNetPlans")
+    plans = sorted(file.stem for file in (preprocessed_folder() / added.dataset).glob("*Plans*.json"))
+    if plans:
+        # The shortest name is nnU-Net's own, if it is there.
+        name = min(plans, key=len)
+        print(f"  nnUNetv2_preprocess -d {dataset} -c 3d_fullres -plans_name {name}")
     else:
+        name = "nnUNetPlans"
         print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
     fold = "all" if few and added.splits_file is None else "0"
-    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
+    option = "" if name == "nnUNetPlans" else f" -p {name}"
+    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON{option}")
+    others = f" ({', '.join(plans)})" if len(plans) > 1 else ""
     print(
-        "with your own -c and -p, and with every -tr that you compare. A new training, without --c, moves the earlier "
-        "one's checkpoints and validation to earlier_training_1 in the folder of the fold."
+        f"with your own -c and plans{others}, and with every -tr that you compare. A new training, without --c, moves "
+        "the earlier one's checkpoints and validation to earlier_training_1 in the folder of the fold."
     )

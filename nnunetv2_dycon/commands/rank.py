@@ -23,9 +23,10 @@ HELP = "order the unlabeled scans by what annotating them is expected to bring"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Predicts the unlabeled scans of a dataset and orders them: first those whose prediction is uncertain and that "
-        "are unlike the labeled scans and those before them. Writes the order as a table, pictures of the least "
-        "certain slices, and the predictions. Takes models of this package and of nnU-Net's trainers."
+        "Predicts the unlabeled scans of a dataset and orders them: first those that stand for many others which no "
+        "labeled scan is like. Writes the order as a table, pictures of the least certain slices, and the predictions. "
+        "Takes models of this package and of nnU-Net's trainers. With 4 labels on ACDC no order was seen to be better "
+        "than chance, and those by uncertainty (both) were worse."
     )
     add_dataset_argument(parser)
     add_model_arguments(parser)
@@ -41,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--by",
-        choices=("both", "uncertainty", "diversity", "coverage"),
-        default="both",
-        help="what decides: uncertain predictions, scans unlike the labeled ones, both of these, or scans that stand "
-        "for many others (default: both)",
+        choices=("coverage", "diversity", "uncertainty", "both"),
+        default="coverage",
+        help="what decides: how many others a scan stands for, how unlike the labeled ones it is, how uncertain its "
+        "prediction is, or both of the latter (default: coverage)",
     )
     add_prediction_arguments(parser)
 

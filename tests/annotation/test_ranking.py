@@ -69,8 +69,9 @@ def test_most_covering_first_by_hand() -> None:
 
 def test_an_outlier_is_first_for_diversity_and_not_for_coverage() -> None:
     features = np.concatenate([np.linspace(5, 6, 20), [9.0]])[:, None]
-    assert farthest_first(np.ones(21), features, line(0))[0].index == 20
-    assert most_covering_first(features, line(0))[0].index not in (0, 19, 20)
+    first = {by: order_candidates(np.ones(21), features, line(0), by)[0].index for by in ("diversity", "coverage")}
+    assert first["diversity"] == 20
+    assert 0 < first["coverage"] < 19
 
 
 def test_coverage_chooses_what_lowers_the_mean_distance_most() -> None:
@@ -123,10 +124,12 @@ def test_the_order_is_that_of_any_scale() -> None:
     uncertainties, features, labeled = rng.random(12), rng.normal(size=(12, 5)), rng.normal(size=(3, 5))
     scale = np.array([1.0, 1e-3, 50, 7, 1e4])
     orders = [
-        [choice.index for choice in order_candidates(uncertainties, factor * features, factor * labeled)]
+        [choice.index for choice in order_candidates(uncertainties, factor * features, factor * labeled, by)]
+        for by in ("both", "coverage")
         for factor in (1.0, scale)
     ]
     assert orders[0] == orders[1]
+    assert orders[2] == orders[3]
 
 
 def test_features_are_needed_unless_uncertainty_decides() -> None:

@@ -31,11 +31,15 @@ def test_a_draw_is_recorded_and_not_done_again(tmp_path: Path, capsys: pytest.Ca
             assert __main__.main([*command, *SHORT, *SMALL]) == 0
     assert output.read_text() == first
     results = __main__.read_csv(output)
-    assert [(result.choice, result.labels) for result in results] == [("first training", 2), ("both", 3), ("random", 3)]
+    assert [(result.choice, result.labels) for result in results] == [
+        ("first training", 2),
+        ("coverage", 3),
+        ("random", 3),
+    ]
     assert all(0 <= result.dice <= 1 for result in results)
     protocols = {
         name: json.loads((workspace / "choices" / f"tiny_draw3_{name}.json").read_text())
-        for name in ("first", "both", "random")
+        for name in ("first", "coverage", "random")
     }
     first_cases = protocols["first"]["train"][:2]
     for result in results[1:]:
