@@ -26,7 +26,9 @@ def draw_comparison(comparison: Comparison, file: BinaryIO) -> None:
     for row, other, differences in zip(axes, others, comparison.differences, strict=True):
         for axis, each in zip(row, differences, strict=False):
             _draw_class(axis, each)
-            axis.set(title=each.name, xlabel=f"Dice of {first.name}", ylabel=f"Dice of {other.name}")
+            # Above the numbers of cases, which among the points would lie on names.
+            axis.set_title(each.name, pad=18)
+            axis.set(xlabel=f"Dice of {first.name}", ylabel=f"Dice of {other.name}")
         for axis in row[len(differences) :]:
             axis.set_visible(False)
     figure.savefig(file, format="png", dpi=110)
@@ -40,8 +42,8 @@ def _draw_class(axis: Axes, each: PairedDifference) -> None:
     colours = [_BETTER if second >= first else _WORSE for first, second in zip(x, y, strict=True)]
     axis.scatter(x, y, s=22, c=colours, alpha=0.8, linewidths=0, zorder=2)
     axis.set(xlim=limits, ylim=limits, aspect="equal")
-    axis.text(0.03, 0.97, f"{each.won} better", color=_BETTER, transform=axis.transAxes, va="top")
-    axis.text(0.97, 0.03, f"{each.lost} worse", color=_WORSE, transform=axis.transAxes, ha="right")
+    axis.text(0, 1.02, f"{each.won} better", color=_BETTER, transform=axis.transAxes)
+    axis.text(1, 1.02, f"{each.lost} worse", color=_WORSE, transform=axis.transAxes, ha="right")
     for case, difference in list(each.differences.items())[:_MAX_NAMED]:
         if difference < 0:
             place = (each.first[case], each.second[case])
