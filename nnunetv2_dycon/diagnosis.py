@@ -33,6 +33,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_unlabeled_cases,
     labeled_images,
     misnamed_unlabeled_folder,
+    missing_labels,
     surplus_files,
 )
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
@@ -144,7 +145,7 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
         return
     with_label = set(labeled_images(raw_dataset_folder, dataset.dataset_json))
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.dataset_json["file_ending"])
-    both = sorted(with_label & {case.identifier for case in unlabeled})
+    twice = list(_cases_in_both(with_label, unlabeled))
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     labeled = with_label - set(off_limits)
     yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
@@ -163,9 +164,7 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
             misnamed = None
     if misnamed:
         yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
-    if both:
-        places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
-        yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
+    yield from twice
     if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
     if not (dataset.folder / configuration.data_identifier).is_dir():
@@ -189,6 +188,19 @@ def _not_planned_yet(name_or_id: str, plans_identifier: str) -> Iterator[Finding
     yield Finding(f"{raw_dataset_folder}: {len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
     if misnamed := misnamed_unlabeled_folder(raw_dataset_folder):
         yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
+    yield from _cases_in_both(labeled, unlabeled)
+    for file in missing_labels(raw_dataset_folder, dataset_json):
+        yield Finding(f"{file} is not there: add it, or remove the images of its case", is_problem=True)
+    if (number := dataset_json.get("numTraining", len(labeled))) != len(labeled):
+        text = f"dataset.json has numTraining {number}, and {raw_dataset_folder} {len(labeled)}"
+        yield Finding(f"{text} labeled cases: correct the one that is wrong", is_problem=True)
+
+
+def _cases_in_both(labeled: Collection[str], unlabeled: Sequence[UnlabeledCase]) -> Iterator[Finding]:
+    """A finding that names the labeled cases which are among the unlabeled ones, if there are any."""
+    if both := sorted({case.identifier for case in unlabeled}.intersection(labeled)):
+        places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
+        yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
 
 
 def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]) -> Iterator[Finding]:

@@ -121,6 +121,12 @@ def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> di
     return {identifier: case.images for identifier, case in _training_cases(raw_dataset_folder, dataset_json).items()}
 
 
+def missing_labels(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> list[Path]:
+    """The label files of labeled cases that are not there. None is opened."""
+    cases = _training_cases(raw_dataset_folder, dataset_json).values()
+    return [case.label for case in cases if not case.label.is_file()]
+
+
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
     """List the cases of ``imagesUnlabeled``, sorted by identifier; none where there is no such folder.
 

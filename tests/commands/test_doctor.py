@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,19 @@ def test_a_dataset_that_is_not_planned_is_counted(workspace: Workspace, capsys: 
     assert f"[ok] {workspace.raw}: 6 labeled and 4 unlabeled cases\n" in captured.out
     assert "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501" in captured.out
     assert captured.err == "Error: 1 problem, marked above.\n"
+
+    (workspace.raw / "labelsTr" / "demo_001.nii.gz").unlink()
+    image = workspace.raw / "imagesTr" / "demo_002_0000.nii.gz"
+    shutil.copy(image, workspace.raw / "imagesUnlabeled")
+    dataset_json = json.loads((workspace.raw / "dataset.json").read_text())
+    (workspace.raw / "dataset.json").write_text(json.dumps({**dataset_json, "numTraining": 7}))
+    assert main(["doctor", "-d", "501"]) == 1
+    captured = capsys.readouterr()
+    assert "labelsTr/demo_001.nii.gz is not there: add it" in captured.out
+    assert "demo_002: in imagesTr and in imagesUnlabeled; remove one of the two" in captured.out
+    assert f"dataset.json has numTraining 7, and {workspace.raw} 6 labeled cases" in captured.out
+    assert captured.err == "Error: 4 problems, marked above.\n"
+
     (workspace.raw / "imagesUnlabeled").rename(workspace.raw / "images_unlabeled")
     main(["doctor", "-d", "501"])
     assert "Its name must be imagesUnlabeled: rename it." in capsys.readouterr().out
