@@ -240,6 +240,7 @@ def _stop_one_of_two(rank: int, folder: Path) -> None:
             save_checkpoint=save_checkpoint,
             print_to_log_file=print,
             steps_in_epoch=1,
+            num_iterations_per_epoch=3,
             current_epoch=0,
             disable_checkpointing=False,
         )
