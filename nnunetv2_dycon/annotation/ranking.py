@@ -94,10 +94,7 @@ def farthest_first(weights: np.ndarray, candidates: np.ndarray, labeled: np.ndar
     Raises:
         ValueError: without a labeled scan.
     """
-    if len(labeled) == 0:
-        raise ValueError("there is no labeled scan to be far from")
-    to_labeled = cdist(candidates, labeled)
-    distance, nearest = to_labeled.min(axis=1), to_labeled.argmin(axis=1)
+    distance, nearest = _nearest_labeled(candidates, labeled)
     is_left = np.ones(len(candidates), dtype=bool)
     choices = []
     for _ in range(len(candidates)):
@@ -126,10 +123,8 @@ def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Cho
     Raises:
         ValueError: without a labeled scan.
     """
-    if len(labeled) == 0:
-        raise ValueError("there is no labeled scan to be far from")
-    to_labeled, between = cdist(candidates, labeled), cdist(candidates, candidates)
-    distance, nearest = to_labeled.min(axis=1), to_labeled.argmin(axis=1)
+    distance, nearest = _nearest_labeled(candidates, labeled)
+    between = cdist(candidates, candidates)
 
     def gain(index: int) -> float:
         return float(np.maximum(distance - between[index], 0).mean())
@@ -149,6 +144,14 @@ def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Cho
         is_nearer = between[index] < distance
         distance[is_nearer], nearest[is_nearer] = between[index][is_nearer], len(labeled) + index
     return choices
+
+
+def _nearest_labeled(candidates: np.ndarray, labeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to and index of the labeled scan that is nearest to each candidate."""
+    if len(labeled) == 0:
+        raise ValueError("there is no labeled scan to be far from")
+    to_labeled = cdist(candidates, labeled)
+    return to_labeled.min(axis=1), to_labeled.argmin(axis=1)
 
 
 def most_uncertain_first(uncertainties: np.ndarray) -> list[Choice]:
