@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +39,7 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     unlabeled_data_folder,
 )
 from tests.cascade import trained_low_resolution as trained_low_resolution
+from tests.command_server import run_command
 from tests.scratch_environment import link_dependencies
 from tests.small_plans import shrink
 
@@ -169,19 +168,10 @@ class Workspace:
         (self.preprocessed / "splits_final.json").write_text(json.dumps(splits))
 
     def run(self, command: str, *arguments: object, expect: int = 0) -> str:
-        """Run a command of the environment, as a user would; returns its output."""
-        executable = shutil.which(command, path=str(Path(sys.executable).parent))
-        assert executable is not None, f"{command} is not installed"
-        finished = subprocess.run(
-            [executable, *map(str, arguments)],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert finished.returncode == expect, finished.stdout
-        return finished.stdout
+        """Run an installed command, as a user would; returns its output."""
+        exit_code, output = run_command(command, [str(argument) for argument in arguments], self.environment)
+        assert exit_code == expect, output
+        return output
 
 
 def _write_small_plans(workspace: Workspace) -> None:

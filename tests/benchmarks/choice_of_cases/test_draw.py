@@ -9,9 +9,10 @@ from unittest.mock import patch
 
 import pytest
 
-from benchmarks.choice_of_cases import __main__
-from benchmarks.choice_of_cases.draw import Result
+from benchmarks.choice_of_cases import __main__, draw
+from benchmarks.choice_of_cases.draw import Result, Settings
 from benchmarks.label_efficiency import scheduler
+from nnunetv2_dycon.datasets.protocol import Protocol
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
 from tests.benchmarks.label_efficiency.conftest import SHORT, run_here
 
@@ -22,7 +23,22 @@ def test_a_draw_is_recorded_and_not_done_again(tmp_path: Path, capsys: pytest.Ca
     data, workspace, output = tmp_path / "tiny", tmp_path / "workspace", tmp_path / "output" / "runs.csv"
     write_demo_dataset(data, labeled=5, unlabeled=0, test=2, shape=(20, 28, 24))
     command = ["--data", str(data), "--workspace", str(workspace), "--preset", "hippocampus", "--output", str(output)]
-    command += ["--draws", "3", "--first", "2", "--more", "1", "--device", "cpu", "--workers", "0", "--threads", "1"]
+    command += [
+        "--choices",
+        "coverage",
+        "--draws",
+        "3",
+        "--first",
+        "2",
+        "--more",
+        "1",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--threads",
+        "1",
+    ]
     with patch.dict(os.environ), patch.object(scheduler, "_run_worker", run_here):
         assert __main__.main([*command, *SHORT, *SMALL]) == 0
         assert "| chosen by" in capsys.readouterr().out
@@ -31,27 +47,40 @@ def test_a_draw_is_recorded_and_not_done_again(tmp_path: Path, capsys: pytest.Ca
             assert __main__.main([*command, *SHORT, *SMALL]) == 0
     assert output.read_text() == first
     results = __main__.read_csv(output)
-    assert [(result.choice, result.labels) for result in results] == [
-        ("first training", 2),
-        ("coverage", 3),
-        ("random", 3),
-    ]
+    assert [(result.choice, result.labels) for result in results] == [("first training", 2), ("coverage", 3)]
     assert all(0 <= result.dice <= 1 for result in results)
     protocols = {
         name: json.loads((workspace / "choices" / f"tiny_draw3_{name}.json").read_text())
-        for name in ("first", "coverage", "random")
+        for name in ("first", "coverage")
     }
-    first_cases = protocols["first"]["train"][:2]
-    for result in results[1:]:
-        assert protocols[result.choice]["train"] == [*first_cases, result.chosen]
-        assert result.chosen not in first_cases
-    assert len({tuple(protocol["test"]) for protocol in protocols.values()}) == 1
+    first_cases, chosen = protocols["first"]["train"][:2], results[1].chosen
+    assert protocols["coverage"]["train"] == [*first_cases, chosen]
+    assert chosen not in first_cases
+    assert protocols["coverage"]["test"] == protocols["first"]["test"]
+
+
+def test_random_cases_are_the_next_ones_of_the_draw(tmp_path: Path) -> None:
+    data, trained = tmp_path / "tiny", []
+    write_demo_dataset(data, labeled=5, unlabeled=0, test=2, shape=(12, 12, 12))
+    settings = Settings(data, tmp_path / "workspace", "hippocampus", 2, 1, "cpu", 1)
+
+    with (
+        patch.object(draw, "_train", lambda *arguments: trained.append(arguments[3:])),
+        patch.object(draw, "_dice", lambda _: 0.5),
+    ):
+        first, random = draw.do_draw(settings, 3, ["random"])
+        draw.do_draw(settings, 4, ["random"])
+    (order, budget), (chosen, all_cases), (other_order, _) = trained[:3]
+    assert (budget, all_cases, random.chosen, first.labels) == ("2", "all", order.train[2], 2)
+    assert chosen == Protocol(order.train[:3], order.test)
+    assert sorted(order.train) == [f"demo_{number:03d}" for number in range(5)]
+    assert other_order.train != order.train
 
 
 def test_the_table_compares_with_the_random_choice_of_the_draw() -> None:
     results = [
-        Result(draw, choice, 8, "", dice)
-        for draw, choice, dice in ((0, "both", 0.8), (0, "random", 0.7), (1, "both", 0.6), (1, "random", 0.65))
+        Result(number, choice, 8, "", dice)
+        for number, choice, dice in ((0, "both", 0.8), (0, "random", 0.7), (1, "both", 0.6), (1, "random", 0.65))
     ]
     both, random = __main__.table(results).splitlines()[2:]
     assert [cell.strip() for cell in both.split("|")[1:-1]] == [

@@ -18,6 +18,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from benchmarks.label_efficiency import scheduler
+from benchmarks.label_efficiency.__main__ import main
 from benchmarks.label_efficiency.claims import Claim
 from benchmarks.label_efficiency.runs import Run, Workspace, read_records
 from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE, Command, killed_owner, run_here
@@ -109,6 +110,14 @@ def test_overlap_is_nnunets(finished_workspace: Path, source_folder: Path, arm: 
         for label, name in ((1, "organ"), (2, "lesion")):
             assert by_class[name]["dice"] == pytest.approx(theirs[label]["Dice"])
             assert by_class[name]["jaccard"] == pytest.approx(theirs[label]["IoU"])
+
+
+def test_the_report_of_all_runs_has_their_rows(
+    finished_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--workspace", str(finished_workspace), "--output", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert all(f"\n| {arm} " in output for arm in ARMS)
 
 
 def test_no_label_of_an_unlabeled_case_is_in_the_workspace(finished_workspace: Path) -> None:

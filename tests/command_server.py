@@ -1,0 +1,99 @@
+"""Commands of the environment, each in a new process that has nnU-Net's dependencies imported already.
+
+An installed command imports PyTorch and what else nnU-Net needs for seconds before its first line. Here one process
+imports them once and forks for each command. Everything of nnU-Net and of this package, which read the environment
+when they are imported, is imported by the command itself, and workers that it spawns start from nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import os
+import runpy
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# All that takes long to import and starts no thread, which a fork would lose (blosc2 does).
+MODULES = ("torch", "torch._dynamo", "sklearn.model_selection", "seaborn", "matplotlib.pyplot", "skimage", "SimpleITK")
+END, BUFFER = b"\n", 1 << 16
+
+
+def run_command(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run an installed command; returns its exit code and all that it wrote, to stdout and stderr."""
+    executable = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert executable is not None, f"{name} is not installed"
+    request = {"argv": [executable, *arguments], "environment": dict(environment), "folder": os.getcwd()}
+    with tempfile.TemporaryFile("w+") as output:
+        server = _server()
+        socket.send_fds(server, [json.dumps(request).encode() + END], [output.fileno()])
+        exit_code = server.recv(16)
+        assert exit_code, "the process that runs commands is gone"
+        output.seek(0)
+        return int(exit_code), output.read()
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """A connection to the process that forks, which ends when it is closed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        process = subprocess.Popen(command, cwd=REPOSITORY, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+
+    def stop() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(stop)
+    return ours
+
+
+def _serve(client: socket.socket) -> list[str]:
+    """Fork for each request; returns, in the forked process alone, the command line to run."""
+    while True:
+        request, files, _, _ = socket.recv_fds(client, BUFFER, 1)
+        while not request.endswith(END):
+            received = client.recv(BUFFER)
+            if not received:
+                sys.exit(0)
+            request += received
+        child = os.fork()
+        if child == 0:
+            client.close()
+            return _become(json.loads(request), files[0])
+        os.close(files[0])
+        _, status = os.waitpid(child, 0)
+        # The test may be gone.
+        with contextlib.suppress(BrokenPipeError):
+            client.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(request: dict, output: int) -> list[str]:
+    """What a new process would have: output, folder, variables, a search path and random numbers of its own."""
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    argv: list[str] = request["argv"]
+    sys.path[0] = str(Path(argv[0]).parent)
+    importlib.import_module("numpy").random.seed()
+    return argv
+
+
+if __name__ == "__main__":
+    for module in MODULES:
+        importlib.import_module(module)
+    sys.argv = _serve(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_path(sys.argv[0], run_name="__main__")
