@@ -52,6 +52,7 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     identifiers_without_raw_data,
     unlabeled_data_folder,
 )
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
@@ -153,7 +154,12 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     misnamed = misnamed_unlabeled_folder(raw_dataset_folder)
     if not unlabeled:
         place = raw_dataset_folder / UNLABELED_FOLDER_NAME
-        if dataset.has_ignore_label:
+        if (raw_dataset_folder / RECORD).is_file():
+            yield Finding(
+                "the dataset was made by self-training, so all its scans have labels: train it as self-train does, "
+                "with a trainer of nnU-Net"
+            )
+        elif dataset.has_ignore_label:
             yield Finding(
                 f"there are no scans in {place}: a training looks at its start for training cases with the ignore "
                 "label, whose ignored voxels are unlabeled data, and needs at least one"
@@ -230,7 +236,7 @@ def _preprocessed_cases(
     ready = {case.identifier for case in unlabeled if is_current(folder, case, plans_hash, note_times=False)}
     surplus = {case.identifier: surplus_files(case, dataset.dataset_json) for case in unlabeled}
     unusable = {case: text for case, text in surplus.items() if text is not None}
-    later = "" if len(ready.union(unusable)) == len(unlabeled) else "; training preprocesses the others at its start"
+    later = "" if len(ready.union(unusable)) == len(unlabeled) else "; the others are at the start of a training"
     yield Finding(f"{len(ready)} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
     for identifier, text in sorted(unusable.items()):
         yield Finding(f"the unlabeled case {identifier} cannot be used: {text}", is_problem=True)

@@ -66,8 +66,7 @@ def _message_for_user(error: BaseException, traceback: TracebackType | None) -> 
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
         file = Path(error.filename)
         if file.suffix == ".json" and file.parent.parent == Path(os.environ.get("nnUNet_preprocessed", "")):
-            return (
-                f"{file} is not there. Plan and preprocess the dataset first (nnUNetv2_plan_and_preprocess), or name "
-                "plans that are there with -p."
-            )
+            from nnunetv2_dycon.datasets.planned_dataset import describe_missing_plans
+
+            return describe_missing_plans(file)
     return None

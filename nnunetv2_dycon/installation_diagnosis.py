@@ -87,11 +87,19 @@ def _paths() -> Iterator[Finding]:
             text = f'{name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
             yield Finding(text, is_to_do=True)
         elif not Path(path).is_dir():
-            yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
+            if path is not nnUNet_raw and _can_be_made(Path(path)):
+                yield Finding(f"{name}={path} is not there yet: nnU-Net makes the folder")
+            else:
+                yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
         elif path is not nnUNet_raw and not os.access(path, os.W_OK):
             yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
         else:
             yield Finding(f"{name}={path}")
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def _gpu() -> Finding:

@@ -144,4 +144,7 @@ def test_an_error_is_one_sentence_and_no_traceback(workspace: Workspace) -> None
     for trainer in (DYCON, ("-tr", "nnUNetTrainerDyCON"), ("-tr", "nnUNetTrainerUAMT")):
         output = workspace.run("nnUNetv2_train", *CASE, *trainer, "-p", "nnUNetPlansMissing", *CPU, expect=1)
         assert "Traceback" not in output
-        assert "nnUNetPlansMissing.json is not there. Plan" in output.rstrip().splitlines()[-1]
+        assert (
+            "nnUNetPlansMissing.json is not there. Name others with -p (nnUNetPlans, nnUNetPlansSmall are there)"
+            in output.rstrip().splitlines()[-1]
+        )

@@ -60,7 +60,12 @@ def test_folders_that_are_not_set_or_not_there_are_named(
 ) -> None:
     missing = workspace.root / "nowhere"
     monkeypatch.setenv(name, str(missing))
-    assert to_do() == [f"[to do] {name}={missing} is not there: make the folder or correct the variable"]
+    make = f"[to do] {name}={missing} is not there: make the folder or correct the variable"
+    # nnU-Net makes the others where it can.
+    assert to_do() == ([make] if name == "nnUNet_raw" else [])
+    (workspace.root / "file").touch()
+    monkeypatch.setenv(name, str(workspace.root / "file" / "nowhere"))
+    assert to_do() == [make.replace("nowhere", "file/nowhere")]
     not_set = (
         f'[to do] {name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
     )
@@ -83,7 +88,7 @@ def test_a_dataset_that_is_planned_but_not_ready() -> None:
         [
             "Dataset501_Tiny is planned: nnUNetPlansSmall.json has 3d_fullres",
             "6 labeled and 4 unlabeled cases",
-            "0 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start",
+            "0 of 4 unlabeled cases are preprocessed; the others are at the start of a training",
         ],
         [],
     )
@@ -114,7 +119,7 @@ def test_a_case_that_is_not_whole_is_not_ready(prepare_unlabeled: Prepare) -> No
     folder = prepare_unlabeled().folder
     (folder / "demo_007.b2nd").write_bytes(b"short")
     fine, problems = diagnose()
-    assert fine[-2] == "3 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start"
+    assert fine[-2] == "3 of 4 unlabeled cases are preprocessed; the others are at the start of a training"
     assert fine[-1].startswith(f"demo_007 is not ready: in {folder}, demo_007.b2nd has 5 bytes instead of ")
     assert problems == []
 
@@ -139,7 +144,7 @@ def test_scans_that_are_gone_and_copies_are_told(workspace: Workspace, prepare_u
     assert fine[-2] == "5 of 5 unlabeled cases are preprocessed"
     assert fine[-1] == f"{gone} is not there any more: what was preprocessed before is used."
     assert len(problems) == 1
-    assert problems[0].startswith("1 unlabeled scan is a copy of labeled cases (x of demo_004)")
+    assert problems[0].startswith("1 unlabeled scan is a copy of a labeled case (x of demo_004)")
 
 
 def test_off_limits_cases_count_as_unlabeled(workspace: Workspace) -> None:
@@ -201,7 +206,7 @@ def test_a_case_with_a_surplus_channel_is_a_problem(workspace: Workspace) -> Non
     scans = workspace.raw / "imagesUnlabeled"
     shutil.copy(scans / "demo_006_0000.nii.gz", scans / "demo_006_0001.nii.gz")
     fine, problems = diagnose()
-    assert fine[-1] == "0 of 4 unlabeled cases are preprocessed; training preprocesses the others at its start"
+    assert fine[-1] == "0 of 4 unlabeled cases are preprocessed; the others are at the start of a training"
     file = scans / "demo_006_0001.nii.gz"
     assert len(problems) == 1
     assert problems[0].startswith(f"the unlabeled case demo_006 cannot be used: {file} is a channel beyond the 1 ")
@@ -263,3 +268,11 @@ def test_nothing_is_written_and_no_label_is_opened(workspace: Workspace, prepare
     assert {file: status.st_mtime_ns for file, status in after.items()} == {
         file: status.st_mtime_ns for file, status in before.items()
     }
+
+
+def test_a_dataset_of_self_training_needs_no_unlabeled_scans(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.raw / "imagesUnlabeled")
+    (workspace.raw / "self_training.json").write_text("{}")
+    fine, problems = diagnose()
+    assert any(text.startswith("the dataset was made by self-training") for text in fine)
+    assert problems == []

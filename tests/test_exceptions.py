@@ -49,7 +49,7 @@ def test_missing_plans_are_named_with_the_remedy(
         with pytest.raises(FileNotFoundError) as error:
             file.read_text()
         sys.excepthook(FileNotFoundError, error.value, None)
-    assert capsys.readouterr().err.strip().startswith(f"Error: {plans} is not there. Plan and preprocess")
+    assert capsys.readouterr().err.strip().startswith(f"Error: {plans} is not there. Plan the dataset first")
     assert [error.filename for error in handed_on] == [str(elsewhere)]
 
 

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print_next_steps(added: AddedLabels) -> None:
-    from nnunetv2_dycon.datasets.names import dataset_id, preprocessed_folder
+    from nnunetv2_dycon.datasets.names import dataset_id
+    from nnunetv2_dycon.datasets.planned_dataset import plans_there
     from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 
     dataset, few = dataset_id(added.dataset), added.number < NUMBER_OF_FOLDS
@@ -71,10 +72,9 @@ def _print_next_steps(added: AddedLabels) -> None:
             "make new folds, remove that file."
         )
     print("\nNext:")
-    plans = sorted(file.stem for file in (preprocessed_folder() / added.dataset).glob("*Plans*.json"))
+    plans = plans_there(added.dataset)
     if plans:
-        # The shortest name is nnU-Net's own, if it is there.
-        name = min(plans, key=len)
+        name = plans[0]
         print(f"  nnUNetv2_preprocess -d {dataset} -c 3d_fullres -plans_name {name}")
     else:
         name = "nnUNetPlans"

@@ -14,6 +14,7 @@ from nnunetv2_dycon.exceptions import UserError
 
 # nnU-Net pads IDs to three digits and takes longer ones as they are.
 _NAME = re.compile(r"Dataset(\d{3,})_(.+)")
+_FOLDERS = (nnUNet_raw, nnUNet_preprocessed, nnUNet_results)
 _NO_FILE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|^[-.]|^$")
 
 
@@ -47,10 +48,11 @@ def dataset_name_of(name_or_id: str) -> str:
         UserError: when no dataset or more than one has the ID, and when it is neither ID nor name.
     """
     if not name_or_id.isdecimal():
+        if _NAME.fullmatch(name_or_id) is None and (names := _datasets_called(name_or_id)):
+            raise UserError(f"{name_or_id} is not the name of a dataset. Do you mean {' or '.join(names)}?")
         dataset_id(name_or_id)
         return name_or_id
-    paths = (nnUNet_raw, nnUNet_preprocessed, nnUNet_results)
-    folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in paths)
+    folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in _FOLDERS)
     return _only_one(name_or_id, find_candidate_datasets(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
 
 
@@ -114,6 +116,12 @@ def preprocessed_folder() -> Path:
 def results_folder() -> Path:
     """The folder ``nnUNet_results``; a UserError if the environment variable is not set."""
     return _folder(nnUNet_results)
+
+
+def _datasets_called(text: str) -> list[str]:
+    """The datasets in nnU-Net's folders in whose names a text is."""
+    folders = (folder for path in _FOLDERS if path.get() for folder in Path(path.get()).glob("Dataset*"))
+    return sorted({folder.name for folder in folders if text.casefold() in folder.name.casefold()})
 
 
 def _folder(path: Any) -> Path:

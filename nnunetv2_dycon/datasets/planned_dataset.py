@@ -55,6 +55,21 @@ class PlannedDataset:
         return self.plans_manager.get_configuration(name)
 
 
+def plans_there(name: str) -> list[str]:
+    """Identifiers of the plans that a dataset has; the shortest, which is nnU-Net's own if it is there, first."""
+    files = (preprocessed_folder() / name).glob("*Plans*.json")
+    return sorted((file.stem for file in files), key=lambda stem: (len(stem), stem))
+
+
+def describe_missing_plans(plans_file: Path) -> str:
+    """A sentence on a plans file that is not there, with the remedy."""
+    name = plans_file.parent.name
+    command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c CONFIGURATION"
+    if others := plans_there(name):
+        return f"{plans_file} is not there. Name others with -p ({', '.join(others)} are there), or plan with {command}"
+    return f"{plans_file} is not there. Plan the dataset first: {command}, or name other plans with -p."
+
+
 def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
     """Read the plans (such as ``nnUNetPlans``) of a dataset.
 
@@ -66,10 +81,7 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDatas
     folder = preprocessed / name
     plans_file = folder / f"{plans_identifier}.json"
     if not plans_file.exists():
-        raise UserError(
-            f"{plans_file} is not there. Plan the dataset first: nnUNetv2_plan_and_preprocess -d {dataset_id(name)} "
-            "-c CONFIGURATION, or name other plans with -p."
-        )
+        raise UserError(describe_missing_plans(plans_file))
     plans, dataset_json = read_json_file(plans_file), read_json_file(folder / "dataset.json")
     check_plans(plans, str(plans_file))
     if plans["dataset_name"] != name:

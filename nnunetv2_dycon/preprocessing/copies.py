@@ -70,14 +70,14 @@ def describe_copies(copies: Copies, validation: Collection[str] | None = None) -
     remedy = "remove them from imagesUnlabeled."
     if validated:
         yield (
-            f"{_count(validated)} of validation cases ({_list(validated)}): training sees scans that it is validated "
+            f"{_are_copies(validated, 'validation case')}: training sees scans that it is validated "
             f"on, so its scores are too good; {remedy}"
         )
     if labeled:
         harm = " and a fold that validates on them is not honest" if validation is None else ""
-        yield f"{_count(labeled)} of labeled cases ({_list(labeled)}): they teach nothing new{harm}; {remedy}"
+        yield f"{_are_copies(labeled, 'labeled case')}: they teach nothing new{harm}; {remedy}"
     if copies.unlabeled:
-        yield f"{_count(copies.unlabeled)} of other unlabeled scans ({_list(copies.unlabeled)}); {remedy}"
+        yield f"{_are_copies(copies.unlabeled, 'other unlabeled scan')}; {remedy}"
 
 
 def _labeled_contents(
@@ -113,9 +113,9 @@ def _first_equal(contents: Mapping[str, _Content], others: Mapping[str, _Content
     return found
 
 
-def _count(copies: Mapping[str, str]) -> str:
-    return f"{len(copies)} unlabeled scan{'s are copies' if len(copies) > 1 else ' is a copy'}"
-
-
-def _list(copies: Mapping[str, str]) -> str:
-    return listed(f"{case} of {other}" for case, other in sorted(copies.items()))
+def _are_copies(copies: Mapping[str, str], what: str) -> str:
+    if len(copies) == 1:
+        are, of = "1 unlabeled scan is a copy", "another unlabeled scan" if what.startswith("other") else f"a {what}"
+    else:
+        are, of = f"{len(copies)} unlabeled scans are copies", f"{what}s"
+    return f"{are} of {of} ({listed(f'{case} of {other}' for case, other in sorted(copies.items()))})"

@@ -16,7 +16,7 @@ from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed
 from nnunetv2_dycon.files import hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
@@ -90,6 +90,7 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     print_heading("1/5  First model, on the labeled cases")
     if _is_trained(folders.first_model):
         print(f"{folders.first_model} is trained.")
+        _warn_of_later_labels(folders)
     else:
         _train_model(source, options.trainer, folders.first_model, options)
     print_heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
@@ -175,6 +176,17 @@ def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) 
 
 def _is_trained(fold_folder: Path) -> bool:
     return (fold_folder / FINAL_CHECKPOINT).is_file()
+
+
+def _warn_of_later_labels(folders: SelfTrainingFolders) -> None:
+    trained = (folders.first_model / FINAL_CHECKPOINT).stat().st_mtime
+    cases = folders.cases.labeled.training
+    later = [case for case, files in sorted(cases.items()) if files.label.stat().st_mtime > trained]
+    if later:
+        print(
+            f"WARNING: labels are newer than this model ({listed(later)}). To train it on them, remove "
+            f"{folders.first_model} and start again, with a new -o."
+        )
 
 
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:

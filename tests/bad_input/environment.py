@@ -161,8 +161,8 @@ ROWS = [
     Row(
         "a folder that is not there",
         (DOCTOR,),
-        "nnUNet_results=/nowhere is not there: make the folder or correct",
-        variable("nnUNet_results", "/nowhere"),
+        "nnUNet_results=/dev/null/results is not there: make the folder or correct",
+        variable("nnUNet_results", "/dev/null/results"),
     ),
     Row(
         "results that cannot be written",

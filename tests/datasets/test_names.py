@@ -51,6 +51,14 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_a_part_of_a_name_is_refused_with_the_name(root: Path, folder: str) -> None:
+    (root / folder / "Dataset004_Heart").mkdir()
+    for text in ("heart", "Dataset004"):
+        with pytest.raises(UserError, match=f"{text} is not the name of a dataset. Do you mean Dataset004_Heart?"):
+            dataset_name_of(text)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("name", ["Dataset004_Heart", "Dataset501_Heart", "Dataset1234_Heart"])
 def test_a_dataset_is_found_by_its_id_where_nnunet_finds_it(root: Path, folder: str, name: str) -> None:
     (root / folder / name).mkdir()

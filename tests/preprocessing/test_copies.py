@@ -54,11 +54,11 @@ def test_copies_of_labeled_scans_are_named_and_those_of_validation_cases_first(
         make_copy(workspace.raw / "imagesTr" / f"{source}_0000.nii.gz", scan_of(workspace, name))
     validated, labeled = warnings({"demo_004", "demo_005"})
     assert validated == (
-        "1 unlabeled scan is a copy of validation cases (x of demo_004): training sees scans that it is validated on, "
+        "1 unlabeled scan is a copy of a validation case (x of demo_004): training sees scans that it is validated on, "
         "so its scores are too good; remove them from imagesUnlabeled."
     )
     assert labeled == (
-        "1 unlabeled scan is a copy of labeled cases (y of demo_000): they teach nothing new; remove them from "
+        "1 unlabeled scan is a copy of a labeled case (y of demo_000): they teach nothing new; remove them from "
         "imagesUnlabeled."
     )
     (any_fold,) = warnings()
@@ -78,7 +78,7 @@ def test_the_same_unlabeled_scan_twice_is_named(workspace: Workspace) -> None:
 def test_a_copy_of_a_case_whose_label_is_off_limits_is_one_of_an_unlabeled_scan(workspace: Workspace) -> None:
     shutil.copy(workspace.raw / "imagesTr" / "demo_000_0000.nii.gz", scan_of(workspace, "x"))
     (line,) = warnings({"demo_004"}, off_limits=("demo_000",))
-    assert "other unlabeled scans (x of demo_000)" in line
+    assert "another unlabeled scan (x of demo_000)" in line
 
 
 def test_a_scan_that_differs_a_little_is_no_copy(workspace: Workspace) -> None:

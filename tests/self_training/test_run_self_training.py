@@ -72,6 +72,7 @@ def test_all_steps_on_regions_and_again(
     assert {
         file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
     } == {file: time for file, time in files.items() if file.name != ignored}
+    assert "labels are newer" not in again
     _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0", capsys)
 
 
@@ -82,6 +83,7 @@ def _check_that_killed_steps_are_done_again(
     second: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (workspace.raw / "labelsTr" / "demo_001.nii.gz").touch()
     damaged = predictions / "demo_007.nii.gz"
     whole = sitk.GetArrayFromImage(sitk.ReadImage(str(damaged)))
     damaged.write_bytes(damaged.read_bytes()[:-30])
@@ -91,6 +93,7 @@ def _check_that_killed_steps_are_done_again(
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
+    assert "WARNING: labels are newer than this model (demo_001). To train it on them, remove" in output
     assert (second / "checkpoint_final.pth").is_file()
     without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
     assert main([*without_tta, *TRAINERS]) == 1

@@ -64,6 +64,6 @@ def test_a_copy_of_a_scan_that_the_fold_validates_on_is_in_the_log(
     trainer = make_trainer(nnUNetTrainerDyCON)
     start.prepare_unlabeled_cases(trainer)
     log = Path(trainer.log_file).read_text()
-    assert "WARNING: 1 unlabeled scan is a copy of validation cases (y of demo_004): training sees" in log
-    assert "WARNING: 1 unlabeled scan is a copy of labeled cases (x of demo_000)" in log
+    assert "WARNING: 1 unlabeled scan is a copy of a validation case (y of demo_004): training sees" in log
+    assert "WARNING: 1 unlabeled scan is a copy of a labeled case (x of demo_000)" in log
     assert len(json.loads((workspace.preprocessed / "splits_final.json").read_text())) == 1
