@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
     UnlabeledCase,
+    files_per_case,
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
@@ -38,7 +39,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 )
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted, listed
 from nnunetv2_dycon.installation_diagnosis import Finding
 from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.methods import all_methods
@@ -71,7 +72,7 @@ def diagnose_dataset(
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
         yield from _inputs(dataset, configuration, methods)
-        yield from _cases(dataset, configuration)
+        yield from _cases(dataset, configuration, trainer)
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
@@ -135,7 +136,7 @@ def _check_raw_dataset_json(file: Path) -> None:
     check_dataset_json(read_json_file(file), str(file))
 
 
-def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
+def _cases(dataset: PlannedDataset, configuration_name: str, trainer: str | None = None) -> Iterator[Finding]:
     configuration = dataset.configuration(configuration_name)
     raw_dataset_folder = find_raw_dataset_folder(dataset.name)
     off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
@@ -144,9 +145,13 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
         identifiers_without_raw_data(folder, hash_plans(dataset.plans_manager, configuration), off_limits)
         yield Finding(f"the raw data of {dataset.name} are not here: only what is preprocessed can be used")
         return
-    with_label = set(labeled_images(raw_dataset_folder, dataset.dataset_json))
+    images = labeled_images(raw_dataset_folder, dataset.dataset_json)
+    with_label = set(images)
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.dataset_json["file_ending"])
-    twice = list(_cases_in_both(with_label, unlabeled))
+    wrong = [
+        *_cases_in_both(with_label, unlabeled),
+        *_missing_channels(images, unlabeled, dataset.dataset_json),
+    ]
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     labeled = with_label - set(off_limits)
     yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
@@ -155,10 +160,11 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
     if not unlabeled:
         place = raw_dataset_folder / UNLABELED_FOLDER_NAME
         if (raw_dataset_folder / RECORD).is_file():
-            yield Finding(
-                "the dataset was made by self-training, so all its scans have labels: train it as self-train does, "
-                "with a trainer of nnU-Net"
-            )
+            made = "the dataset was made by self-training, so all its scans have labels"
+            if trainer is None:
+                yield Finding(f"{made}: train it as self-train does, with a trainer of nnU-Net")
+            else:
+                yield Finding(f"{made}, and {trainer} needs unlabeled ones: train nnUNetTrainer", is_problem=True)
         elif dataset.has_ignore_label:
             yield Finding(
                 f"there are no scans in {place}: a training looks at its start for training cases with the ignore "
@@ -170,7 +176,7 @@ def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding
             misnamed = None
     if misnamed:
         yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
-    yield from twice
+    yield from wrong
     if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
     if not (dataset.folder / configuration.data_identifier).is_dir():
@@ -195,6 +201,14 @@ def _not_planned_yet(name_or_id: str, plans_identifier: str) -> Iterator[Finding
     if misnamed := misnamed_unlabeled_folder(raw_dataset_folder):
         yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
     yield from _cases_in_both(labeled, unlabeled)
+    yield from _missing_channels(labeled, unlabeled, dataset_json)
+    for case in unlabeled:
+        if text := surplus_files(case, dataset_json):
+            yield Finding(f"the unlabeled case {case.identifier} cannot be used: {text}", is_problem=True)
+    try:
+        refuse_hidden_files(raw_dataset_folder / LABELED_FOLDER_NAME, dataset_json["file_ending"])
+    except UserError as error:
+        yield Finding(str(error), is_problem=True)
     for file in missing_labels(raw_dataset_folder, dataset_json):
         yield Finding(f"{file} is not there: add it, or remove the images of its case", is_problem=True)
     if (number := dataset_json.get("numTraining", len(labeled))) != len(labeled):
@@ -207,6 +221,21 @@ def _cases_in_both(labeled: Collection[str], unlabeled: Sequence[UnlabeledCase])
     if both := sorted({case.identifier for case in unlabeled}.intersection(labeled)):
         places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
         yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
+
+
+def _missing_channels(
+    labeled: Mapping[str, Sequence[Path]], unlabeled: Sequence[UnlabeledCase], dataset_json: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Findings that name the cases of either kind with fewer files than a case must have, if there are any."""
+    files = files_per_case(labeled.values(), dataset_json)
+    of_folder = {
+        LABELED_FOLDER_NAME: {name for name, images in labeled.items() if len(images) < files},
+        UNLABELED_FOLDER_NAME: {case.identifier for case in unlabeled if len(case.images) < files},
+    }
+    for folder, cases in of_folder.items():
+        if cases:
+            text = f"{folder}: {listed(sorted(cases))} with fewer than {counted(files, 'channel')}"
+            yield Finding(f"{text}: add the missing files, or remove these cases", is_problem=True)
 
 
 def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]) -> Iterator[Finding]:

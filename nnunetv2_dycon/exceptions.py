@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -65,8 +66,11 @@ def _message_for_user(error: BaseException, traceback: TracebackType | None) -> 
         return str(error)
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
         file = Path(error.filename)
-        if file.suffix == ".json" and file.parent.parent == Path(os.environ.get("nnUNet_preprocessed", "")):
+        preprocessed = os.environ.get("nnUNet_preprocessed")
+        if preprocessed and file.suffix == ".json" and file.parent.parent == Path(preprocessed):
             from nnunetv2_dycon.datasets.planned_dataset import describe_missing_plans
 
-            return describe_missing_plans(file)
+            # In a folder that is none of a dataset it is a file of somebody else's.
+            with contextlib.suppress(UserError):
+                return describe_missing_plans(file)
     return None

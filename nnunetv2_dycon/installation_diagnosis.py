@@ -98,6 +98,8 @@ def _paths() -> Iterator[Finding]:
 
 
 def _can_be_made(folder: Path) -> bool:
+    if os.path.lexists(folder):  # a file, or a link to nothing
+        return False
     there = next(parent for parent in folder.absolute().parents if parent.exists())
     return there.is_dir() and os.access(there, os.W_OK)
 

@@ -3,18 +3,19 @@
 An installed command imports PyTorch and what else nnU-Net needs for seconds before its first line. Here one process
 imports them once and forks for each command. Everything of nnU-Net and of this package, which read the environment
 when they are imported, is imported by the command itself, and workers that it spawns start from nothing.
+All commands share one seed of Python's hashes.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import importlib
 import json
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,28 +35,47 @@ def run_command(name: str, arguments: Sequence[str], environment: Mapping[str, s
     assert executable is not None, f"{name} is not installed"
     request = {"argv": [executable, *arguments], "environment": dict(environment), "folder": os.getcwd()}
     with tempfile.TemporaryFile("w+") as output:
-        server = _server()
-        socket.send_fds(server, [json.dumps(request).encode() + END], [output.fileno()])
-        exit_code = server.recv(16)
+        server = _Server.running()
+        socket.send_fds(server.connection, [json.dumps(request).encode() + END], [output.fileno()])
+        try:
+            exit_code = server.connection.recv(16)
+        except BaseException:
+            # Its answer would be taken for the next command's.
+            server.stop()
+            raise
         assert exit_code, "the process that runs commands is gone"
         output.seek(0)
         return int(exit_code), output.read()
 
 
-@functools.cache
-def _server() -> socket.socket:
-    """A connection to the process that forks, which ends when it is closed."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with theirs:
-        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
-        process = subprocess.Popen(command, cwd=REPOSITORY, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+class _Server:
+    """The process that forks, and a connection to it."""
 
-    def stop() -> None:
-        ours.close()
-        process.wait()
+    _running: _Server | None = None
 
-    atexit.register(stop)
-    return ours
+    def __init__(self) -> None:
+        self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+            options = {"pass_fds": [theirs.fileno()], "stdin": subprocess.DEVNULL, "start_new_session": True}
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, **options)
+        atexit.register(self.stop)
+
+    @classmethod
+    def running(cls) -> _Server:
+        """The one of this process."""
+        if cls._running is None:
+            cls._running = cls()
+        return cls._running
+
+    def stop(self) -> None:
+        """End it with the command that it runs, and all that this has started."""
+        _Server._running = None
+        atexit.unregister(self.stop)
+        self.connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def _serve(client: socket.socket) -> list[str]:

@@ -64,8 +64,10 @@ def test_folders_that_are_not_set_or_not_there_are_named(
     # nnU-Net makes the others where it can.
     assert to_do() == ([make] if name == "nnUNet_raw" else [])
     (workspace.root / "file").touch()
-    monkeypatch.setenv(name, str(workspace.root / "file" / "nowhere"))
-    assert to_do() == [make.replace("nowhere", "file/nowhere")]
+    (workspace.root / "link").symlink_to("unmounted")
+    for place in ("file/nowhere", "file", "link"):
+        monkeypatch.setenv(name, str(workspace.root / place))
+        assert to_do() == [make.replace("nowhere", place)]
     not_set = (
         f'[to do] {name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
     )
@@ -276,3 +278,31 @@ def test_a_dataset_of_self_training_needs_no_unlabeled_scans(workspace: Workspac
     fine, problems = diagnose()
     assert any(text.startswith("the dataset was made by self-training") for text in fine)
     assert problems == []
+    findings = diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres", "nnUNetTrainerDyCON")
+    (problem,) = [finding.text for finding in findings if finding.is_problem]
+    assert "nnUNetTrainerDyCON needs unlabeled ones" in problem
+
+
+def test_cases_without_a_channel_are_named(workspace: Workspace) -> None:
+    workspace.write_dataset_json({**workspace.read_dataset_json(), "channel_names": {"0": "T1", "1": "T2"}})
+    plans = workspace.read_plans()
+    for configuration in plans["configurations"].values():
+        for key in ("normalization_schemes", "use_mask_for_norm"):
+            configuration[key] = 2 * configuration.get(key, [])
+    intensities = plans["foreground_intensity_properties_per_channel"]
+    plans["foreground_intensity_properties_per_channel"] = {"0": intensities["0"], "1": intensities["0"]}
+    workspace.write_plans(plans, "nnUNetPlansSmall")
+    for image in (workspace.raw / "imagesTr").glob("*_0000.nii.gz"):
+        if not image.name.startswith("demo_003"):
+            shutil.copy(image, image.with_name(image.name.replace("_0000", "_0001")))
+    expected = [
+        "imagesTr: demo_003 with fewer than 2 channels: add the missing files, or remove these cases",
+        "imagesUnlabeled: demo_006, demo_007, demo_008, demo_009 with fewer than 2 channels: add the missing files, or "
+        "remove these cases",
+    ]
+    assert [text for text in diagnose()[1] if "with fewer" in text] == expected
+    shutil.rmtree(workspace.preprocessed)
+    (workspace.raw / "imagesTr" / "._demo_000_0000.nii.gz").touch()
+    problems = diagnose()[1]
+    assert [text for text in problems if "with fewer" in text] == expected
+    assert any("has 1 hidden files such as ._demo_000_0000.nii.gz" in text for text in problems)

@@ -53,6 +53,18 @@ def test_missing_plans_are_named_with_the_remedy(
     assert [error.filename for error in handed_on] == [str(elsewhere)]
 
 
+def test_a_file_that_is_not_nnunets_is_none_of_ours(
+    handed_on: list[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for preprocessed, file in (("", "data/config.json"), (str(tmp_path), str(tmp_path / "results" / "x.json"))):
+        monkeypatch.setenv("nnUNet_preprocessed", preprocessed)
+        with pytest.raises(FileNotFoundError) as error:
+            Path(file).read_text()
+        sys.excepthook(FileNotFoundError, error.value, None)
+    assert len(handed_on) == 2
+
+
 @pytest.mark.usefixtures("handed_on")
 def test_hooking_twice_changes_nothing() -> None:
     hook = sys.excepthook

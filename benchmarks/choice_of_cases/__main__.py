@@ -48,11 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
-    results: list[Result] = []
+    results = {(each.draw, each.choice): each for each in read_csv(options.output)} if options.output.exists() else {}
     for draw in options.draws:
-        results += do_draw(settings, draw, options.choices)
-        write_csv(options.output, results)
-    print(table(results))
+        results |= {(each.draw, each.choice): each for each in do_draw(settings, draw, options.choices)}
+        write_csv(options.output, list(results.values()))
+    print(table(list(results.values())))
     print(f"Wrote {options.output}")
 
 

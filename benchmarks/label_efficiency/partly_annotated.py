@@ -2,20 +2,21 @@
 
 ``python -m benchmarks.label_efficiency.partly_annotated --data FOLDER --cases 8 --output SOURCE`` writes a dataset for
 ``python -m benchmarks.label_efficiency run --data SOURCE --budgets all``: there are no further scans. Test labels stay
-whole.
+whole. Where FOLDER has no ``dataset.json``, ``--preset`` names channel and labels.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from benchmarks.common.command_line import exit_code_of, make_parser
+from benchmarks.label_efficiency.presets import PRESETS, Preset
 from benchmarks.label_efficiency.protocols import add_held_out_argument, derive_protocol
 from benchmarks.label_efficiency.runs import write_whole_json
 from nnunetv2_dycon.datasets.protocol import Protocol, read_protocol
@@ -31,8 +32,7 @@ def write_partly_annotated_dataset(
     cases: int,
     every: int = 5,
     held_out: int = 0,
-    channel_name: str = "MRI",
-    label_names: Sequence[str] = ("anterior", "posterior"),
+    preset: Preset | None = None,
 ) -> None:
     """Write a dataset in nnU-Net's raw layout, with an ignore label and a ``protocol.json``.
 
@@ -40,16 +40,16 @@ def write_partly_annotated_dataset(
     each run of ``every``.
 
     Args:
-        source_folder: a fully labeled dataset with a ``protocol.json``, in the layout without ``dataset.json``.
+        source_folder: a fully labeled dataset with a ``protocol.json``.
         output: the folder to write; it must not be there.
         cases: how many of the protocol's training cases, from the first on, become the training cases.
         every: keep every how manieth slice.
         held_out: see :func:`~benchmarks.label_efficiency.protocols.derive_protocol`.
-        channel_name: nnU-Net's channel name.
-        label_names: names of the labels 1, 2, ...; the ignore label is the next one.
+        preset: names channel and labels of a dataset without ``dataset.json``. The ignore label is the next one.
 
     Raises:
-        UserError: if there is no such dataset, it has too few cases, or `output` is there.
+        UserError: if there is no such dataset, it has too few cases, regions or an ignore label, nothing names its
+            labels or they have other values, or `output` is there.
     """
     source = read_labeled_dataset(source_folder)
     whole = read_protocol(source_folder / "protocol.json", source.cases)
@@ -59,17 +59,35 @@ def write_partly_annotated_dataset(
     if output.exists():
         raise UserError(f"{output} exists: choose another --output")
     protocol = Protocol(whole.train[:cases], whole.test)
-    ignore_label = len(label_names) + 1
-    labels = {"background": 0} | {name: value for value, name in enumerate((*label_names, "ignore"), start=1)}
+    content = _content_of_dataset_json(source, preset)
+    ignore_label = len(content["labels"])
+    content["labels"]["ignore"] = ignore_label
     with written_aside(output) as partial:
         copy_files(_whole_files(source, protocol, partial), link=True)
         (partial / "labelsTr").mkdir()
         for name in protocol.train:
             target = partial / "labelsTr" / f"{name}{source.file_ending}"
-            sitk.WriteImage(keep_every(sitk.ReadImage(str(source.cases[name].label)), every, ignore_label), str(target))
-        dataset_json = {"channel_names": {"0": channel_name}, "labels": labels, "file_ending": source.file_ending}
-        write_whole_json(partial / "dataset.json", {**dataset_json, "numTraining": cases})
+            label = sitk.ReadImage(str(source.cases[name].label))
+            if sitk.GetArrayViewFromImage(label).max() >= ignore_label:
+                raise UserError(f"{source.cases[name].label} has a label above {ignore_label - 1}, which has no name")
+            sitk.WriteImage(keep_every(label, every, ignore_label), str(target))
+        write_whole_json(partial / "dataset.json", {**content, "numTraining": cases})
         write_whole_json(partial / "protocol.json", asdict(protocol))
+
+
+def _content_of_dataset_json(source: LabeledDataset, preset: Preset | None) -> dict[str, Any]:
+    if source.dataset_json is not None:
+        names = ("channel_names", "labels", "file_ending", "overwrite_image_reader_writer")
+        content = {name: source.dataset_json[name] for name in names if name in source.dataset_json}
+        if sorted(map(str, content["labels"].values())) != sorted(map(str, range(len(content["labels"])))):
+            raise UserError(f"{source.folder}: labels must be 0, 1, 2, ..., without regions")
+        if "ignore" in content["labels"]:
+            raise UserError(f"{source.folder} has an ignore label already")
+        return {**content, "labels": dict(content["labels"])}
+    if preset is None or not preset.label_names:
+        raise UserError(f"{source.folder} has no dataset.json: name a preset that names its labels with --preset")
+    labels = {"background": 0} | {name: value for value, name in enumerate(preset.label_names, start=1)}
+    return {"channel_names": {"0": preset.channel_name}, "labels": labels, "file_ending": source.file_ending}
 
 
 def keep_every(label: sitk.Image, every: int, ignore_label: int) -> sitk.Image:
@@ -100,11 +118,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the dataset to write")
     parser.add_argument("--cases", type=int, required=True, metavar="N", help="training cases")
     parser.add_argument("--every", type=int, default=5, metavar="N", help="keep every N-th slice (default: 5)")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="names the labels where there is no dataset.json")
     add_held_out_argument(parser)
     options = parser.parse_args(arguments)
     return exit_code_of(
         lambda: write_partly_annotated_dataset(
-            options.data, options.output, cases=options.cases, every=options.every, held_out=options.held_out
+            options.data,
+            options.output,
+            cases=options.cases,
+            every=options.every,
+            held_out=options.held_out,
+            preset=PRESETS.get(options.preset),
         )
     )
 

@@ -11,7 +11,8 @@ after a long training.
 
 <!-- This page is made by: python -m benchmarks.results.page -->
 
-No number below is typed by hand: [runs.csv](../benchmarks/results/runs.csv) has every training.
+No number below is typed by hand. [runs.csv](../benchmarks/results/runs.csv) has every training on hippocampi and lung
+nodules. Other tables come from the files beside it, such as [acdc_tuning.csv](../benchmarks/results/acdc_tuning.csv).
 
 ## How to read it
 

@@ -80,7 +80,7 @@ def find_candidates(name_or_id: str, model: TrainedModel) -> Candidates:
     if not cases:
         hint = misnamed_unlabeled_folder(folder) or f"Put scans named CASE_0000{ending} there."
         raise UserError(f"{folder / UNLABELED_FOLDER_NAME} has no scans, so there is nothing to rank. {hint}")
-    files = files_per_case(dataset.training, dataset_json)
+    files = files_per_case((case.images for case in dataset.training.values()), dataset_json)
     for case in cases:
         if surplus := surplus_files(case, dataset_json):
             raise UserError(surplus)

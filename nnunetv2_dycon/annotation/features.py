@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nnunetv2_dycon.annotation.ranking import mean_features
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.networks.bottleneck import BottleneckReader, bottleneck_channels
-from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
+from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor, refuse_values_that_are_not_finite
 
 
 class nnUNetFeaturePredictor(nnUNetMemberPredictor):
@@ -97,6 +97,7 @@ class nnUNetFeaturePredictor(nnUNetMemberPredictor):
         if self._receive_features is None:
             super()._predict_case(case, save_probabilities)
             return
+        refuse_values_that_are_not_finite(case)
         self._receive_member = lambda _: None
         self.predict_logits_from_preprocessed_data(case["data"])
         features = self.take_features()

@@ -124,10 +124,13 @@ def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Cho
         ValueError: without a labeled scan.
     """
     distance, nearest = _nearest_labeled(candidates, labeled)
-    between = cdist(candidates, candidates)
+
+    # Distances between all pairs would not fit into memory with tens of thousands of candidates.
+    def distances_to(index: int) -> np.ndarray:
+        return cdist(candidates, candidates[index : index + 1])[:, 0]
 
     def gain(index: int) -> float:
-        return float(np.maximum(distance - between[index], 0).mean())
+        return float(np.maximum(distance - distances_to(index), 0).mean())
 
     # A gain never rises: one that is up to date and at least what the others had before is the highest.
     heap = [(-gain(index), index) for index in range(len(candidates))]
@@ -141,8 +144,9 @@ def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Cho
             continue
         heapq.heappop(heap)
         choices.append(Choice(index, -latest[0], float(distance[index]), int(nearest[index])))
-        is_nearer = between[index] < distance
-        distance[is_nearer], nearest[is_nearer] = between[index][is_nearer], len(labeled) + index
+        to_chosen = distances_to(index)
+        is_nearer = to_chosen < distance
+        distance[is_nearer], nearest[is_nearer] = to_chosen[is_nearer], len(labeled) + index
     return choices
 
 

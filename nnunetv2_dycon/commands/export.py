@@ -34,5 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     model_folder = model_folder_of(arguments)
     export_model(model_folder, arguments.o, arguments.f, arguments.chk)
     print(f"Exported {model_folder} to {arguments.o}.")
+    if arguments.o.suffix == ".zip":
+        print(
+            "Installed where a plain nnU-Net of the same dataset, plans and configuration is, it replaces that model."
+        )
     if stage := previous_stage_name(model_folder):
         print(f"It predicts with the predictions of {stage} (-prev_stage_predictions): export that model too.")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_dycon.comparison.compare import Comparison
 from nnunetv2_dycon.comparison.paired_difference import PairedDifference
+from nnunetv2_dycon.uncertainty.picture import literal
 
 # Distinguishable with every common colour vision deficiency.
 _BETTER, _WORSE = "#0072B2", "#D55E00"
@@ -21,14 +22,14 @@ def draw_comparison(comparison: Comparison, file: BinaryIO) -> None:
     first, *others = comparison.results
     rows, columns = len(others), max(map(len, comparison.differences))
     figure = Figure(figsize=(_INCHES * columns, (_INCHES + 0.3) * rows + 0.4), layout="constrained")
-    figure.suptitle(comparison.title)
+    figure.suptitle(literal(comparison.title))
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, other, differences in zip(axes, others, comparison.differences, strict=True):
         for axis, each in zip(row, differences, strict=False):
             _draw_class(axis, each)
             # Above the numbers of cases, which among the points would lie on names.
-            axis.set_title(each.name, pad=18)
-            axis.set(xlabel=f"Dice of {first.name}", ylabel=f"Dice of {other.name}")
+            axis.set_title(literal(each.name), pad=18)
+            axis.set(xlabel=literal(f"Dice of {first.name}"), ylabel=literal(f"Dice of {other.name}"))
         for axis in row[len(differences) :]:
             axis.set_visible(False)
     figure.savefig(file, format="png", dpi=110)
@@ -47,4 +48,4 @@ def _draw_class(axis: Axes, each: PairedDifference) -> None:
     for case, difference in list(each.differences.items())[:_MAX_NAMED]:
         if difference < 0:
             place = (each.first[case], each.second[case])
-            axis.annotate(case, place, xytext=(4, -9), textcoords="offset points", fontsize=7, color="0.3")
+            axis.annotate(literal(case), place, xytext=(4, -9), textcoords="offset points", fontsize=7, color="0.3")

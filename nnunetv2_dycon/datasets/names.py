@@ -10,11 +10,12 @@ from typing import Any
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, listed
 
 # nnU-Net pads IDs to three digits and takes longer ones as they are.
 _NAME = re.compile(r"Dataset(\d{3,})_(.+)")
 _FOLDERS = (nnUNet_raw, nnUNet_preprocessed, nnUNet_results)
+_SHORTEST_HINT = 3  # letters
 _NO_FILE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|^[-.]|^$")
 
 
@@ -48,17 +49,19 @@ def dataset_name_of(name_or_id: str) -> str:
         UserError: when no dataset or more than one has the ID, and when it is neither ID nor name.
     """
     if not name_or_id.isdecimal():
-        if _NAME.fullmatch(name_or_id) is None and (names := _datasets_called(name_or_id)):
-            raise UserError(f"{name_or_id} is not the name of a dataset. Do you mean {' or '.join(names)}?")
-        dataset_id(name_or_id)
-        return name_or_id
+        # A slash is what the shell completes the name of a folder with.
+        name = name_or_id.rstrip("/")
+        if _NAME.fullmatch(name) is None and (question := _do_you_mean(name)):
+            raise UserError(f"{name} is not the name of a dataset.{question}")
+        dataset_id(name)
+        return name
     folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in _FOLDERS)
     return _only_one(name_or_id, find_candidate_datasets(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
 
 
 def existing_dataset_folder(name_or_id: str) -> Path:
     """The folder in nnUNet_raw of a dataset by ID (``4``) or name; a UserError unless there is exactly one."""
-    raw = raw_folder()
+    raw, name_or_id = raw_folder(), name_or_id.rstrip("/")
     names = sorted(folder.name for folder in raw.glob("Dataset*") if folder.is_dir())
     return raw / _only_one(name_or_id, names, f"nnUNet_raw ({raw}) has", "ID or name")
 
@@ -118,10 +121,14 @@ def results_folder() -> Path:
     return _folder(nnUNet_results)
 
 
-def _datasets_called(text: str) -> list[str]:
-    """The datasets in nnU-Net's folders in whose names a text is."""
+def _do_you_mean(text: str) -> str:
+    """A question that names the datasets in nnU-Net's folders in whose names a text is; empty where there are none."""
+    if len(text) < _SHORTEST_HINT:
+        return ""
     folders = (folder for path in _FOLDERS if path.get() for folder in Path(path.get()).glob("Dataset*"))
-    return sorted({folder.name for folder in folders if text.casefold() in folder.name.casefold()})
+    names = {folder.name for folder in folders if text.casefold() in folder.name.casefold() and folder.is_dir()}
+    found = sorted(filter(_NAME.fullmatch, names))
+    return f" Do you mean {listed(found)}?" if found else ""
 
 
 def _folder(path: Any) -> Path:
@@ -139,7 +146,9 @@ def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> st
         found = [name for name in names if name == name_or_id]
     if len(found) != 1:
         number = f"{len(found)} datasets" if found else "no dataset"
-        listed = f" ({', '.join(found)}): remove or rename all but one"
-        remedy = listed if found else ": correct it, or the environment variable that names the folder"
+        all_of_them = f" ({', '.join(found)}): remove or rename all but one"
+        question = "" if name_or_id.isdecimal() else _do_you_mean(name_or_id)
+        correct = f".{question}" if question else ": correct it, or the environment variable that names the folder"
+        remedy = all_of_them if found else correct
         raise UserError(f"{where} {number} with the {key} {name_or_id}{remedy}")
     return str(found[0])

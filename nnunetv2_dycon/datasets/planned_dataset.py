@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_dycon.datasets.names import dataset_id, dataset_name_of, preprocessed_folder
+from nnunetv2_dycon.datasets.names import (
+    dataset_id,
+    dataset_name_of,
+    find_raw_dataset_folder,
+    preprocessed_folder,
+)
 from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.json_files import read_json_file
+from nnunetv2_dycon.json_files import read_json, read_json_file
+
+_OWN_PLANS, _NO_PLANS = "nnUNetPlans", ("dataset.json", "dataset_fingerprint.json", SPLITS_FILE)
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,24 @@ class PlannedDataset:
 
 
 def plans_there(name: str) -> list[str]:
-    """Identifiers of the plans that a dataset has; the shortest, which is nnU-Net's own if it is there, first."""
-    files = (preprocessed_folder() / name).glob("*Plans*.json")
-    return sorted((file.stem for file in files), key=lambda stem: (len(stem), stem))
+    """Identifiers of the plans that a dataset has, nnU-Net's own first."""
+    files = (file for file in (preprocessed_folder() / name).glob("[!.]*.json") if file.name not in _NO_PLANS)
+    return sorted(filter(None, map(_identifier_of_plans, files)), key=lambda name: (name != _OWN_PLANS, name))
+
+
+def _identifier_of_plans(file: Path) -> str | None:
+    try:
+        return file.stem if "plans_name" in read_json(file) else None
+    except UserError:
+        return None
 
 
 def describe_missing_plans(plans_file: Path) -> str:
     """A sentence on a plans file that is not there, with the remedy."""
     name = plans_file.parent.name
+    others = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
+    if others and not plans_file.parent.is_dir() and find_raw_dataset_folder(name) is None:
+        return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct -d."
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c CONFIGURATION"
     if others := plans_there(name):
         return f"{plans_file} is not there. Name others with -p ({', '.join(others)} are there), or plan with {command}"

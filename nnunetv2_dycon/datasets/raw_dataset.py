@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,9 +109,9 @@ def may_hold_several_channels(file_ending: str) -> bool:
     return file_ending.lower() in NaturalImage2DIO.supported_file_endings
 
 
-def files_per_case(labeled: Mapping[str, LabeledCase], dataset_json: Mapping[str, Any]) -> int:
+def files_per_case(labeled: Iterable[Sequence[Path]], dataset_json: Mapping[str, Any]) -> int:
     """How many image files each case has: one a channel, or as many as all labeled cases where these are fewer."""
-    channels, found = number_of_channels(dataset_json), {len(case.images) for case in labeled.values()}
+    channels, found = number_of_channels(dataset_json), set(map(len, labeled))
     may_hold_several = may_hold_several_channels(dataset_json["file_ending"])
     return min(*found, channels) if may_hold_several and len(found) == 1 else channels
 
@@ -227,7 +227,7 @@ def _read_raw_layout(folder: Path) -> LabeledDataset:
     check_dataset_json(dataset_json, str(file))
     training = dict(sorted(_training_cases(folder, dataset_json).items()))
     ending, channels = dataset_json["file_ending"], number_of_channels(dataset_json)
-    files = files_per_case(training, dataset_json)
+    files = files_per_case((case.images for case in training.values()), dataset_json)
     test = _cases_of_folder(folder, "imagesTs", "labelsTs", ending) if (folder / "labelsTs").is_dir() else {}
     for name, case in (training | test).items():
         if len(case.images) != files:

@@ -99,8 +99,8 @@ class DyCONSettings(MethodSettings):
     fecl_gamma: float = setting(
         2.0, "FeCL's focal exponent; to leave the focal weights out, switch them off", minimum=1, maximum=10
     )
-    fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - S)^gamma")
-    fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by S^gamma")
+    fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - cosine)^gamma")
+    fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by cosine^gamma")
     fecl_entropy_weighting: bool = setting(
         True, "whether FeCL weights each anchor by exp(entropy); in the paper variant"
     )

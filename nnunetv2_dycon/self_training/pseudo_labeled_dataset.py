@@ -112,7 +112,7 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
     needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
     if missing := [file for file in needed if not file.is_file()]:
         raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
-    files = files_per_case(dataset.training, dataset.dataset_json)
+    files = files_per_case((case.images for case in dataset.training.values()), dataset.dataset_json)
     for case in unlabeled:
         if surplus := surplus_files(case, dataset.dataset_json):
             raise UserError(surplus)

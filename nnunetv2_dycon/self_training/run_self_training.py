@@ -15,6 +15,7 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed
 from nnunetv2_dycon.files import hash_file, written_aside
@@ -88,9 +89,9 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     folders = check_self_training(options)
     source, target = folders.source.name, folders.target_raw.name
     print_heading("1/5  First model, on the labeled cases")
+    _warn_of_later_labels(options, folders)
     if _is_trained(folders.first_model):
         print(f"{folders.first_model} is trained.")
-        _warn_of_later_labels(folders)
     else:
         _train_model(source, options.trainer, folders.first_model, options)
     print_heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
@@ -178,15 +179,28 @@ def _is_trained(fold_folder: Path) -> bool:
     return (fold_folder / FINAL_CHECKPOINT).is_file()
 
 
-def _warn_of_later_labels(folders: SelfTrainingFolders) -> None:
-    trained = (folders.first_model / FINAL_CHECKPOINT).stat().st_mtime
-    cases = folders.cases.labeled.training
-    later = [case for case, files in sorted(cases.items()) if files.label.stat().st_mtime > trained]
-    if later:
+def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+    """Tell of labels that are not preprocessed as they are now, or from which the first model has not learnt."""
+    source, labeled = folders.source, folders.cases.labeled.training
+    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    changed = {case: files.label.stat().st_mtime for case, files in sorted(labeled.items())}
+    preprocessed = {case: _time_of(data_folder / f"{case}.pkl") for case in changed}
+    stale = [case for case, time in changed.items() if time > preprocessed[case]]
+    if stale and data_folder.is_dir():
+        command = preprocessing_command(source.name, options.configuration, options.plans)
+        print(f"WARNING: labels are newer than what was preprocessed of them ({listed(stale)}). Run {command} first.")
+    if not _is_trained(folders.first_model):
+        return
+    trained = _time_of(folders.first_model / FINAL_CHECKPOINT)
+    if later := [case for case, time in changed.items() if max(time, preprocessed[case]) > trained]:
         print(
-            f"WARNING: labels are newer than this model ({listed(later)}). To train it on them, remove "
-            f"{folders.first_model} and start again, with a new -o."
+            f"WARNING: labels, or what was preprocessed of them, are newer than the first model ({listed(later)}). To "
+            f"train it on them, remove {folders.first_model} and start again, with a new -o."
         )
+
+
+def _time_of(file: Path) -> float:
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:

@@ -41,9 +41,14 @@ class EarlierTraining:
             return None
         kept = _kept(folder, unfinished[0] if unfinished else max(_numbers(folder), default=0) + 1)
         partial = _partial(kept)
-        # Noted first: a signal may come in between.
-        self._kept = kept
         try:
+            if any((partial / path.name).exists() for path in found):
+                # The training went on after that move was interrupted, and has written these again.
+                partial.replace(kept)
+                kept = _kept(folder, max(_numbers(folder)) + 1)
+                partial = _partial(kept)
+            # Noted first: a signal may come in between.
+            self._kept = kept
             partial.mkdir(exist_ok=True)
             for path in found:
                 path.replace(partial / path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,7 +264,7 @@ class Interruption:
         folders = [Path(trainer.output_folder) / "validation"]
         folders += sorted(Path(trainer.output_folder_base).glob("predicted_next_stage/*"))
         _, cases = trainer.do_split()
-        for file in (file for folder in folders for case in cases for file in folder.glob(f"{case}.*")):
+        for file in (file for folder in folders for case in cases for file in folder.glob(f"{glob.escape(case)}.*")):
             if file.stat().st_mtime >= since:
                 file.unlink()
 

@@ -32,6 +32,19 @@ CaseReceiver = Callable[[str, dict[str, Any], Uncertainty], None]
 _TIME_TO_SAY_WHY = 3.0  # seconds
 
 
+def refuse_values_that_are_not_finite(case: dict[str, Any]) -> None:
+    """Refuse a preprocessed case of nnU-Net's iterators with NaN or infinite values, of which nothing can be predicted.
+
+    Raises:
+        UserError: naming the case.
+    """
+    if not torch.isfinite(case["data"]).all():
+        raise UserError(
+            f"{Path(case['ofile']).name} holds values that are NaN or infinite, perhaps after normalization only: "
+            "correct or remove that scan, and go on with --continue_prediction."
+        )
+
+
 class nnUNetMemberPredictor(nnUNetPredictor):
     """Predicts as nnUNetPredictor of 2.8.1 does, and passes what the members predict to a function.
 
@@ -158,6 +171,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
     def _predict_case(self, case: dict[str, Any], save_probabilities: bool) -> None:
         """Predict a preprocessed case, export its segmentation, and pass on what its members predict."""
         output, properties = case["ofile"], case["data_properties"]
+        refuse_values_that_are_not_finite(case)
         managers = (self.plans_manager, self.configuration_manager)
         sums = RunningSums(label_space_of(self.label_manager))
 

@@ -135,3 +135,10 @@ def test_a_network_without_bottleneck_can_be_ranked_by_uncertainty(
     with pytest.raises(UserError, match=r"Flat has no encoder with a bottleneck.*--by uncertainty"):
         make_predictor(model)
     assert make_predictor(model, reads_features=False).take_features() is None
+
+
+def test_a_scan_with_values_that_are_not_finite_is_refused_by_name(model: Path) -> None:
+    # nnU-Net's reader of NIfTI sets such values to 0, those of other formats keep them.
+    case = {"ofile": "OUT/scan_7", "data": torch.full((1, 16, 24, 16), torch.nan), "data_properties": {}}
+    with pytest.raises(UserError, match="scan_7 holds values that are NaN or infinite"):
+        make_predictor(model).predict_from_data_iterator([case])

@@ -27,6 +27,17 @@ def _two_trainers(write_model: Callable[..., Path], tmp_path: Path, monkeypatch:
         write_model(f"{trainer}__nnUNetPlans__3d_fullres", {"0": of_trainer}, root=tmp_path / "Dataset501_X")
 
 
+def test_names_with_dollar_signs_are_no_formulas(
+    write_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    for trainer, voxels in (("nnUNetTrainer", 8), ("nnUNetTrainerDyCON", 5)):
+        model = f"{trainer}__nnUNetPlans__3d_fullres"
+        write_model(model, {"0": {"pat$_$1": (voxels, 10)}}, root=tmp_path / "Dataset501_X")
+    assert main(["compare", "-d", "Dataset501_X", "-o", str(tmp_path / "report")]) == 0
+    assert (tmp_path / "report" / "comparison.png").is_file()
+
+
 @pytest.mark.usefixtures("_two_trainers")
 def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "-d", "501"]) == 0

@@ -53,9 +53,24 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_part_of_a_name_is_refused_with_the_name(root: Path, folder: str) -> None:
     (root / folder / "Dataset004_Heart").mkdir()
+    (root / folder / "Dataset004_Heart.zip").touch()
+    (root / folder / "Dataset5_Heart").mkdir()
     for text in ("heart", "Dataset004"):
-        with pytest.raises(UserError, match=f"{text} is not the name of a dataset. Do you mean Dataset004_Heart?"):
+        with pytest.raises(UserError) as error:
             dataset_name_of(text)
+        assert str(error.value) == f"{text} is not the name of a dataset. Do you mean Dataset004_Heart?"
+    for text in ("Dataset5_Heart", "", "D"):
+        with pytest.raises(UserError, match="three digits or more"):
+            dataset_name_of(text)
+    with pytest.raises(UserError, match=r"ID or name heart(\. Do you mean Dataset004_Heart\?|: correct it)"):
+        existing_dataset_folder("heart")
+
+
+def test_the_slash_of_a_completed_name_is_no_part_of_it(root: Path) -> None:
+    folder = root / "nnUNet_raw" / "Dataset004_Heart"
+    folder.mkdir()
+    assert dataset_name_of("Dataset004_Heart/") == folder.name
+    assert existing_dataset_folder("Dataset004_Heart/") == folder
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

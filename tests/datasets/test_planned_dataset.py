@@ -42,6 +42,19 @@ def test_plans_that_are_not_there_are_named_with_the_remedy(name: str, number: i
         read_planned_dataset(name, "nnUNetPlansX")
 
 
+def test_plans_that_are_there_are_named_with_nnunets_own_first(workspace: Workspace) -> None:
+    for name in ("._nnUNetPlans", "Low", "notes"):
+        (workspace.preprocessed / f"{name}.json").write_text('{"plans_name": ""}' if name != "notes" else "[]")
+    with pytest.raises(UserError, match=r"Name others with -p \(nnUNetPlans, Low, nnUNetPlansSmall are there\)"):
+        read_planned_dataset("501", "nnUNetPlansX")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_name_that_no_dataset_has_is_told_with_the_one_of_its_id() -> None:
+    with pytest.raises(UserError, match="Dataset501_Tyni is in none of nnU-Net's folders, which have Dataset501_Tiny"):
+        read_planned_dataset("Dataset501_Tyni", "nnUNetPlans")
+
+
 @pytest.mark.usefixtures("workspace")
 def test_an_unknown_configuration_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"nnUNetPlans.json has no configuration 4d. It has 2d, 3d_fullres"):

@@ -125,7 +125,7 @@ def test_channels_are_counted_in_old_datasets_too() -> None:
 def test_only_natural_images_hold_several_channels_in_a_file(ending: str, files: list[int], expected: int) -> None:
     cases = {str(number): LabeledCase((Path("a"),) * count, Path("b")) for number, count in enumerate(files)}
     dataset_json = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "file_ending": ending}
-    assert files_per_case(cases, dataset_json) == expected
+    assert files_per_case((case.images for case in cases.values()), dataset_json) == expected
 
 
 def test_files_get_the_names_of_the_raw_layout_and_a_tiff_keeps_its_spacing(tmp_path: Path) -> None:

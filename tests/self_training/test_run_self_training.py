@@ -72,7 +72,7 @@ def test_all_steps_on_regions_and_again(
     assert {
         file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
     } == {file: time for file, time in files.items() if file.name != ignored}
-    assert "labels are newer" not in again
+    assert "WARNING" not in again
     _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0", capsys)
 
 
@@ -93,7 +93,8 @@ def _check_that_killed_steps_are_done_again(
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
-    assert "WARNING: labels are newer than this model (demo_001). To train it on them, remove" in output
+    assert "WARNING: labels are newer than what was preprocessed of them (demo_001). Run nnUNetv2_preprocess" in output
+    assert "are newer than the first model (demo_001). To train it on them, remove" in output
     assert (second / "checkpoint_final.pth").is_file()
     without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
     assert main([*without_tta, *TRAINERS]) == 1

@@ -260,3 +260,16 @@ def test_when_a_failing_training_cannot_save_the_earlier_checkpoints_go_back(
     with pytest.raises(OSError, match="disk full"):
         trainer.run_training()
     assert {file.name for file in finished.glob("checkpoint_*")} == before
+
+
+def test_a_move_that_was_interrupted_is_not_mixed_with_what_was_written_since(tmp_path: Path) -> None:
+    partial = tmp_path / "earlier_training_1_partial"
+    partial.mkdir()
+    write(partial, best="A")
+    write(tmp_path, best="B", final="B")
+    assert EarlierTraining().move_aside(tmp_path) == tmp_path / "earlier_training_2"
+    assert read(tmp_path) == {
+        "earlier_training_1/best": "A",
+        "earlier_training_2/best": "B",
+        "earlier_training_2/final": "B",
+    }

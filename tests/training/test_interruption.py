@@ -179,11 +179,12 @@ def test_the_validation_leaves_no_file_half_written(
     os.utime(earlier, (0, 0))
 
     def validate(*_: object) -> None:
-        (folder / "demo_004.nii.gz").write_bytes(b"half")
+        (folder / "demo[4].nii.gz").write_bytes(b"half")
         other.touch()
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal should have ended this")
 
+    monkeypatch.setattr(trainer, "do_split", lambda: ([], ["demo[4]", "demo_005"]))
     monkeypatch.setattr(nnUNetTrainer, "perform_actual_validation", validate)
     with pytest.raises(Stopped):
         trainer.perform_actual_validation()

@@ -89,6 +89,22 @@ def test_the_table_compares_with_the_random_choice_of_the_draw() -> None:
     assert [cell.strip() for cell in random.split("|")[1:-1]] == ["random", "8", "2", "0.6750", "", ""]
 
 
+def test_other_draws_stay_in_the_file(tmp_path: Path) -> None:
+    output = tmp_path / "runs.csv"
+    command = ["--data", "d", "--workspace", "w", "--preset", "hippocampus", "--output", str(output), "--choices"]
+
+    def do(_: Settings, number: int, choices: list[str]) -> list[Result]:
+        return [Result(number, choice, 8, "", 0.5) for choice in choices]
+
+    with patch.object(__main__, "do_draw", do):
+        assert __main__.main([*command, "both", "random", "--draws", "0"]) == 0
+        assert __main__.main([*command, "coverage", "--draws", "0", "1"]) == 0
+    assert [(each.draw, each.choice) for each in __main__.read_csv(output)] == [
+        *((0, "both"), (0, "random")),
+        *((0, "coverage"), (1, "coverage")),
+    ]
+
+
 def test_too_few_cases_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_demo_dataset(tmp_path / "tiny", labeled=2, unlabeled=0, test=1, shape=(12, 12, 12))
     command = ["--data", str(tmp_path / "tiny"), "--workspace", str(tmp_path), "--preset", "hippocampus"]

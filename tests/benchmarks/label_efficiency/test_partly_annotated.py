@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
 
 def make(source: Path, *options: str) -> Path:
     output = source.with_name("partly")
-    arguments = ["--data", str(source), "--output", str(output), "--cases", "2", *options]
+    arguments = ["--data", str(source), "--output", str(output), "--cases", "2", "--preset", "hippocampus", *options]
     assert partly_annotated.main(arguments) == 0
     return output
 
@@ -48,6 +48,53 @@ def test_every_fifth_slice_of_training_labels_is_kept(source: Path) -> None:
     dataset_json = json.loads((output / "dataset.json").read_text())
     assert dataset_json["labels"] == {"background": 0, "anterior": 1, "posterior": 2, "ignore": 3}
     assert (output / "imagesTr" / "e_0000.nii.gz").resolve() == source / "images" / "e.nii.gz"
+
+
+def write_dataset_json(source: Path, labels: dict[str, object]) -> None:
+    """nnU-Net's raw layout, where the source has the other one."""
+    for name in ("images", "labels"):
+        (source / name).rename(source / f"{name}Tr")
+    for file in (source / "imagesTr").iterdir():
+        file.rename(file.with_name(file.name.replace(".", "_0000.", 1)))
+    content = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz", "numTraining": 7}
+    if any(isinstance(label, list) for label in labels.values()):
+        content["regions_class_order"] = [1, 2]
+    (source / "dataset.json").write_text(json.dumps(content))
+
+
+def test_names_are_those_of_dataset_json(source: Path) -> None:
+    write_dataset_json(source, {"background": 0, "liver": 1, "tumour": 2, "vessel": 3})
+    output = make(source)
+    dataset_json = json.loads((output / "dataset.json").read_text())
+    assert dataset_json["channel_names"] == {"0": "CT"}
+    assert dataset_json["labels"] == {"background": 0, "liver": 1, "tumour": 2, "vessel": 3, "ignore": 4}
+    assert np.unique(sitk.GetArrayFromImage(read(output / "labelsTr" / "e.nii.gz"))).tolist() == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"background": 0, "whole": [1, 2], "inner": 2}, "without regions"),
+        ({"background": 0, "liver": 1, "ignore": 2}, "an ignore label already"),
+        ({"background": 0, "liver": 1}, "has a label above 1, which has no name"),
+    ],
+)
+def test_labels_that_cannot_get_an_ignore_label_are_refused(
+    source: Path, labels: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset_json(source, labels)
+    image = sitk.ReadImage(str(source / "labelsTr" / "e.nii.gz"))
+    sitk.WriteImage(image * 2, str(source / "labelsTr" / "e.nii.gz"))
+    output = source.with_name("partly")
+    assert partly_annotated.main(["--data", str(source), "--output", str(output), "--cases", "2"]) == 1
+    assert message in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_without_names_nothing_is_written(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = source.with_name("partly")
+    assert partly_annotated.main(["--data", str(source), "--output", str(output), "--cases", "2"]) == 1
+    assert "has no dataset.json: name a preset" in capsys.readouterr().err
 
 
 def test_test_labels_stay_whole(source: Path) -> None:
@@ -77,5 +124,6 @@ def test_a_number_of_cases_that_there_is_not_is_refused(
     source: Path, cases: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", str(source), "--output", str(source / "out"), "--held-out", "1", "--cases", cases]
+    arguments += ["--preset", "hippocampus"]
     assert partly_annotated.main(arguments) == 1
     assert f"--cases must be between 1 and 4, and is {cases}" in capsys.readouterr().err
