@@ -95,12 +95,15 @@ Cardiac MRI, slices at half resolution, a small network, one training for each r
 cases that were held out for choosing, not on test cases, and predicted without mirroring. Length carries most of the
 gain: plain nnU-Net has learnt after 3,000 steps what 6 cases can teach it. Boxes of other unlabeled patches
 (`cutmix_fraction`) add to it, with soft targets and with hard ones (`uncl_distance=pseudo_labels`) alike. "Labeled
-boxes only" is `cutmix_fraction=0 copy_paste_share=1`, the default until these trainings.
+boxes only" is `cutmix_fraction=0 copy_paste_share=1`, the default until these trainings. "Soft targets" has the boxes
+that are the default now. "Hard targets above 0.95" and "weighted by certainty" are the trials from which
+`uncl_distance` was made.
 
 {table}
 
-On the {test_cases} test cases, predicted with mirroring, after {steps:,} steps with {labels} labels, one training each:
-nnU-Net {plain:.4f}, DyCON with hard targets {hard:.4f}.
+On the {test_cases} test cases, predicted with mirroring:
+
+{table_of_test_cases}
 """
 LESIONS = """\
 ## Small lesions
