@@ -235,6 +235,7 @@ def _table_of_lesions() -> str:
 
 def _table_of_choices() -> str:
     table = read_table("choice_of_cases.csv")
+    draws = dict.fromkeys(row["draw"] for row in table)
     rows = []
     for dataset, choice in dict.fromkeys((row["dataset"], row["choice"]) for row in table):
         of_dataset = [row for row in table if row["dataset"] == dataset]
@@ -248,12 +249,11 @@ def _table_of_choices() -> str:
                 {**DATA_SETS, "acdc": "ACDC"}[dataset],
                 *labels,
                 CHOICE_TITLES[choice],
-                *(f"{value:.4f}" for value in dice.values()),
+                *(f"{dice[draw]:.4f}" if draw in dice else "" for draw in draws),
                 f"{np.mean(list(dice.values())):.4f}",
                 "" if choice == "random" else difference,
             ]
         )
-    draws = dict.fromkeys(row["draw"] for row in table)
     header = ["data", "labels", "chosen by", *(f"draw {draw}" for draw in draws), "mean Dice", "difference to random"]
     return markdown_table(header, rows)
 
