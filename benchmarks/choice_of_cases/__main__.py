@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.choice_of_cases.draw import CHOICES, Result, Settings, do_draw
+from benchmarks.choice_of_cases.draw import CHOICES, RANDOM, Result, Settings, do_draw
 from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.common.report import default_device, markdown_table
 from benchmarks.label_efficiency.presets import PRESETS
-
-RANDOM = "random"
 
 
 def main(arguments: list[str] | None = None) -> int:

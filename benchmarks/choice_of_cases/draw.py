@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -15,18 +16,14 @@ from benchmarks.label_efficiency.datasets import ALL, read_source
 from benchmarks.label_efficiency.runs import Record, Run, Workspace, read_json_file, write_whole_json
 from benchmarks.label_efficiency.scores import case_scores, mean_of_runs
 from benchmarks.label_efficiency.training import FOLD
+from nnunetv2_dycon.annotation.ranking import Criterion
 from nnunetv2_dycon.datasets.protocol import Protocol
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 
-# What rank is told, or None for a choice without it.
-CHOICES = {
-    "both": "both",
-    "uncertainty": "uncertainty",
-    "diversity": "diversity",
-    "coverage": "coverage",
-    "random": None,
-}
+# By chance, or by what rank is told.
+RANDOM = "random"
+CHOICES = (*get_args(Criterion), RANDOM)
 NOTHING_CHOSEN = "first training"
 
 
@@ -94,12 +91,11 @@ def do_draw(settings: Settings, draw: int, choices: Sequence[str]) -> list[Resul
     record = _train(settings, draw, "first", Protocol(tuple(order), protocol.test), str(settings.first))
     results = [Result(draw, NOTHING_CHOSEN, len(first), "", _dice(record))]
     for choice in choices:
-        criterion = CHOICES[choice]
-        if criterion is None:
+        if choice == RANDOM:
             # They are in random order.
             chosen = order[settings.first :][: settings.more]
         else:
-            chosen = _rank(settings, record, criterion)[: settings.more]
+            chosen = _rank(settings, record, choice)[: settings.more]
         labeled = Protocol((*first, *chosen), protocol.test)
         dice = _dice(_train(settings, draw, choice, labeled, ALL))
         results.append(Result(draw, choice, len(labeled.train), " ".join(chosen), dice))
