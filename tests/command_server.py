@@ -3,7 +3,8 @@
 An installed command imports PyTorch and what else nnU-Net needs for seconds before its first line. Here one process
 imports them once and forks for each command. Everything of nnU-Net and of this package, which read the environment
 when they are imported, is imported by the command itself, and workers that it spawns start from nothing.
-All commands share one seed of Python's hashes.
+All commands share one seed of Python's hashes, and Python's own variables, such as PYTHONPATH, are those of the tests:
+a command that is given others takes a process of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import os
 import runpy
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,11 +29,15 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 # All that takes long to import and starts no thread, which a fork would lose (blosc2 does).
 MODULES = ("torch", "torch._dynamo", "sklearn.model_selection", "seaborn", "matplotlib.pyplot", "skimage", "SimpleITK")
+START_UP_FILE = "nnunetv2_dycon.pth"
 END, BUFFER = b"\n", 1 << 16
 
 
 def run_command(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run an installed command; returns its exit code and all that it wrote, to stdout and stderr."""
+    for variable in {*environment, *os.environ}:
+        if variable.startswith(("PYTHON", "MPL", "MATPLOTLIB")):
+            assert environment.get(variable) == os.environ.get(variable), f"{variable} would not be read anew"
     executable = shutil.which(name, path=str(Path(sys.executable).parent))
     assert executable is not None, f"{name} is not installed"
     request = {"argv": [executable, *arguments], "environment": dict(environment), "folder": os.getcwd()}
@@ -64,6 +71,8 @@ class _Server:
     @classmethod
     def running(cls) -> _Server:
         """The one of this process."""
+        if cls._running is not None and cls._running._process.poll() is not None:
+            cls._running.stop()
         if cls._running is None:
             cls._running = cls()
         return cls._running
@@ -108,6 +117,8 @@ def _become(request: dict, output: int) -> list[str]:
     os.environ.update(request["environment"])
     argv: list[str] = request["argv"]
     sys.path[0] = str(Path(argv[0]).parent)
+    # As Python does at its start, with the variables of the command.
+    site.addpackage(sysconfig.get_path("purelib"), START_UP_FILE, None)
     importlib.import_module("numpy").random.seed()
     return argv
 

@@ -72,7 +72,7 @@ def test_hooking_twice_changes_nothing() -> None:
     assert sys.excepthook is hook
 
 
-MODULES = ("commands.main", "trainers", "training.find_trainer", "diagnosis")
+MODULES = ("commands.main", "trainers", "training.find_trainer", "diagnosis.dataset")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from benchmarks.choice_of_cases.draw import CHOICES, RANDOM, Result, Settings, d
 from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.common.report import default_device, markdown_table
 from benchmarks.label_efficiency.presets import PRESETS
+from nnunetv2_dycon.exceptions import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,11 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
-    results = {(each.draw, each.choice): each for each in read_csv(options.output)} if options.output.exists() else {}
+    results = {each.training: each for each in read_csv(options.output)} if options.output.exists() else {}
+    made: dict[tuple[str, int, str, int], Result] = {}
     for draw in options.draws:
-        results |= {(each.draw, each.choice): each for each in do_draw(settings, draw, options.choices)}
+        made |= {each.training: each for each in do_draw(settings, draw, options.choices)}
+        results |= made
         write_csv(options.output, list(results.values()))
-    print(table(list(results.values())))
+    same = {(key[0], key[3]) for key in made}
+    print(table([each for each in results.values() if (each.dataset, each.labels) in same]))
     print(f"Wrote {options.output}")
 
 
@@ -98,11 +102,16 @@ def write_csv(file: Path, results: Sequence[Result]) -> None:
 
 
 def read_csv(file: Path) -> list[Result]:
-    """Read what :func:`write_csv` wrote."""
+    """Read what :func:`write_csv` wrote; a UserError for another file, which it would replace."""
     with file.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != [field.name for field in fields(Result)]:
+            raise UserError(f"{file} was not written by this benchmark: choose another --output")
         return [
-            Result(int(row["draw"]), row["choice"], int(row["labels"]), row["chosen"], float(row["dice"]))
-            for row in csv.DictReader(stream)
+            Result(
+                row["dataset"], int(row["draw"]), row["choice"], int(row["labels"]), row["chosen"], float(row["dice"])
+            )
+            for row in reader
         ]
 
 

@@ -10,11 +10,12 @@ from typing import get_args
 
 import numpy as np
 
+from benchmarks.common.intervals import mean_where_defined
 from benchmarks.label_efficiency import __main__ as label_efficiency
 from benchmarks.label_efficiency.arms import ARMS, REFERENCE_ARM
 from benchmarks.label_efficiency.datasets import ALL, read_source
 from benchmarks.label_efficiency.runs import Record, Run, Workspace, read_json_file, write_whole_json
-from benchmarks.label_efficiency.scores import case_scores, mean_of_runs
+from benchmarks.label_efficiency.scores import case_scores
 from benchmarks.label_efficiency.training import FOLD
 from nnunetv2_dycon.annotation.ranking import Criterion
 from nnunetv2_dycon.datasets.protocol import Protocol
@@ -57,6 +58,7 @@ class Result:
     """A training.
 
     Attributes:
+        dataset: name of the folder of the data.
         draw: of which it is.
         choice: by what cases were chosen.
         labels: number of labeled cases.
@@ -64,11 +66,17 @@ class Result:
         dice: mean over test cases and classes.
     """
 
+    dataset: str
     draw: int
     choice: str
     labels: int
     chosen: str
     dice: float
+
+    @property
+    def training(self) -> tuple[str, int, str, int]:
+        """What tells it from the others of a file."""
+        return self.dataset, self.draw, self.choice, self.labels
 
 
 def do_draw(settings: Settings, draw: int, choices: Sequence[str]) -> list[Result]:
@@ -89,7 +97,8 @@ def do_draw(settings: Settings, draw: int, choices: Sequence[str]) -> list[Resul
     order = [protocol.train[index] for index in np.random.default_rng(draw).permutation(len(protocol.train))]
     first = order[: settings.first]
     record = _train(settings, draw, "first", Protocol(tuple(order), protocol.test), str(settings.first))
-    results = [Result(draw, NOTHING_CHOSEN, len(first), "", _dice(record))]
+    dataset = settings.data.resolve().name
+    results = [Result(dataset, draw, NOTHING_CHOSEN, len(first), "", _dice(record))]
     for choice in choices:
         if choice == RANDOM:
             # They are in random order.
@@ -98,7 +107,7 @@ def do_draw(settings: Settings, draw: int, choices: Sequence[str]) -> list[Resul
             chosen = _rank(settings, record, choice)[: settings.more]
         labeled = Protocol((*first, *chosen), protocol.test)
         dice = _dice(_train(settings, draw, choice, labeled, ALL))
-        results.append(Result(draw, choice, len(labeled.train), " ".join(chosen), dice))
+        results.append(Result(dataset, draw, choice, len(labeled.train), " ".join(chosen), dice))
     return results
 
 
@@ -123,7 +132,7 @@ def _train(settings: Settings, draw: int, name: str, protocol: Protocol, budget:
 
 
 def _dice(record: Record) -> float:
-    return round(float(mean_of_runs(case_scores([record], "dice"))[0]), 5)
+    return round(float(mean_where_defined(case_scores([record], "dice"), axis=1)[0]), 5)
 
 
 def _rank(settings: Settings, record: Record, criterion: str) -> list[str]:

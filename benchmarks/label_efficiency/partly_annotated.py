@@ -49,13 +49,15 @@ def write_partly_annotated_dataset(
 
     Raises:
         UserError: if there is no such dataset, it has too few cases, regions or an ignore label, nothing names its
-            labels or they have other values, or `output` is there.
+            labels or they have other values, no slice of a case would be kept, or `output` is there.
     """
     source = read_labeled_dataset(source_folder)
     whole = read_protocol(source_folder / "protocol.json", source.cases)
     whole = derive_protocol(whole, held_out=held_out)
     if not 1 <= cases <= len(whole.train):
         raise UserError(f"--cases must be between 1 and {len(whole.train)}, and is {cases}")
+    if every < 1:
+        raise UserError(f"--every must be at least 1, and is {every}")
     if output.exists():
         raise UserError(f"{output} exists: choose another --output")
     protocol = Protocol(whole.train[:cases], whole.test)
@@ -68,8 +70,7 @@ def write_partly_annotated_dataset(
         for name in protocol.train:
             target = partial / "labelsTr" / f"{name}{source.file_ending}"
             label = sitk.ReadImage(str(source.cases[name].label))
-            if sitk.GetArrayViewFromImage(label).max() >= ignore_label:
-                raise UserError(f"{source.cases[name].label} has a label above {ignore_label - 1}, which has no name")
+            _check_label(sitk.GetArrayViewFromImage(label), source.cases[name].label, every, ignore_label)
             sitk.WriteImage(keep_every(label, every, ignore_label), str(target))
         write_whole_json(partial / "dataset.json", {**content, "numTraining": cases})
         write_whole_json(partial / "protocol.json", asdict(protocol))
@@ -77,7 +78,7 @@ def write_partly_annotated_dataset(
 
 def _content_of_dataset_json(source: LabeledDataset, preset: Preset | None) -> dict[str, Any]:
     if source.dataset_json is not None:
-        names = ("channel_names", "labels", "file_ending", "overwrite_image_reader_writer")
+        names = ("channel_names", "modality", "labels", "file_ending", "overwrite_image_reader_writer")
         content = {name: source.dataset_json[name] for name in names if name in source.dataset_json}
         if sorted(map(str, content["labels"].values())) != sorted(map(str, range(len(content["labels"])))):
             raise UserError(f"{source.folder}: labels must be 0, 1, 2, ..., without regions")
@@ -88,6 +89,13 @@ def _content_of_dataset_json(source: LabeledDataset, preset: Preset | None) -> d
         raise UserError(f"{source.folder} has no dataset.json: name a preset that names its labels with --preset")
     labels = {"background": 0} | {name: value for value, name in enumerate(preset.label_names, start=1)}
     return {"channel_names": {"0": preset.channel_name}, "labels": labels, "file_ending": source.file_ending}
+
+
+def _check_label(label: np.ndarray, file: Path, every: int, ignore_label: int) -> None:
+    if strange := sorted(set(np.unique(label).tolist()).difference(range(ignore_label))):
+        raise UserError(f"{file} has the label {strange[0]:g}, which has no name")
+    if len(label) <= every // 2:
+        raise UserError(f"{file} has {len(label)} slices, of which --every {every} would keep none")
 
 
 def keep_every(label: sitk.Image, every: int, ignore_label: int) -> sitk.Image:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.intervals import mean_where_defined
 from benchmarks.common.report import markdown_table, write_json
 from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.picture import draw_picture
@@ -18,11 +19,9 @@ from benchmarks.label_efficiency.scores import (
     DISTANCE_METRICS,
     METRICS,
     OVERLAP_METRICS,
-    Difference,
     case_scores,
     count_undefined,
     dice_gained_in_last_quarter,
-    mean_of_runs,
     pseudo_dice_gained_in_last_quarter,
 )
 from benchmarks.label_efficiency.summary import ArmSummary, Spread, summarise
@@ -31,13 +30,13 @@ from nnunetv2_dycon.exceptions import UserError
 _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
 _LEGEND = f"""\
 Mean over test cases and classes, ± standard deviation over seeds. Difference: mean Dice minus that of {REFERENCE_ARM}
-with as many labels and the same seeds, with the 95 % interval of a paired bootstrap over cases and seeds. {METHOD_ARM}
-minus it: the same, of {METHOD_ARM} to the arm of the row. Gap closed: share of the way from {REFERENCE_ARM} with as
-many labels to {REFERENCE_ARM} with all. Labels needed: how many {REFERENCE_ARM} needs for the same Dice, read from its
-curve over the logarithm of the labels, and as a multiple. Not defined: a distance where prediction or reference is
-empty (Dice and Jaccard are 0 there), left out of the means. Last quarter: Dice that the test cases gained in the last
-quarter of the training, without mirroring in prediction, and in brackets the pseudo-Dice, which nnU-Net takes from
-training cases in fold all."""
+with as many labels, with its 95 % interval over trainings and cases; with one training of an arm, it does not speak of
+others of it. {METHOD_ARM} minus it: the same, of {METHOD_ARM} to the arm of the row. Gap closed: share of the way from
+{REFERENCE_ARM} with as many labels to {REFERENCE_ARM} with all. Labels needed: how many {REFERENCE_ARM} needs for the
+same Dice, read from its curve over the logarithm of the labels, and as a multiple. Not defined: a distance where
+prediction or reference is empty (Dice and Jaccard are 0 there), left out of the means. Last quarter: Dice that the test
+cases gained in the last quarter of the training, without mirroring in prediction, and in brackets the pseudo-Dice,
+which nnU-Net takes from training cases in fold all."""
 _RUN_COLUMNS = ["dataset", "budget", "arm", "seed"]
 
 
@@ -92,10 +91,10 @@ def _main_table(arms: Sequence[ArmSummary]) -> str:
                 each.arm,
                 str(len(each.seeds)),
                 *(_spread(metric, each.metrics[metric]) for metric in METRICS),
-                _difference(each),
+                "" if each.difference is None else each.difference.describe(),
                 "" if each.gap_closed is None else f"{100 * each.gap_closed:.0f} %",
                 "" if each.savings is None else each.savings.describe(),
-                _lead_of_method(each),
+                "" if each.lead_of_method is None else each.lead_of_method.describe(),
                 f"{undefined} of {each.values}",
                 _last_quarter(each),
                 f"{each.training_seconds / 60:.1f}",
@@ -119,22 +118,6 @@ def _spread(metric: str, spread: Spread) -> str:
     digits = 4 if metric in OVERLAP_METRICS else 2
     deviation = "" if spread.deviation is None else f" ± {spread.deviation:.{digits}f}"
     return f"{spread.mean:.{digits}f}{deviation}"
-
-
-def _difference(each: ArmSummary) -> str:
-    if each.difference is None:
-        return "" if each.arm == REFERENCE_ARM else "no seed in common"
-    return _interval(each.difference, each.compared_seeds, len(each.seeds))
-
-
-def _lead_of_method(each: ArmSummary) -> str:
-    return "" if each.lead_of_method is None else _interval(each.lead_of_method, each.seeds_of_lead, len(each.seeds))
-
-
-def _interval(difference: Difference, compared: int, seeds: int) -> str:
-    """The number of seeds is told where it is not that of the row."""
-    told = "" if compared == seeds else f", {compared} seeds"
-    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]{told}"
 
 
 def _last_quarter(each: ArmSummary) -> str:
@@ -192,7 +175,7 @@ def _run_row(record: Record) -> list[Any]:
     start = [*_identity(record), record.state]
     if not record.is_done:
         return start
-    means = [float(mean_of_runs(case_scores([record], metric))[0]) for metric in METRICS]
+    means = [float(mean_where_defined(case_scores([record], metric), axis=1)[0]) for metric in METRICS]
     content = record.content
     return [
         *start,

@@ -13,13 +13,12 @@ import numpy as np
 import SimpleITK as sitk
 from medpy.metric import binary
 
+from benchmarks.common.intervals import mean_where_defined
 from benchmarks.label_efficiency.runs import Record
 
 METRICS = ("dice", "jaccard", "hd95", "asd")
 OVERLAP_METRICS = METRICS[:2]
 DISTANCE_METRICS = METRICS[2:]
-RESAMPLES = 10_000
-_BOOTSTRAP_SEED = 2504
 
 
 def compare_segmentations(
@@ -95,14 +94,6 @@ def case_scores(records: Sequence[Record], metric: str, classes: Sequence[str] |
     return np.array([[_mean_of_classes(record.metrics[case], metric, classes) for case in cases] for record in records])
 
 
-def mean_of_runs(scores: np.ndarray) -> np.ndarray:
-    """(runs, cases) -> (runs,): the mean over the cases where the score is defined; NaN where there is none."""
-    defined = ~np.isnan(scores)
-    counts = defined.sum(1)
-    sums = np.where(defined, scores, 0.0).sum(1)
-    return np.divide(sums, counts, out=np.full(len(scores), np.nan), where=counts > 0)
-
-
 def count_undefined(record: Record, metric: str) -> int:
     """How often a metric of a run is not defined, over all cases and classes."""
     return sum(values[metric] is None for by_class in record.metrics.values() for values in by_class.values())
@@ -120,7 +111,7 @@ def dice_gained_in_last_quarter(record: Record) -> float | None:
     gains = np.array(
         [[_mean_of_classes(late[case], "dice") - _mean_of_classes(early[case], "dice") for case in sorted(late)]]
     )
-    gained = float(mean_of_runs(gains)[0])
+    gained = float(mean_where_defined(gains, axis=1)[0])
     return None if np.isnan(gained) else gained
 
 
@@ -152,52 +143,6 @@ def _mean_of_classes(
     values = [by_class[name][metric] for name in (by_class if classes is None else classes)]
     defined = [value for value in values if value is not None]
     return sum(defined) / len(defined) if defined else float("nan")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean difference with its interval.
-
-    Attributes:
-        mean: over seeds and cases.
-        low: lower end of the 95 % interval.
-        high: upper end.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
-def paired_bootstrap(differences: np.ndarray, *, resamples: int = RESAMPLES, seed: int = _BOOTSTRAP_SEED) -> Difference:
-    """The 95 % percentile interval of a mean difference, resampling seeds and cases, each with replacement.
-
-    Both are resampled, so that the interval speaks of other trainings and other cases. With one seed it is of the
-    cases alone; with few seeds it is somewhat narrow, as bootstrap intervals of few values are.
-
-    Args:
-        differences: (seeds, cases), of an arm to the reference arm with the same seed on the same case; NaN where one
-            of the two is not defined.
-        resamples: how often to draw.
-        seed: of the draws, so that a report can be repeated.
-
-    Raises:
-        ValueError: if there is nothing to resample.
-    """
-    defined = ~np.isnan(differences)
-    if not defined.any():
-        raise ValueError("there is no difference that is defined")
-    values = np.where(defined, differences, 0.0)
-    generator = np.random.default_rng(seed)
-    runs, cases = differences.shape
-    # How often each seed and each case is drawn, instead of the draws themselves.
-    of_runs = generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples)
-    of_cases = generator.multinomial(cases, np.full(cases, 1 / cases), size=resamples)
-    sums = ((of_runs @ values) * of_cases).sum(1)
-    counts = ((of_runs @ defined.astype(int)) * of_cases).sum(1)
-    means = sums[counts > 0] / counts[counts > 0]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(values.sum() / defined.sum()), float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.common.intervals import Difference, difference_of_trainings, mean_where_defined
 from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.datasets import ALL
 from benchmarks.label_efficiency.runs import Record
 from benchmarks.label_efficiency.scores import (
     METRICS,
-    Difference,
     LabelSavings,
     case_scores,
     count_undefined,
     dice_gained_in_last_quarter,
     gap_closed,
     label_savings,
-    mean_of_runs,
-    paired_bootstrap,
     pseudo_dice_gained_in_last_quarter,
 )
 
@@ -56,11 +54,9 @@ class ArmSummary:
         undefined: how often each metric is not defined, over all runs, cases and classes.
         values: how many cases and classes there are over all runs.
         scores: mean Dice of each seed.
-        difference: to the reference arm at the same budget with the same seeds; None for itself and where it is absent.
-        compared_seeds: how many seeds both have.
+        difference: to the reference arm at the same budget; None for itself and where it is absent.
         lead_of_method: difference of the method's arm to this one in the same way; None for itself and where it is
             absent.
-        seeds_of_lead: how many seeds these two have in common.
         gap_closed: share of the gap between the reference with as many and with all labels; None where it is absent.
         savings: labels that the reference needs for the same Dice; None where it is absent.
         pseudo_dice_gained: in the last quarter of the training, mean over seeds.
@@ -80,9 +76,7 @@ class ArmSummary:
     values: int
     scores: tuple[float, ...]
     difference: Difference | None
-    compared_seeds: int
     lead_of_method: Difference | None
-    seeds_of_lead: int
     gap_closed: float | None
     savings: LabelSavings | None
     pseudo_dice_gained: float | None
@@ -107,7 +101,7 @@ def summarise(records: Sequence[Record]) -> list[ArmSummary]:
     with_all: dict[str, float] = {}
     for (dataset, budget, arm), group in groups.items():
         if arm == REFERENCE_ARM:
-            score = float(mean_of_runs(case_scores(group, MAIN_METRIC)).mean())
+            score = float(mean_where_defined(case_scores(group, MAIN_METRIC), axis=1).mean())
             curves.setdefault(dataset, {})[group[0].number_of_labels] = score
             if budget == ALL:
                 with_all[dataset] = score
@@ -134,9 +128,9 @@ def _summarise_arm(
     first = group[0]
     score = _over_seeds(case_scores(group, MAIN_METRIC)).mean
     is_reference = first.run.arm.name == REFERENCE_ARM
-    difference, compared = (None, 0) if is_reference or reference is None else _difference(group, reference)
+    difference = None if is_reference else _difference(group, reference)
     is_method = first.run.arm.name == METHOD_ARM
-    lead, seeds_of_lead = (None, 0) if is_method or method is None else _difference(method, group)
+    lead = None if is_method or method is None else _difference(method, group)
     savings, closed = None, None
     if not is_reference and score is not None and curve:
         savings = label_savings(score, first.number_of_labels, curve)
@@ -156,11 +150,9 @@ def _summarise_arm(
         },
         undefined={metric: sum(count_undefined(record, metric) for record in group) for metric in METRICS},
         values=sum(len(by_class) for record in group for by_class in record.metrics.values()),
-        scores=tuple(mean_of_runs(case_scores(group, MAIN_METRIC)).tolist()),
+        scores=tuple(mean_where_defined(case_scores(group, MAIN_METRIC), axis=1).tolist()),
         difference=difference,
-        compared_seeds=compared,
         lead_of_method=lead,
-        seeds_of_lead=seeds_of_lead,
         gap_closed=closed,
         savings=savings,
         pseudo_dice_gained=_mean_of_known(
@@ -171,16 +163,10 @@ def _summarise_arm(
     )
 
 
-def _difference(group: list[Record], reference: list[Record]) -> tuple[Difference | None, int]:
-    of_arm = {record.run.seed: record for record in group}
-    of_reference = {record.run.seed: record for record in reference}
-    seeds = sorted(of_arm.keys() & of_reference.keys())
-    if not seeds:
-        return None, 0
-    differences = case_scores([of_arm[seed] for seed in seeds], MAIN_METRIC) - case_scores(
-        [of_reference[seed] for seed in seeds], MAIN_METRIC
-    )
-    return (None if np.isnan(differences).all() else paired_bootstrap(differences)), len(seeds)
+def _difference(group: list[Record], reference: list[Record] | None) -> Difference | None:
+    if reference is None:
+        return None
+    return difference_of_trainings(case_scores(group, MAIN_METRIC), case_scores(reference, MAIN_METRIC))
 
 
 def _mean_of_known(values: list[float | None]) -> float | None:
@@ -189,7 +175,7 @@ def _mean_of_known(values: list[float | None]) -> float | None:
 
 
 def _over_seeds(scores: np.ndarray) -> Spread:
-    means = mean_of_runs(scores)
+    means = mean_where_defined(scores, axis=1)
     means = means[~np.isnan(means)]
     if len(means) == 0:
         return Spread(None, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +16,11 @@ from pathlib import Path
 from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.results.records import FOLDER
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import written_aside
 
 METRICS = ("dice", "jaccard", "hd95", "asd")
 _TRAINING = ("dataset", "budget", "arm", "seed")
+_LENGTH = ("epochs", "steps")
 
 Row = dict[str, str]
 
@@ -27,34 +30,64 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
 
     Args:
         report: folder that ``benchmarks.label_efficiency report`` wrote.
-        series: see :class:`benchmarks.results.records.Run`; one for each machine and precision.
+        series: see :class:`benchmarks.results.records.Run`; one for each machine, precision and length.
         folder: with ``runs.csv`` and ``cases.csv``.
 
     Returns:
         How many trainings were added.
 
     Raises:
-        UserError: if a file is missing or lacks a column.
+        UserError: if a file is missing, has other columns than the records, or has a training of another length than
+            the one of the same series and seed that is there. Nothing is written then.
     """
-    runs, cases = (_read(folder / name) for name in ("runs.csv", "cases.csv"))
-    there = {(row["series"], *_training(row)) for row in runs[1]}
-    new = [row for row in _read(report / "runs.csv")[1] if row["state"] == "done"]
-    new = [row for row in new if (series, *_training(row)) not in there]
+    (header, there), (header_of_cases, cases_there) = (_read(folder / name) for name in ("runs.csv", "cases.csv"))
+    known = {_training(row): row for row in there if row["series"] == series}
+    new = []
+    for row in _rows_like(header, report / "runs.csv"):
+        if row["state"] != "done":
+            continue
+        before = known.get(_training(row))
+        if before is None:
+            new.append(row)
+        elif any(before[name] != row[name] for name in _LENGTH):
+            raise UserError(
+                f"{' '.join(_training(row))} of the series {series} was trained for {_length(before)} and in {report} "
+                f"for {_length(row)}: name another series"
+            )
     added = {_training(row) for row in new}
-    new_cases = [row for row in _read(report / "cases.csv")[1] if _training(row) in added]
+    new_cases = [row for row in _rows_like(header_of_cases, report / "cases.csv") if _training(row) in added]
+    if without := added - {_training(row) for row in new_cases}:
+        raise UserError(f"{report / 'cases.csv'} has no case of {' '.join(sorted(without)[0])}: write the report anew")
     for row in new_cases:
         # Five digits are more than two trainings have in common.
         row.update({name: f"{float(row[name]):.5g}" for name in METRICS if row[name]})
-    for name, (header, old), rows in (("runs.csv", runs, new), ("cases.csv", cases, new_cases)):
-        _write(folder / name, header, [*old, *({"series": series, **row} for row in rows)])
+    # The cases first: a training is there once runs.csv has it, and what a kill between the two left is replaced.
+    cases_there = [row for row in cases_there if row["series"] != series or _training(row) not in added]
+    for name, columns, rows in (
+        ("cases.csv", header_of_cases, [*cases_there, *new_cases]),
+        ("runs.csv", header, [*there, *new]),
+    ):
+        text = _as_text(columns, ({"series": series, **row} for row in rows))
+        with written_aside(folder / name) as aside:
+            aside.write_text(text, encoding="utf-8", newline="")
     return len(new)
 
 
 def _training(row: Row) -> tuple[str, ...]:
-    try:
-        return tuple(row[name] for name in _TRAINING)
-    except KeyError as error:
-        raise UserError(f"a row lacks the column {error}: is this a report of benchmarks.label_efficiency?") from error
+    return tuple(row[name] for name in _TRAINING)
+
+
+def _length(row: Row) -> str:
+    return f"{row['epochs']} epochs of {row['steps']} steps"
+
+
+def _rows_like(header: list[str], file: Path) -> list[Row]:
+    """The rows of a report's file, which must have the columns of the records but for the series."""
+    columns, rows = _read(file)
+    if {*columns} != {*header} - {"series"}:
+        different = ", ".join(sorted({*columns} ^ {*header} - {"series"}))
+        raise UserError(f"{file} and the records differ in the columns {different}: is this a report of this version?")
+    return rows
 
 
 def _read(file: Path) -> tuple[list[str], list[Row]]:
@@ -65,18 +98,19 @@ def _read(file: Path) -> tuple[list[str], list[Row]]:
         return list(reader.fieldnames or ()), list(reader)
 
 
-def _write(file: Path, header: list[str], rows: Iterable[Row]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, header, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def _as_text(header: list[str], rows: Iterable[Row]) -> str:
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Add the trainings that the command line names; returns the exit code."""
     parser = make_parser("benchmarks.results.add_records", __doc__)
     parser.add_argument("--report", type=Path, required=True, metavar="FOLDER", help="what report --output wrote")
-    parser.add_argument("--series", required=True, metavar="NAME", help="of this machine and precision")
+    parser.add_argument("--series", required=True, metavar="NAME", help="of this machine, precision and length")
     options = parser.parse_args(arguments)
     return exit_code_of(lambda: _add(options))
 

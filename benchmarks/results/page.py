@@ -10,45 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.common.intervals import in_brackets, t_interval
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
-from benchmarks.results import sections
-from benchmarks.results.records import Comparison, Run, compare, in_brackets, read_runs, read_table, t_interval
+from benchmarks.results import heart, sections
+from benchmarks.results.records import Comparison, Run, compare, read_runs, read_table
+from benchmarks.results.titles import HARD_ARM, LABELED_BOXES_ARM, PARTS_OF_DYCON, title
+from nnunetv2_dycon.exceptions import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "documentation" / "results.md"
 DATA_SETS = {"hippocampus": "hippocampus", "lung_nodules": "lung nodules"}
 PARTLY_ANNOTATED = "hippocampus_every5"
+MAIN_SERIES = ("first", "second", "third")
 # Trainings are compared within a series: machine and precision differ.
 PARTLY_ANNOTATED_SERIES = {"partly annotated, float32": "float32", "partly annotated": "bfloat16"}
-ACDC_SERIES = {"third": "bfloat16", "fourth": "float32"}
-HARD_ARM = "HardTargets"
-LABELED_BOXES_ARM = "LabeledBoxes"
-TITLES = {
-    REFERENCE_ARM: "nnU-Net",
-    FECL_ARM: "DyCON with FeCL",
-    HARD_ARM: "DyCON, hard targets",
-    LABELED_BOXES_ARM: "DyCON, labeled boxes only",
-}
-# What one training or more changed in DyCON with FeCL, by the arm's name in the records.
-PARTS_OF_DYCON = {
-    "SoftUnCLOnly": "without FeCL",
-    "SoftFeCLOnly": "without UnCL",
-    "SoftNoCopyPaste": "without labeled boxes in unlabeled patches",
-    "SoftVoxelMean": "UnCL averaged over voxels",
-    "SoftBeta0.5": "beta fixed at 0.5",
-    "SoftBeta1": "beta fixed at 1",
-    "SoftBeta5": "beta fixed at 5",
-    "SoftBetaPaper": "the paper's beta, 5 to 0.5",
-    "SoftNoFocalPositives": "FeCL without focal positives",
-    "SoftNoFocalNegatives": "FeCL without focal negatives",
-    "SoftNoEntropyWeighting": "FeCL without entropy weights",
-    "SoftNoHardNegatives": "FeCL without the teacher's hard negatives",
-    "SoftFeCLOfficial": "the released code's FeCL",
-    "SoftReleasedWeights": "the released weights and schedules",
-    "SoftOracle": "FeCL sees the hidden labels: not a fair method",
-}
-
 CHOICE_TITLES = {
     "first training": "(the first 4 alone)",
     "both": "`both`: uncertainty and distance",
@@ -60,9 +36,14 @@ CHOICE_TITLES = {
 
 
 def render() -> str:
-    """The whole page."""
+    """The whole page.
+
+    Raises:
+        UserError: for a series of trainings that it has no place for.
+    """
     runs = read_runs()
-    main = [run for run in runs if run.dataset in DATA_SETS]
+    _refuse_unknown_series(runs)
+    main = [run for run in runs if run.series in MAIN_SERIES and run.dataset in DATA_SETS]
     others = [
         arm.name
         for arm in ARMS.values()
@@ -80,6 +61,9 @@ def render() -> str:
             won=sum(each.won for each in dycon),
             pairs=sum(each.pairs for each in dycon),
         ),
+        sections.HEART.format(
+            table=heart.table_of_test_cases(heart.read_matrix()), earlier=heart.table_of_earlier_trainings(runs)
+        ),
         sections.METHODS.format(
             table=_table_of_pairs(
                 _comparisons(main, others, REFERENCE_ARM),
@@ -91,12 +75,20 @@ def render() -> str:
         sections.PARTS.format(table=_table_of_parts(main), spread=max(of_dycon) - min(of_dycon)),
         sections.METRICS.format(table=_table_of_metrics()),
         sections.PARTLY.format(table=_table_of_partly([run for run in runs if run.dataset == PARTLY_ANNOTATED])),
-        _acdc(),
+        sections.ACDC.format(table=heart.table_of_tuning_cases(), cases=heart.number_of_tuning_cases()),
         sections.LESIONS.format(table=_table_of_lesions()),
         sections.CHOICE.format(table=_table_of_choices()),
         sections.EVERY.format(table=_table_of_runs(main)),
     ]
     return "\n".join(parts)
+
+
+def _refuse_unknown_series(runs: Sequence[Run]) -> None:
+    known = {*MAIN_SERIES, *PARTLY_ANNOTATED_SERIES, heart.MATRIX, *heart.EARLIER}
+    if unknown := {run.series for run in runs} - known:
+        raise UserError(
+            f"no table has the series {sorted(unknown)[0]}: name it in benchmarks/results/page.py or heart.py"
+        )
 
 
 def _trainings_of(runs: Sequence[Run], arm: str) -> str:
@@ -117,7 +109,7 @@ def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
         "labels",
         "method",
         "pairs",
-        _title(first),
+        title(first),
         "the method",
         "difference",
         "interval",
@@ -127,7 +119,7 @@ def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
         [
             DATA_SETS[each.dataset],
             str(each.labels),
-            _title(each.arm),
+            title(each.arm),
             str(each.pairs),
             f"{each.reference_mean:.4f}",
             f"{each.arm_mean:.4f}",
@@ -138,10 +130,6 @@ def _table_of_pairs(comparisons: Sequence[Comparison], *, first: str) -> str:
         for each in comparisons
     ]
     return markdown_table(header, rows)
-
-
-def _title(arm: str) -> str:
-    return TITLES.get(arm) or PARTS_OF_DYCON.get(arm, arm)
 
 
 def _table_of_labels(runs: Sequence[Run]) -> str:
@@ -173,7 +161,7 @@ def _table_of_metrics() -> str:
             continue
         metrics = [" ± ".join(filter(None, (row[name], row[f"{name}_sd"]))) for name in ("jaccard", "hd95", "asd")]
         interval = f"[{float(row['low']):+.4f}, {float(row['high']):+.4f}]" if row["low"] else ""
-        rows.append([DATA_SETS[row["dataset"]], row["labels"], _title(row["arm"]), row["seeds"], *metrics, interval])
+        rows.append([DATA_SETS[row["dataset"]], row["labels"], title(row["arm"]), row["seeds"], *metrics, interval])
     header = ["data", "labels", "method", "trainings", "Jaccard", "HD95 (mm)", "ASD (mm)", "interval"]
     return markdown_table(header, rows)
 
@@ -185,41 +173,9 @@ def _table_of_partly(runs: Sequence[Run]) -> str:
         for arm in (REFERENCE_ARM, METHOD_ARM, FECL_ARM, LABELED_BOXES_ARM):
             of_arm = {run.seed: run.dice for run in runs if run.series == series and run.arm == arm}
             if of_arm:
-                dice = [of_arm[seed] for seed in seeds]
-                rows.append([_title(arm), precision, *(f"{each:.4f}" for each in (*dice, np.mean(dice)))])
+                dice = [f"{of_arm[seed]:.4f}" if seed in of_arm else "" for seed in seeds]
+                rows.append([title(arm), precision, *dice, f"{np.mean(list(of_arm.values())):.4f}"])
     return markdown_table(["method", "computed in", *(f"seed {seed}" for seed in seeds), "mean Dice"], rows)
-
-
-def _acdc() -> str:
-    table = read_table("acdc_tuning.csv")
-    structures = ("right ventricle", "myocardium", "left ventricle")
-    rows = []
-    for training in dict.fromkeys((int(row["labels"]), int(row["steps"]), row["arm"], row["seed"]) for row in table):
-        labels, steps, arm, seed = training
-        of_training = [
-            row for row in table if (int(row["labels"]), int(row["steps"]), row["arm"], row["seed"]) == training
-        ]
-        means = [float(np.mean([float(row[name]) for row in of_training])) for name in structures]
-        rows.append(
-            [str(labels), f"{steps:,}", _title(arm), seed, *(f"{mean:.4f}" for mean in means), f"{np.mean(means):.4f}"]
-        )
-    text = markdown_table(["labels", "steps", "training", "seed", *structures, "mean Dice"], rows)
-    tested = sorted(
-        (run.labels, run.steps, ACDC_SERIES[run.series], _title(run.arm), run.seed, run.dice)
-        for run in read_runs()
-        if run.dataset == "acdc"
-    )
-    of_test_cases = [
-        [str(labels), f"{steps:,}", title, precision, str(seed), f"{dice:.4f}"]
-        for labels, steps, precision, title, seed, dice in tested
-    ]
-    header = ["labels", "steps", "training", "computed in", "seed", "mean Dice"]
-    return sections.ACDC.format(
-        table=text,
-        cases=len({row["case"] for row in table}),
-        test_cases=len({row["case"] for row in read_table("cases.csv") if row["dataset"] == "acdc"}),
-        table_of_test_cases=markdown_table(header, of_test_cases),
-    )
 
 
 def _table_of_lesions() -> str:
@@ -266,7 +222,7 @@ def _table_of_runs(runs: Sequence[Run]) -> str:
         of_group = [run for run in runs if (run.dataset, run.labels, run.arm) == (dataset, labels, arm)]
         cells = [_dice_of_seeds(of_group, lambda run, name=name: run.series == name) for name in series]
         mean = f"{np.mean([run.dice for run in of_group]):.4f}"
-        rows.append([DATA_SETS[dataset], str(labels), _title(arm), *cells, mean])
+        rows.append([DATA_SETS[dataset], str(labels), title(arm), *cells, mean])
     header = [f"series {number}: seeds 0, 1, 2" for number in range(1, len(series) + 1)]
     return markdown_table(["data", "labels", "method", *header, "mean"], rows)
 

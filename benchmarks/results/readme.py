@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-import numpy as np
-
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM
-from benchmarks.results.records import compare, in_brackets, read_runs, read_table, t_interval
+from benchmarks.results import heart
+from benchmarks.results.records import compare, read_runs
 from nnunetv2_dycon.exceptions import UserError
 
 START, END = "<!-- results -->\n", "\n<!-- end of results -->"
@@ -21,7 +18,7 @@ TASKS = {
     ("hippocampus", 8): "hippocampus, MRI",
     ("lung_nodules", 8): "lung nodules, CT",
 }
-ACDC_LABELS, ACDC_STEPS = 6, 8000
+HEART_LABELS = 6
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 
@@ -36,11 +33,13 @@ def render() -> str:
         assert teacher is not None
         dice = [f"{mean:.4f}" for mean in (dycon.reference_mean, teacher.arm_mean, dycon.arm_mean)]
         rows.append([name, str(labels), *dice, f"{dycon.difference:+.4f} {dycon.describe_interval()}"])
-    plain, dycon_of_patients = (_dice_of_patients(arm) for arm in (REFERENCE_ARM, METHOD_ARM))
-    differences = [dycon_of_patients[patient] - dice for patient, dice in plain.items()]
-    dice = [f"{np.mean(list(each.values())):.4f}" for each in (plain, dycon_of_patients)]
-    difference = f"{np.mean(differences):+.4f} {in_brackets(t_interval(differences))}"
-    rows.append(["heart (ACDC), MRI", str(ACDC_LABELS), dice[0], "", dice[1], difference])
+    scores = heart.read_matrix()
+    dice = [
+        f"{scores[HEART_LABELS, arm].mean():.4f}" if (HEART_LABELS, arm) in scores else ""
+        for arm in (REFERENCE_ARM, TEACHER_ARM, METHOD_ARM)
+    ]
+    difference = heart.difference(scores, HEART_LABELS, METHOD_ARM).describe()
+    rows.append(["heart (ACDC), MRI", str(HEART_LABELS), *dice, difference])
     return markdown_table(HEADER, rows)
 
 
@@ -55,16 +54,6 @@ def replace_table(text: str, table: str) -> str:
             f"the README must have {START.strip()} and {END.strip()} once each, around the table of results"
         )
     return text[: text.index(START) + len(START)] + table + text[text.index(END) :]
-
-
-def _dice_of_patients(arm: str) -> dict[str, float]:
-    """The mean Dice of each patient's scans in a training on ACDC."""
-    structures = ("right ventricle", "myocardium", "left ventricle")
-    dice: dict[str, list[float]] = defaultdict(list)
-    for row in read_table("acdc_tuning.csv"):
-        if (row["arm"], int(row["labels"]), int(row["steps"])) == (arm, ACDC_LABELS, ACDC_STEPS):
-            dice[row["case"].split("_")[0]] += [float(row[name]) for name in structures]
-    return {patient: float(np.mean(values)) for patient, values in dice.items()}
 
 
 if __name__ == "__main__":

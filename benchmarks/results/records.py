@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+
+from benchmarks.common.intervals import in_brackets, t_interval
 
 FOLDER = Path(__file__).resolve().parent
 FEWEST_PAIRS = 3
@@ -90,18 +91,6 @@ class Comparison:
         """The interval in brackets; empty where there is none."""
         interval = self.interval()
         return "" if interval is None else in_brackets(interval)
-
-
-def t_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """The 95 % t interval of the mean of at least two differences."""
-    mean, error = np.mean(differences), np.std(differences, ddof=1) / np.sqrt(len(differences))
-    half = stats.t.ppf(0.975, len(differences) - 1) * error
-    return float(mean - half), float(mean + half)
-
-
-def in_brackets(interval: tuple[float, float]) -> str:
-    """An interval with signs and four digits."""
-    return f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
 
 
 def read_table(name: str) -> list[dict[str, str]]:

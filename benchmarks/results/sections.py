@@ -6,8 +6,8 @@ INTRODUCTION = """\
 # Results
 
 What unlabeled scans were worth on three data sets. In short: with the same few labels, DyCON segments better than plain
-nnU-Net. The gain is small on hippocampi, larger on lung nodules, and large on [cardiac MRI](#targets-and-views-on-acdc)
-after a long training.
+nnU-Net. The gain is small on hippocampi, larger on lung nodules, and large on [cardiac MRI](#heart-acdc) after a long
+training.
 
 <!-- This page is made by: python -m benchmarks.results.page -->
 
@@ -40,6 +40,20 @@ DYCON = """\
 {table}
 
 DyCON was above nnU-Net in {won} of {pairs} pairs of trainings.
+"""
+HEART = """\
+## Heart, ACDC
+
+Cardiac MRI, three structures: slices at half resolution, a small network, 16,000 steps, float32 on a CPU, 20 test
+patients with two scans each. All arms have the same labels, steps and augmentation. The interval is over trainings and
+patients; one that rests on a single training of an arm does not speak of others of it. "Gap closed" is the share of the
+way from nnU-Net with as many labels to nnU-Net with all 140. Figures of few trainings will still move.
+
+{table}
+
+After 8,000 steps, and in bfloat16 on another machine, one training each:
+
+{earlier}
 """
 METHODS = """\
 ## All methods and plain nnU-Net
@@ -100,10 +114,6 @@ that are the default now. "Hard targets above 0.95" and "weighted by certainty" 
 `uncl_distance` was made.
 
 {table}
-
-On the {test_cases} test cases, predicted with mirroring:
-
-{table_of_test_cases}
 """
 LESIONS = """\
 ## Small lesions

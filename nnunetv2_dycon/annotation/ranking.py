@@ -12,9 +12,13 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
+from tqdm import tqdm
 
 from nnunetv2_dycon.uncertainty.measures import expected_dice
 from nnunetv2_dycon.uncertainty.table import Structure
+
+# Up to which the distances between all pairs are kept: 134 MB for so many.
+_MOST_CANDIDATES_IN_MEMORY = 4096
 
 Criterion = Literal["coverage", "diversity", "uncertainty", "both"]
 
@@ -124,29 +128,33 @@ def most_covering_first(candidates: np.ndarray, labeled: np.ndarray) -> list[Cho
         ValueError: without a labeled scan.
     """
     distance, nearest = _nearest_labeled(candidates, labeled)
+    between = cdist(candidates, candidates) if len(candidates) <= _MOST_CANDIDATES_IN_MEMORY else None
 
-    # Distances between all pairs would not fit into memory with tens of thousands of candidates.
     def distances_to(index: int) -> np.ndarray:
-        return cdist(candidates, candidates[index : index + 1])[:, 0]
+        return cdist(candidates, candidates[index : index + 1])[:, 0] if between is None else between[:, index]
 
     def gain(index: int) -> float:
         return float(np.maximum(distance - distances_to(index), 0).mean())
 
     # A gain never rises: one that is up to date and at least what the others had before is the highest.
-    heap = [(-gain(index), index) for index in range(len(candidates))]
+    is_quick = between is not None
+    indices = tqdm(range(len(candidates)), desc="Comparing scans", unit="scan", disable=is_quick)
+    heap = [(-gain(index), index) for index in indices]
     heapq.heapify(heap)
-    choices = []
-    while heap:
-        index = heap[0][1]
-        latest = (-gain(index), index)
-        heapq.heapreplace(heap, latest)
-        if heap[0] != latest:
-            continue
-        heapq.heappop(heap)
-        choices.append(Choice(index, -latest[0], float(distance[index]), int(nearest[index])))
-        to_chosen = distances_to(index)
-        is_nearer = to_chosen < distance
-        distance[is_nearer], nearest[is_nearer] = to_chosen[is_nearer], len(labeled) + index
+    choices: list[Choice] = []
+    with tqdm(total=len(candidates), desc="Ordering scans", unit="scan", disable=is_quick) as progress:
+        while heap:
+            index = heap[0][1]
+            latest = (-gain(index), index)
+            heapq.heapreplace(heap, latest)
+            if heap[0] != latest:
+                continue
+            heapq.heappop(heap)
+            choices.append(Choice(index, -latest[0], float(distance[index]), int(nearest[index])))
+            to_chosen = distances_to(index)
+            is_nearer = to_chosen < distance
+            distance[is_nearer], nearest[is_nearer] = to_chosen[is_nearer], len(labeled) + index
+            progress.update()
     return choices
 
 

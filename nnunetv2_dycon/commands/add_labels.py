@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print_next_steps(added: AddedLabels) -> None:
+    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.datasets.names import dataset_id
-    from nnunetv2_dycon.datasets.planned_dataset import plans_there
+    from nnunetv2_dycon.datasets.planned_dataset import configurations_of, plans_there
+    from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
     from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 
     dataset, few = dataset_id(added.dataset), added.number < NUMBER_OF_FOLDS
@@ -75,13 +78,15 @@ def _print_next_steps(added: AddedLabels) -> None:
     plans = plans_there(added.dataset)
     if plans:
         name = plans[0]
-        print(f"  nnUNetv2_preprocess -d {dataset} -c 3d_fullres -plans_name {name}")
+        there = configurations_of(added.dataset, name)
+        configuration = there[0] if there and "3d_fullres" not in there else "3d_fullres"
+        print(f"  {preprocessing_command(added.dataset, configuration, name)}")
     else:
-        name = "nnUNetPlans"
+        name, configuration = "nnUNetPlans", "3d_fullres"
         print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
     fold = "all" if few and added.splits_file is None else "0"
-    option = "" if name == "nnUNetPlans" else f" -p {name}"
-    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON{option}")
+    option = "" if name == "nnUNetPlans" else f" -p {shlex.quote(name)}"
+    print(f"  nnUNetv2_train {dataset} {configuration} {fold} -tr nnUNetTrainerDyCON{option}{device_option()}")
     others = f" ({', '.join(plans)})" if len(plans) > 1 else ""
     print(
         f"with your own -c and plans{others}, and with every -tr that you compare. A new training, without --c, moves "

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the demo."""
+    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.demo.run_demo import run_demo
 
     started = time.monotonic()
@@ -56,5 +57,5 @@ def run(arguments: argparse.Namespace) -> None:
     minutes = (time.monotonic() - started) / 60
     print(
         f"\nDone in {minutes:.1f} minutes: results.md, results.csv and demo.png are in {arguments.o.resolve()}."
-        f"\n\n{NEXT}"
+        f"\n\n{NEXT}{device_option()}"
     )

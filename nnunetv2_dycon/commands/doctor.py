@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Checks the installation: versions, whether nnU-Net finds the trainers, nnU-Net's three folders, the GPU. With "
         "-d also a dataset: how many cases are labeled and unlabeled, and what is not ready. With -d and -tr also the "
         "trainings in the results folder: whether they work, and which setting to change. Exits with 1 if there is a "
-        "problem, or something to do before data can be used."
+        "problem, or something to do before a training."
     )
     parser.add_argument("-d", metavar="DATASET", help=f"{DATASET_HELP} (default: the installation alone)")
     add_configuration_argument(parser)
@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check and print."""
-    from nnunetv2_dycon.diagnosis import diagnose_dataset
+    from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
+    from nnunetv2_dycon.diagnosis.installation import diagnose_installation
+    from nnunetv2_dycon.diagnosis.training import diagnose_trainings
     from nnunetv2_dycon.exceptions import UserError, counted
-    from nnunetv2_dycon.installation_diagnosis import diagnose_installation
-    from nnunetv2_dycon.training_diagnosis import diagnose_trainings
 
     if arguments.f and (arguments.d is None or arguments.tr is None):
         raise UserError("-f names folds of trainings: name the dataset with -d and the trainer with -tr too.")
@@ -51,10 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
         print(finding, flush=True)
         problems += finding.is_problem
         to_do += finding.is_to_do
-    if problems or (to_do and arguments.d is not None):
-        counts = [counted(problems, "problem")] * (problems > 0) + [f"{counted(to_do, 'thing')} to do"] * (to_do > 0)
+    if problems:
+        counts = [counted(problems, "problem")] + [f"{counted(to_do, 'thing')} to do"] * (to_do > 0)
         raise UserError(f"{' and '.join(counts)}, marked above.")
     if to_do:
-        # As after every installation: no error, and yet not ready.
-        print("\nThe installation is sound. What is marked [to do] is needed before data can be used.", flush=True)
+        # As after every installation and before planning: no error, and yet not ready.
+        print("\nNo problem was found. What is marked [to do] comes next.", flush=True)
         raise SystemExit(1)

@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         options = getattr(command, "PARSER_OPTIONS", {})
         subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP, **options)
         command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+        subparser.set_defaults(run=command.run, refuse=subparser.error)
     return parser
 
 
@@ -83,7 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (sys.argv[1:] if arguments is None else arguments):
         parser.print_help(sys.stderr)
         raise SystemExit(2)
-    parsed = parser.parse_args(arguments)
+    parsed, surplus = parser.parse_known_args(arguments)
+    if surplus:
+        # With the usage of the subcommand, where parse_args shows that of the command.
+        parsed.refuse(f"unrecognized arguments: {' '.join(surplus)}")
     try:
         _check_variables()
         with StopSignals() as signals, silence_of_threads_cut_short(signals):

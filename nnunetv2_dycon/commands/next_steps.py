@@ -9,6 +9,13 @@ from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 from nnunetv2_dycon.exceptions import counted
 
 
+def device_option() -> str:
+    """What nnU-Net's commands need on this machine to train and predict: nothing on one with a CUDA GPU."""
+    import torch
+
+    return "" if torch.cuda.is_available() else " -device cpu"
+
+
 def print_next_steps(folder: Path, labeled: int, test: int) -> None:
     """Print the commands that follow.
 
@@ -21,10 +28,10 @@ def print_next_steps(folder: Path, labeled: int, test: int) -> None:
     fold = "all" if few else "0"
     print("\nNext:")
     print(f"  nnUNetv2_plan_and_preprocess -d {dataset} -c 3d_fullres")
-    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON")
+    print(f"  nnUNetv2_train {dataset} 3d_fullres {fold} -tr nnUNetTrainerDyCON{device_option()}")
     if test:
         model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"
-        print(f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON \\")
+        print(f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON{device_option()} \\")
         print(f"      -i {folder / 'imagesTs'} -o PREDICTIONS")
         print(f"  nnUNetv2_evaluate_folder {folder / 'labelsTs'} PREDICTIONS \\")
         print(f"      -djfile {model}/dataset.json \\\n      -pfile {model}/plans.json")

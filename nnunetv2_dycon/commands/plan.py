@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.settings = [*arguments.settings, *(name for name in arguments.c if "=" in name)]
         arguments.c = configurations
 
+    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps
@@ -82,4 +83,4 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"Wrote {target}. Train with:")
     # Results of other plans are in another folder, those of a cascade's first stage too.
     for name in filter(None, (dataset.configuration(arguments.c[0]).previous_stage_name, arguments.c[0])):
-        print(f"nnUNetv2_train {arguments.d} {name} 0 -tr {arguments.tr} -p {arguments.o}")
+        print(f"nnUNetv2_train {arguments.d} {name} 0 -tr {arguments.tr} -p {arguments.o}{device_option()}")

@@ -12,7 +12,7 @@ from nnunetv2_dycon.comparison.paired_difference import PairedDifference
 from nnunetv2_dycon.uncertainty.picture import literal
 
 # Distinguishable with every common colour vision deficiency.
-_BETTER, _WORSE = "#0072B2", "#D55E00"
+_BETTER, _WORSE, _EQUAL = "#0072B2", "#D55E00", "0.5"
 _MAX_NAMED = 3
 _INCHES = 3.6
 
@@ -40,12 +40,22 @@ def _draw_class(axis: Axes, each: PairedDifference) -> None:
     lowest = min([*x, *y], default=0.0)
     limits = (max(lowest - 0.05, -0.02), 1.02)
     axis.plot(limits, limits, color="0.6", linewidth=1, zorder=1)
-    colours = [_BETTER if second >= first else _WORSE for first, second in zip(x, y, strict=True)]
+    colours = [
+        _BETTER if second > first else _WORSE if second < first else _EQUAL for first, second in zip(x, y, strict=True)
+    ]
     axis.scatter(x, y, s=22, c=colours, alpha=0.8, linewidths=0, zorder=2)
     axis.set(xlim=limits, ylim=limits, aspect="equal")
     axis.text(0, 1.02, f"{each.won} better", color=_BETTER, transform=axis.transAxes)
     axis.text(1, 1.02, f"{each.lost} worse", color=_WORSE, transform=axis.transAxes, ha="right")
+    names: dict[tuple[float, float], list[str]] = {}
     for case, difference in list(each.differences.items())[:_MAX_NAMED]:
         if difference < 0:
-            place = (each.first[case], each.second[case])
-            axis.annotate(literal(case), place, xytext=(4, -9), textcoords="offset points", fontsize=7, color="0.3")
+            # Names of points in one place would lie on each other.
+            names.setdefault((round(each.first[case], 2), round(each.second[case], 2)), []).append(case)
+    for place, cases in names.items():
+        text = literal(", ".join(cases))
+        # Below the point, but above one that lies at the lower edge, where the name would cross the axis.
+        is_lowest = place[1] - limits[0] < 0.05 * (limits[1] - limits[0])
+        axis.annotate(
+            text, place, xytext=(4, 4 if is_lowest else -9), textcoords="offset points", fontsize=7, color="0.3"
+        )

@@ -46,7 +46,8 @@ def dataset_name_of(name_or_id: str) -> str:
     """The full name of a dataset by its name, or by its ID (``501``) in any of nnU-Net's three folders.
 
     Raises:
-        UserError: when no dataset or more than one has the ID, and when it is neither ID nor name.
+        UserError: when no dataset or more than one has the ID, when it is neither ID nor name, and when none of the
+            folders is set.
     """
     if not name_or_id.isdecimal():
         # A slash is what the shell completes the name of a folder with.
@@ -55,7 +56,11 @@ def dataset_name_of(name_or_id: str) -> str:
             raise UserError(f"{name} is not the name of a dataset.{question}")
         dataset_id(name)
         return name
-    folders = ", ".join(f"{path.env_var_name}={path.get()}" for path in _FOLDERS)
+    if not any(path.get() for path in _FOLDERS):
+        raw_folder()
+    folders = ", ".join(
+        f"{path.env_var_name}={path.get()}" if path.get() else f"{path.env_var_name} is not set" for path in _FOLDERS
+    )
     return _only_one(name_or_id, find_candidate_datasets(int(name_or_id)), f"nnU-Net's folders ({folders}) have", "ID")
 
 

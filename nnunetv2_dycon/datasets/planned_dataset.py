@@ -69,6 +69,11 @@ def plans_there(name: str) -> list[str]:
     return sorted(filter(None, map(_identifier_of_plans, files)), key=lambda name: (name != _OWN_PLANS, name))
 
 
+def configurations_of(name: str, plans_identifier: str) -> list[str]:
+    """The configurations in plans of a dataset that are there; none where they have no such entry."""
+    return list(read_json(preprocessed_folder() / name / f"{plans_identifier}.json").get("configurations", ()))
+
+
 def _identifier_of_plans(file: Path) -> str | None:
     try:
         return file.stem if "plans_name" in read_json(file) else None
@@ -81,7 +86,7 @@ def describe_missing_plans(plans_file: Path) -> str:
     name = plans_file.parent.name
     others = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
     if others and not plans_file.parent.is_dir() and find_raw_dataset_folder(name) is None:
-        return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct -d."
+        return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct the name of the dataset."
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c CONFIGURATION"
     if others := plans_there(name):
         return f"{plans_file} is not there. Name others with -p ({', '.join(others)} are there), or plan with {command}"

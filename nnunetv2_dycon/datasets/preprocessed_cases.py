@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,7 @@ _ENDINGS = (".pkl", ".npy", *_FILES_OF_A_CASE)
 
 def preprocessing_command(dataset_name: str, configuration: str, plans: str) -> str:
     """The command that preprocesses the labeled cases of a dataset."""
-    return f"nnUNetv2_preprocess -d {dataset_id(dataset_name)} -c {configuration} -plans_name {plans}"
+    return f"nnUNetv2_preprocess -d {dataset_id(dataset_name)} -c {configuration} -plans_name {shlex.quote(plans)}"
 
 
 def preprocessed_cases(folder: Path) -> list[str]:
@@ -88,9 +89,12 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
             f", or correct the names in {splits_file}" if isinstance(fold, int) and fold < len(splits) else ""
         )
         raise UserError(f"{lacking}: run {preprocess}{names_in_file}.")
-    for file in (folder / (case + ending) for case in sorted(set(used)) for ending in endings):
-        if not _is_whole(file):
-            raise UserError(f"{file} is damaged or cut short: run {preprocess}, which writes it anew.")
+    files = [folder / (case + ending) for case in sorted(set(used)) for ending in endings]
+    if damaged := [file.name for file in files if not _is_whole(file)]:
+        be, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
+        raise UserError(
+            f"{listed(damaged)} {be} damaged or cut short, in {folder}: run {preprocess}, which writes {them} anew."
+        )
     _check_files(
         (base / "gt_segmentations" / f"{case}{file_ending}" for case in validated),
         f"the validation at the end compares with it. Copy the label file there, or run {preprocess}",
@@ -119,4 +123,5 @@ def _is_whole(file: Path) -> bool:
 
 def _check_files(files: Iterable[Path], remedy: str) -> None:
     if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f"{missing[0]} is not there, and {remedy}.")
+        is_not = "is not" if len(missing) == 1 else "are not"
+        raise UserError(f"{listed(map(str, missing))} {is_not} there, and {remedy}.")

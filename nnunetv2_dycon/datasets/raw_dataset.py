@@ -121,10 +121,19 @@ def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> di
     return {identifier: case.images for identifier, case in _training_cases(raw_dataset_folder, dataset_json).items()}
 
 
-def missing_labels(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> list[Path]:
-    """The label files of labeled cases that are not there. None is opened."""
-    cases = _training_cases(raw_dataset_folder, dataset_json).values()
-    return [case.label for case in cases if not case.label.is_file()]
+def missing_labels(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, Path]:
+    """The label files that are not there, by labeled case. None is opened."""
+    cases = _training_cases(raw_dataset_folder, dataset_json)
+    return {identifier: case.label for identifier, case in cases.items() if not case.label.is_file()}
+
+
+def misnamed_labeled_images(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> list[Path]:
+    """The files of ``imagesTr`` that have the file ending and are not named like a scan."""
+    if "dataset" in dataset_json:
+        return []
+    ending = dataset_json["file_ending"]
+    _, others = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, ending)
+    return [file for file in others if file.name.endswith(ending)]
 
 
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
@@ -148,6 +157,12 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
                 f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
                 f"files or remove the case. {_how_to_rename(next(iter(files.values())), file_ending)}"
             )
+    return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
+
+
+def unlabeled_cases_as_named(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
+    """As :func:`find_unlabeled_cases`, but what it refuses is left out, or taken with the channels that it has."""
+    images, _ = images_by_case(raw_dataset_folder / UNLABELED_FOLDER_NAME, file_ending)
     return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
 
 

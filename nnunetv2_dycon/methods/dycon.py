@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
@@ -197,6 +197,10 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             logits = torch.where(shows_labeled, reference.to(logits.dtype), logits)
             ignored = None if ignored is None else shows_labeled & ignored
         return PastedTask(patches, replace(guidance.teacher, output=logits), moved, shows_labeled, ignored)
+
+    def values_without_meaning(self) -> Collection[str]:
+        """The share of voxels that count, where all do. See Method."""
+        return () if self.settings.uncl_distance == "pseudo_labels" else ("confident_fraction",)
 
     def unlabeled_losses(self, student: Prediction, task: PastedTask, progress: float) -> Losses:
         """UnCL and FeCL's unlabeled half. See Method."""

@@ -7,7 +7,7 @@ A method is one class in one file, with its settings. Trainer, networks and loss
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
 
@@ -145,6 +145,10 @@ class Method(ABC, Generic[SettingsType, TaskType]):
     @abstractmethod
     def term_weights(self) -> dict[str, float]:
         """The weight of each of :attr:`terms` after the ramp-up."""
+
+    def values_without_meaning(self) -> Collection[str]:
+        """Names of :attr:`panels` whose values the settings give no meaning: they are logged and not shown."""
+        return ()
 
     @abstractmethod
     def unlabeled_losses(self, student: Prediction, task: TaskType, progress: float) -> Losses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shlex
@@ -89,8 +90,8 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     folders = check_self_training(options)
     source, target = folders.source.name, folders.target_raw.name
     print_heading("1/5  First model, on the labeled cases")
-    _warn_of_later_labels(options, folders)
     if _is_trained(folders.first_model):
+        _warn_of_later_labels(options, folders)
         print(f"{folders.first_model} is trained.")
     else:
         _train_model(source, options.trainer, folders.first_model, options)
@@ -138,6 +139,8 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
                 f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
                 f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
             )
+    if not _is_trained(folders.first_model) and (changed := _changed_labels(options, folders)):
+        raise UserError(f"{changed}.")
     _check_target(folders)
     return folders
 
@@ -179,23 +182,41 @@ def _is_trained(fold_folder: Path) -> bool:
     return (fold_folder / FINAL_CHECKPOINT).is_file()
 
 
+def _changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
+    """A sentence on labels that differ from the copies which nnUNetv2_preprocess made of them; None without such."""
+    source = folders.source
+    copies = {
+        case: source.folder / "gt_segmentations" / f"{case}{folders.cases.labeled.file_ending}"
+        for case in folders.cases.labeled.training
+    }
+    changed = {
+        case: labels.label
+        for case, labels in sorted(folders.cases.labeled.training.items())
+        if not (copies[case].is_file() and filecmp.cmp(labels.label, copies[case], shallow=False))
+    }
+    if not changed:
+        return None
+    command = preprocessing_command(source.name, options.configuration, options.plans)
+    older = [case for case, label in changed.items() if label.stat().st_mtime <= _time_of(copies[case])]
+    # nnU-Net replaces a copy by a newer file only.
+    first = f"remove the copies of {listed(older)}, which are newer than the labels, then " if older else ""
+    return (
+        f"{listed(changed)}: the label is not what {copies[next(iter(changed))].parent} has of it; {first}run {command}"
+    )
+
+
 def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
-    """Tell of labels that are not preprocessed as they are now, or from which the first model has not learnt."""
-    source, labeled = folders.source, folders.cases.labeled.training
+    """Tell of labels from which the first model, which is trained, may not have learnt."""
+    source = folders.source
     data_folder = source.folder / source.configuration(options.configuration).data_identifier
-    changed = {case: files.label.stat().st_mtime for case, files in sorted(labeled.items())}
-    preprocessed = {case: _time_of(data_folder / f"{case}.pkl") for case in changed}
-    stale = [case for case, time in changed.items() if time > preprocessed[case]]
-    if stale and data_folder.is_dir():
-        command = preprocessing_command(source.name, options.configuration, options.plans)
-        print(f"WARNING: labels are newer than what was preprocessed of them ({listed(stale)}). Run {command} first.")
-    if not _is_trained(folders.first_model):
-        return
     trained = _time_of(folders.first_model / FINAL_CHECKPOINT)
-    if later := [case for case, time in changed.items() if max(time, preprocessed[case]) > trained]:
+    if changed := _changed_labels(options, folders):
+        print(f"WARNING: {changed}. Else the first model does not learn from the labels as they are.")
+    labeled = sorted(folders.cases.labeled.training)
+    if later := [case for case in labeled if _time_of(data_folder / f"{case}.pkl") > trained]:
         print(
-            f"WARNING: labels, or what was preprocessed of them, are newer than the first model ({listed(later)}). To "
-            f"train it on them, remove {folders.first_model} and start again, with a new -o."
+            f"WARNING: {listed(later)}: preprocessed after the first model was trained. If the labels have changed, "
+            f"remove {folders.first_model} to train it on them, and start again, with a new -o."
         )
 
 

@@ -63,6 +63,7 @@ def logger_of(method: Method[Any, Any], verbose: bool, not_drawn: Sequence[str])
     off = {
         f"{term}_{value}" for term, weight in weights.items() if weight == 0 for value in ("loss", "weight", "share")
     }
+    off.update(method.values_without_meaning())
     if not any(weights.values()):
         off.update(names_of_steps(method))
     if method.settings.unlabeled_foreground_fraction == 0 or not any(weights.values()):
@@ -97,6 +98,8 @@ def draw_panels(
             # A dashed curve leaves visible another one that it lies on, as a weight of 1 lies on the ramp.
             style = "-" if key == keys[0] else "--"
             axis.plot(range(len(values[key])), values[key], style, label=key, linewidth=4, marker=marker)
+        if not any(math.isfinite(value) for key in keys for value in values[key]):
+            axis.text(0.5, 0.5, "no value yet", fontsize=_FONT_SIZE, ha="center", transform=axis.transAxes)
         axis.set_title(title, loc="left", fontsize=_FONT_SIZE)
         axis.legend(
             loc="lower right",

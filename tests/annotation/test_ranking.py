@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
+from nnunetv2_dycon.annotation import ranking
 from nnunetv2_dycon.annotation.ranking import (
     Choice,
     distances_to_labeled,
@@ -86,6 +87,18 @@ def test_coverage_chooses_what_lowers_the_mean_distance_most() -> None:
         assert before.mean() - choice.score == pytest.approx(min(sums))
         assert choice.distance == before[choice.index]
         covered = np.concatenate([covered, [candidates[choice.index]]])
+
+
+def test_many_candidates_are_ordered_alike_with_their_progress_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    candidates, labeled = rng.normal(size=(30, 3)), rng.normal(size=(3, 3))
+    few = most_covering_first(candidates, labeled)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(ranking, "_MOST_CANDIDATES_IN_MEMORY", 29)
+    assert most_covering_first(candidates, labeled) == few
+    assert "Ordering scans: 100%" in capsys.readouterr().err
 
 
 def test_most_uncertain_first_keeps_the_order_of_equals() -> None:

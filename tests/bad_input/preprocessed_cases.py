@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
-from tests.bad_input.row import DOCTOR, TRAIN, Place, Prepare, Row, write
+from tests.bad_input.row import DOCTOR, SELF_TRAIN, TRAIN, Place, Prepare, Row, write
 
 
 def preprocessed_file(name: str) -> Prepare:
@@ -24,26 +25,58 @@ def removed(pattern: str) -> Prepare:
     return prepare
 
 
-def preprocessed_file_cut_short(name: str) -> Prepare:
-    """A file in the folder of preprocessed cases that lacks its end."""
+def preprocessed_files_cut_short(*names: str) -> Prepare:
+    """Files in the folder of preprocessed cases that lack their end."""
 
     def prepare(place: Place) -> None:
-        file = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name
-        file.write_bytes(file.read_bytes()[:-20])
+        for name in names:
+            file = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / name
+            file.write_bytes(file.read_bytes()[:-20])
+
+    return prepare
+
+
+def label_replaced(age: float) -> Prepare:
+    """A label with another content than when it was preprocessed, of a time so many seconds after its copy's."""
+
+    def prepare(place: Place) -> None:
+        labels, name = place.workspace.raw / "labelsTr", "demo_001.nii.gz"
+        time = (place.workspace.preprocessed / "gt_segmentations" / name).stat().st_mtime + age
+        (labels / name).write_bytes((labels / "demo_002.nii.gz").read_bytes())
+        os.utime(labels / name, (time, time))
 
     return prepare
 
 
 ROWS = [
+    Row(
+        "a label that has changed since it was preprocessed",
+        (SELF_TRAIN,),
+        "demo_001: the label is not what ... has of it; run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        label_replaced(60),
+    ),
+    Row(
+        "such a label that is older than the copy of it",
+        (SELF_TRAIN,),
+        "demo_001: the label is not what ... has of it; remove the copies of demo_001, which are newer than the "
+        "labels, then run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        label_replaced(-60),
+    ),
     *(
         Row(
             f"a preprocessed file of a labeled case that is cut short ({ending})",
             (TRAIN, DOCTOR),
-            f"{case}{ending} is damaged or cut short: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
+            f"{case}{ending} is damaged or cut short, in ...: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
             "nnUNetPlansSmall, which writes it anew",
-            preprocessed_file_cut_short(f"{case}{ending}"),
+            preprocessed_files_cut_short(f"{case}{ending}"),
         )
         for case, ending in (("demo_002", ".b2nd"), ("demo_004", "_seg.b2nd"), ("demo_002", ".pkl"))
+    ),
+    Row(
+        "two preprocessed files of labeled cases that are cut short",
+        (TRAIN, DOCTOR),
+        "demo_002.b2nd, demo_004_seg.b2nd are damaged or cut short, in ...: run nnUNetv2_preprocess",
+        preprocessed_files_cut_short("demo_002.b2nd", "demo_004_seg.b2nd"),
     ),
     Row(
         "labeled cases that are not preprocessed",

@@ -23,7 +23,9 @@ def test_it_is_refused_in_a_sentence_before_the_first_epoch(row: Row, place: Pla
         found = out + err if command.split()[0] == "doctor" else err
         assert row.matches(found), f"{command}\n{out[-2000:]}\n{err}"
         assert "Traceback" not in out, command
-        assert is_one_message(err, code), f"{command}\n{err}"
+        # What comes next in a first hour is no error of the doctor's.
+        is_to_do = "\n[to do] " in found and found.endswith("What is marked [to do] comes next.\n")
+        assert is_to_do or is_one_message(err, code), f"{command}\n{err}"
 
 
 @pytest.mark.parametrize("row", ACCEPTED, ids=str)

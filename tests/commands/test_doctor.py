@@ -32,8 +32,9 @@ def test_problems_are_counted_and_end_with_1(
     captured = capsys.readouterr()
     assert captured.out.count("[problem]") == captured.out.count("[to do]") == 1
     assert captured.err == "Error: 1 problem and 1 thing to do, marked above.\n"
-    assert main(["doctor", "-d", "501"]) == 1
-    assert capsys.readouterr().err == "Error: 1 thing to do, marked above.\n"
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor", "-d", "501"])
+    assert capsys.readouterr().err == ""
 
 
 def test_what_every_installation_leaves_to_do_is_no_error(
@@ -46,18 +47,18 @@ def test_what_every_installation_leaves_to_do_is_no_error(
     captured = capsys.readouterr()
     assert captured.err == ""
     assert captured.out.count("[to do]") == 4
-    assert captured.out.endswith(
-        "The installation is sound. What is marked [to do] is needed before data can be used.\n"
-    )
+    assert captured.out.endswith("No problem was found. What is marked [to do] comes next.\n")
 
 
 def test_a_dataset_that_is_not_planned_is_counted(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(workspace.preprocessed)
-    assert main(["doctor", "-d", "501"]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor", "-d", "501"])
     captured = capsys.readouterr()
-    assert f"[ok] {workspace.raw}: 6 labeled and 4 unlabeled cases\n" in captured.out
-    assert "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501" in captured.out
-    assert captured.err == "Error: 1 problem, marked above.\n"
+    assert "[ok] 6 labeled and 4 unlabeled cases\n" in captured.out
+    (line,) = (line for line in captured.out.splitlines() if line.startswith("[to do]"))
+    assert "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501" in line
+    assert captured.err == ""
 
     (workspace.raw / "labelsTr" / "demo_001.nii.gz").unlink()
     image = workspace.raw / "imagesTr" / "demo_002_0000.nii.gz"
@@ -66,10 +67,10 @@ def test_a_dataset_that_is_not_planned_is_counted(workspace: Workspace, capsys: 
     (workspace.raw / "dataset.json").write_text(json.dumps({**dataset_json, "numTraining": 7}))
     assert main(["doctor", "-d", "501"]) == 1
     captured = capsys.readouterr()
-    assert "labelsTr/demo_001.nii.gz is not there: add it" in captured.out
+    assert f"demo_001.nii.gz is not in {workspace.raw}/labelsTr: add what is missing" in captured.out
     assert "demo_002: in imagesTr and in imagesUnlabeled; remove one of the two" in captured.out
     assert f"dataset.json has numTraining 7, and {workspace.raw} 6 labeled cases" in captured.out
-    assert captured.err == "Error: 4 problems, marked above.\n"
+    assert captured.err == "Error: 3 problems and 1 thing to do, marked above.\n"
 
     (workspace.raw / "imagesUnlabeled").rename(workspace.raw / "images_unlabeled")
     main(["doctor", "-d", "501"])

@@ -52,6 +52,13 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], capsys: pytest.Capt
     assert capsys.readouterr().err.startswith("usage: ")
 
 
+def test_an_unknown_option_is_answered_with_the_usage_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("doctor", "-o", "501", "--nothing") == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith("usage: nnunetv2_dycon doctor [-h]")
+    assert captured.endswith("error: unrecognized arguments: -o 501 --nothing\n")
+
+
 @pytest.mark.parametrize("from_the_process", [False, True])
 def test_without_arguments_the_help_is_printed(
     from_the_process: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -31,7 +31,7 @@ def test_source_by_id_name_or_folder(raw: Path, source: list[str], capsys: pytes
     call(*[str(raw / "Dataset001_Source") if part == "FOLDER" else part for part in source], "-o", "502", "-n", "5")
     output = capsys.readouterr().out
     assert "5 labeled, 2 unlabeled, 2 test cases" in output
-    assert "nnUNetv2_train 502 3d_fullres 0 -tr nnUNetTrainerDyCON" in output
+    assert "nnUNetv2_train 502 3d_fullres 0 -tr nnUNetTrainerDyCON -device cpu" in output
     assert (raw / "Dataset502_Source_5labeled" / "dataset.json").is_file()
 
 

@@ -122,6 +122,20 @@ def test_raw_data_need_not_be_here(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert find_raw_dataset_folder("Dataset501_Heart") is None
 
 
+def test_where_no_folder_is_set_an_id_is_not_looked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="have no dataset with the ID 501"):
+        dataset_name_of("501")
+    monkeypatch.delenv("nnUNet_results")
+    with pytest.raises(
+        UserError, match=rf"nnUNet_raw={root}/nnUNet_raw, .*nnUNet_results is not set\) have no dataset"
+    ):
+        dataset_name_of("501")
+    for name in FOLDERS[:2]:
+        monkeypatch.delenv(name)
+    with pytest.raises(UserError, match="nnUNet_raw is not set: export nnUNet_raw="):
+        dataset_name_of("501")
+
+
 def test_a_variable_that_is_not_set_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, function in zip(FOLDERS, (raw_folder, preprocessed_folder, results_folder), strict=True):
         assert function() == root / name

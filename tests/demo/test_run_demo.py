@@ -71,6 +71,6 @@ def test_two_trainers_share_plans_and_seed_and_the_end_says_what_to_type_next(
     assert (folder / "demo.png").is_file()
     table, shown, following = (printed.index(text) for text in ("| DyCON |", "largest difference", "Next, with your"))
     assert table < shown < following
-    assert printed.rstrip().endswith("-tr nnUNetTrainerDyCON")
+    assert printed.rstrip().endswith("-tr nnUNetTrainerDyCON -device cpu")
     split = json.loads((folder / "nnUNet_raw" / DATASET / "dataset.json").read_text())
     assert split["numTraining"] == 4

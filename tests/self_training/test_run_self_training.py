@@ -83,7 +83,10 @@ def _check_that_killed_steps_are_done_again(
     second: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (workspace.raw / "labelsTr" / "demo_001.nii.gz").touch()
+    copy = workspace.preprocessed / "gt_segmentations" / "demo_001.nii.gz"
+    content = copy.read_bytes()
+    copy.write_bytes(b"another label")
+    (workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_002.pkl").touch()
     damaged = predictions / "demo_007.nii.gz"
     whole = sitk.GetArrayFromImage(sitk.ReadImage(str(damaged)))
     damaged.write_bytes(damaged.read_bytes()[:-30])
@@ -93,8 +96,9 @@ def _check_that_killed_steps_are_done_again(
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
-    assert "WARNING: labels are newer than what was preprocessed of them (demo_001). Run nnUNetv2_preprocess" in output
-    assert "are newer than the first model (demo_001). To train it on them, remove" in output
+    assert f"WARNING: demo_001: the label is not what {copy.parent} has of it; remove the copies of demo_001" in output
+    assert "WARNING: demo_002: preprocessed after the first model was trained. If the labels have changed" in output
+    copy.write_bytes(content)
     assert (second / "checkpoint_final.pth").is_file()
     without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
     assert main([*without_tta, *TRAINERS]) == 1

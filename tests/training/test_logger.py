@@ -81,7 +81,7 @@ def test_the_picture_has_panels_of_nnunet_on_the_left_and_ours_on_the_right(tmp_
     assert plt.get_fignums() == []
 
 
-def dycon_logger(**settings: float) -> SemiSupervisedLogger:
+def dycon_logger(**settings: Any) -> SemiSupervisedLogger:
     return logger_of(DyCON(DyCONSettings(**settings), Classes()), verbose=False, not_drawn=("waiting",))
 
 
@@ -117,6 +117,13 @@ def test_terms_without_a_weight_are_kept_and_not_shown() -> None:
     assert "weight: ramp 0, uncl_weight 0" in one.describe_epoch()
 
 
+def test_a_value_without_a_meaning_is_kept_and_not_shown() -> None:
+    soft, hard = dycon_logger(), dycon_logger(uncl_distance="pseudo_labels")
+    assert soft.my_fantastic_logging.keys() == hard.my_fantastic_logging.keys()
+    assert hard.panels["confident voxels"] == ("confident_fraction",)
+    assert "confident voxels" not in soft.panels
+
+
 def test_without_any_term_there_is_nothing_of_unlabeled_scans_to_show() -> None:
     logger = dycon_logger(fecl_weight=0, uncl_weight=0)
     assert list(logger.panels) == ["pseudo dice"]
@@ -139,3 +146,8 @@ def test_cases_with_foreground_are_not_shown_where_they_are_not_noted() -> None:
     logger = dycon_logger(unlabeled_foreground_fraction=0)
     assert "unlabeled cases with foreground" not in logger.panels
     assert "cases_with_foreground" in logger.my_fantastic_logging
+
+
+def test_a_panel_without_a_value_says_so() -> None:
+    figure = draw_panels({"a": ("x",), "b": ("y",)}, {"x": [math.nan, math.nan], "y": [math.nan, 0.5]}, 50)
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["no value yet"], []]

@@ -79,7 +79,7 @@ def test_random_cases_are_the_next_ones_of_the_draw(tmp_path: Path) -> None:
 
 def test_the_table_compares_with_the_random_choice_of_the_draw() -> None:
     results = [
-        Result(number, choice, 8, "", dice)
+        Result("d", number, choice, 8, "", dice)
         for number, choice, dice in ((0, "both", 0.8), (0, "random", 0.7), (1, "both", 0.6), (1, "random", 0.65))
     ]
     both, random = __main__.table(results).splitlines()[2:]
@@ -89,20 +89,33 @@ def test_the_table_compares_with_the_random_choice_of_the_draw() -> None:
     assert [cell.strip() for cell in random.split("|")[1:-1]] == ["random", "8", "2", "0.6750", "", ""]
 
 
-def test_other_draws_stay_in_the_file(tmp_path: Path) -> None:
+def test_other_draws_and_data_sets_stay_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "runs.csv"
     command = ["--data", "d", "--workspace", "w", "--preset", "hippocampus", "--output", str(output), "--choices"]
 
-    def do(_: Settings, number: int, choices: list[str]) -> list[Result]:
-        return [Result(number, choice, 8, "", 0.5) for choice in choices]
+    def do(settings: Settings, number: int, choices: list[str]) -> list[Result]:
+        return [Result(settings.data.name, number, choice, 8, "", 0.5) for choice in choices]
 
     with patch.object(__main__, "do_draw", do):
         assert __main__.main([*command, "both", "random", "--draws", "0"]) == 0
         assert __main__.main([*command, "coverage", "--draws", "0", "1"]) == 0
-    assert [(each.draw, each.choice) for each in __main__.read_csv(output)] == [
-        *((0, "both"), (0, "random")),
-        *((0, "coverage"), (1, "coverage")),
+        capsys.readouterr()
+        assert __main__.main(["--data", "other", *command[2:], "random", "--draws", "0"]) == 0
+    assert [(each.dataset, each.draw, each.choice) for each in __main__.read_csv(output)] == [
+        *(("d", 0, "both"), ("d", 0, "random")),
+        *(("d", 0, "coverage"), ("d", 1, "coverage"), ("other", 0, "random")),
     ]
+    rows = capsys.readouterr().out.splitlines()[2:-1]
+    assert [row.split("|")[1].strip() for row in rows] == ["random"]
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "runs.csv"
+    output.write_text("series,draw\na,0\n")
+    command = ["--data", "d", "--workspace", "w", "--preset", "hippocampus", "--output", str(output)]
+    assert __main__.main(command) == 1
+    assert "was not written by this benchmark: choose another --output" in capsys.readouterr().err
+    assert output.read_text() == "series,draw\na,0\n"
 
 
 def test_too_few_cases_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def test_names_are_those_of_dataset_json(source: Path) -> None:
     [
         ({"background": 0, "whole": [1, 2], "inner": 2}, "without regions"),
         ({"background": 0, "liver": 1, "ignore": 2}, "an ignore label already"),
-        ({"background": 0, "liver": 1}, "has a label above 1, which has no name"),
+        ({"background": 0, "liver": 1}, "has the label 2, which has no name"),
     ],
 )
 def test_labels_that_cannot_get_an_ignore_label_are_refused(
@@ -127,3 +127,25 @@ def test_a_number_of_cases_that_there_is_not_is_refused(
     arguments += ["--preset", "hippocampus"]
     assert partly_annotated.main(arguments) == 1
     assert f"--cases must be between 1 and 4, and is {cases}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("every", "message"),
+    [("0", "--every must be at least 1, and is 0"), ("22", "has 11 slices, of which --every 22 would keep none")],
+)
+def test_labels_of_which_nothing_would_be_kept_are_refused(
+    source: Path, capsys: pytest.CaptureFixture[str], every: str, message: str
+) -> None:
+    arguments = ["--data", str(source), "--output", str(source / "o"), "--cases", "2", "--preset", "hippocampus"]
+    assert partly_annotated.main([*arguments, "--every", every]) == 1
+    assert message in capsys.readouterr().err
+    assert not (source / "o").exists()
+
+
+def test_the_old_name_of_channel_names_is_kept(source: Path) -> None:
+    write_dataset_json(source, {"background": 0, "x": 1})
+    file = source / "dataset.json"
+    content = json.loads(file.read_text())
+    content["modality"] = content.pop("channel_names")
+    file.write_text(json.dumps(content))
+    assert json.loads((make(source) / "dataset.json").read_text())["modality"] == {"0": "CT"}

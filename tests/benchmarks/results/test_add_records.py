@@ -9,7 +9,7 @@ import pytest
 from benchmarks.results.add_records import add_records
 from nnunetv2_dycon.exceptions import UserError
 
-RUNS = "dataset,budget,arm,seed,state,labels,dice\n"
+RUNS = "dataset,budget,arm,seed,state,labels,dice,epochs,steps\n"
 CASES = "dataset,budget,arm,seed,case,class,dice,jaccard,hd95,asd\n"
 
 
@@ -19,9 +19,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     records, report = tmp_path / "records", tmp_path / "report"
     for folder in (records, report):
         folder.mkdir()
-    (records / "runs.csv").write_text(f"series,{RUNS}a,heart,6,nnUNet,0,done,6,0.5\n")
+    (records / "runs.csv").write_text(f"series,{RUNS}a,heart,6,nnUNet,0,done,6,0.5,40,200\n")
     (records / "cases.csv").write_text(f"series,{CASES}a,heart,6,nnUNet,0,c,x,0.5,0.4,3,1\n")
-    runs = ("nnUNet,0,done,6,0.9", "nnUNet,1,done,6,0.61234567", "DyCON,0,interrupted,,")
+    runs = ("nnUNet,0,done,6,0.9,40,200", "nnUNet,1,done,6,0.61234567,40,200", "DyCON,0,interrupted,,,,")
     (report / "runs.csv").write_text(RUNS + "".join(f"heart,6,{run}\n" for run in runs))
     cases = ("nnUNet,0,c,x,0.9,0.8,3,1", "nnUNet,1,c,x,0.61234567,0.5,,1.0")
     (report / "cases.csv").write_text(CASES + "".join(f"heart,6,{case}\n" for case in cases))
@@ -32,23 +32,45 @@ def test_what_is_there_stays_and_what_is_done_joins(folders: tuple[Path, Path]) 
     records, report = folders
     assert add_records(report, "a", records) == 1
     assert (records / "runs.csv").read_text().splitlines()[1:] == [
-        "a,heart,6,nnUNet,0,done,6,0.5",
-        "a,heart,6,nnUNet,1,done,6,0.61234567",
+        "a,heart,6,nnUNet,0,done,6,0.5,40,200",
+        "a,heart,6,nnUNet,1,done,6,0.61234567,40,200",
     ]
-    assert (records / "cases.csv").read_text().splitlines()[1:] == [
-        "a,heart,6,nnUNet,0,c,x,0.5,0.4,3,1",
-        "a,heart,6,nnUNet,1,c,x,0.61235,0.5,,1",
-    ]
+    cases = ["a,heart,6,nnUNet,0,c,x,0.5,0.4,3,1", "a,heart,6,nnUNet,1,c,x,0.61235,0.5,,1"]
+    assert (records / "cases.csv").read_text().splitlines()[1:] == cases
     assert add_records(report, "a", records) == 0
+    # As a kill leaves them that comes between the two files.
+    (records / "runs.csv").write_text("".join((records / "runs.csv").read_text().splitlines(keepends=True)[:2]))
+    assert add_records(report, "a", records) == 1
+    assert (records / "cases.csv").read_text().splitlines()[1:] == cases
     # Of another machine, the same seed is another training.
     assert add_records(report, "b", records) == 2
 
 
+def test_a_training_of_another_length_is_refused(folders: tuple[Path, Path]) -> None:
+    records, report = folders
+    (report / "runs.csv").write_text((report / "runs.csv").read_text().replace("0.9,40,", "0.9,80,"))
+    before = (records / "runs.csv").read_bytes()
+    with pytest.raises(
+        UserError, match=r"nnUNet 0 of the series a was trained for 40 epochs .* 80 epochs of 200 steps"
+    ):
+        add_records(report, "a", records)
+    assert (records / "runs.csv").read_bytes() == before
+
+
 def test_a_folder_that_is_no_report_is_refused(folders: tuple[Path, Path]) -> None:
     records, report = folders
+    before = (records / "runs.csv").read_bytes()
+    cases = (report / "cases.csv").read_text()
+    (report / "cases.csv").write_text(CASES)
+    with pytest.raises(UserError, match=r"cases.csv has no case of heart 6 nnUNet 1"):
+        add_records(report, "a", records)
+    (report / "cases.csv").write_text(cases.replace("jaccard", "iou"))
+    with pytest.raises(UserError, match=r"cases.csv and the records differ in the columns iou, jaccard"):
+        add_records(report, "a", records)
     (report / "cases.csv").unlink()
     with pytest.raises(UserError, match=r"cases.csv is not there"):
         add_records(report, "a", records)
     (report / "runs.csv").write_text("state,a\ndone,b\n")
-    with pytest.raises(UserError, match="lacks the column 'dataset'"):
+    with pytest.raises(UserError, match="differ in the columns a, arm"):
         add_records(report, "a", records)
+    assert (records / "runs.csv").read_bytes() == before

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.label_efficiency.arms import ARMS
-from benchmarks.results.page import PARTS_OF_DYCON
 from benchmarks.results.records import Comparison, Run, compare, read_runs
+from benchmarks.results.titles import PARTS_OF_DYCON
 
 
 def run(arm: str, series: str, seed: int, dice: float, *, labels: int = 4, dataset: str = "a") -> Run:

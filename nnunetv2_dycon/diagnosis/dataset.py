@@ -1,24 +1,25 @@
-"""Diagnosis of a dataset: what the doctor finds in nnUNet_raw and nnUNet_preprocessed."""
+"""Diagnosis of a dataset that is to be trained: its plans, and its cases in nnUNet_raw and nnUNet_preprocessed."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import (
+    dataset_id,
     dataset_name_of,
     find_raw_dataset_folder,
     preprocessed_folder,
     results_folder,
 )
-from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, plans_there, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import (
     check_cases_of_fold,
     check_fingerprint,
@@ -26,21 +27,17 @@ from nnunetv2_dycon.datasets.preprocessed_cases import (
     preprocessing_command,
 )
 from nnunetv2_dycon.datasets.raw_dataset import (
-    LABELED_FOLDER_NAME,
-    UNLABELED_FOLDER_NAME,
     UnlabeledCase,
-    files_per_case,
     find_off_limits_cases,
-    find_unlabeled_cases,
     labeled_images,
-    misnamed_unlabeled_folder,
-    missing_labels,
     surplus_files,
+    unlabeled_cases_as_named,
 )
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
-from nnunetv2_dycon.exceptions import UserError, counted, listed
-from nnunetv2_dycon.installation_diagnosis import Finding
+from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
+from nnunetv2_dycon.diagnosis.raw_data import diagnose_raw_data
+from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.method import Method
@@ -53,9 +50,11 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     identifiers_without_raw_data,
     unlabeled_data_folder,
 )
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
+
+# Of dataset.json: what planning takes over and a training goes by.
+_KEYS_OF_DATA = ("file_ending", "channel_names", "modality", "labels", "regions_class_order")
 
 
 def diagnose_dataset(
@@ -65,9 +64,16 @@ def diagnose_dataset(
 
     The settings of the trainer's method are checked; without a trainer, those of all methods of the package.
     """
+    is_to_do = False
     try:
         methods = all_methods() if trainer is None else [find_semi_supervised_trainer(trainer).method_class]
-        yield from _not_planned_yet(name_or_id, plans_identifier)
+        raw_dataset_folder = find_raw_dataset_folder(dataset_name_of(name_or_id))
+        if raw_dataset_folder is not None and not _has_plans(raw_dataset_folder.name, plans_identifier):
+            dataset_json = read_json_file(raw_dataset_folder / "dataset.json")
+            check_dataset_json(dataset_json, str(raw_dataset_folder / "dataset.json"))
+            yield from diagnose_raw_data(raw_dataset_folder, dataset_json, trainer=trainer)
+            # Other plans may be meant. Without any, and with a folder for them, planning is what comes next.
+            is_to_do = nnUNet_preprocessed.is_set() and not plans_there(raw_dataset_folder.name)
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
@@ -75,7 +81,11 @@ def diagnose_dataset(
         yield from _cases(dataset, configuration, trainer)
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
-        yield Finding(str(error), is_problem=True)
+        yield Finding(str(error), is_problem=not is_to_do, is_to_do=is_to_do)
+
+
+def _has_plans(name: str, plans_identifier: str) -> bool:
+    return bool(nnUNet_preprocessed.get()) and (preprocessed_folder() / name / f"{plans_identifier}.json").exists()
 
 
 def _inputs(
@@ -92,8 +102,7 @@ def _inputs(
         yield Finding(f'{plans_file} has the plans_name "{plans["plans_name"]}": {remedy}', is_problem=True)
     raw_dataset_folder, file_ending = find_raw_dataset_folder(dataset.name), dataset.dataset_json["file_ending"]
     if raw_dataset_folder is not None:
-        checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json"))
-        checks.append(partial(refuse_hidden_files, raw_dataset_folder / LABELED_FOLDER_NAME, file_ending))
+        checks.append(partial(_check_raw_dataset_json, raw_dataset_folder / "dataset.json", dataset))
     for file, content in _dataset_jsons(dataset, raw_dataset_folder):
         checks += [
             partial(
@@ -113,14 +122,7 @@ def _inputs(
         command = preprocessing_command(dataset.name, configuration_name, plans_file.stem)
         for fold in range(len(read_splits(dataset.splits_file))) or ("all",):
             checks.append(partial(check_cases_of_fold, dataset.folder, folder, fold, file_ending, command))
-    seen = set()
-    for check in checks:
-        try:
-            check()
-        except UserError as error:
-            if str(error) not in seen:
-                yield Finding(str(error), is_problem=True)
-            seen.add(str(error))
+    yield from problems_of(checks)
 
 
 def _dataset_jsons(dataset: PlannedDataset, raw_dataset_folder: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -132,8 +134,15 @@ def _dataset_jsons(dataset: PlannedDataset, raw_dataset_folder: Path | None) -> 
             yield file, read_json(file)
 
 
-def _check_raw_dataset_json(file: Path) -> None:
-    check_dataset_json(read_json_file(file), str(file))
+def _check_raw_dataset_json(file: Path, dataset: PlannedDataset) -> None:
+    content = read_json_file(file)
+    check_dataset_json(content, str(file))
+    if differing := [key for key in _KEYS_OF_DATA if content.get(key) != dataset.dataset_json.get(key)]:
+        command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(dataset.name)}"
+        raise UserError(
+            f"{file} and the copy in {dataset.folder} that trainings go by differ in {listed(differing)}: correct the "
+            f"first one, or plan anew with {command}."
+        )
 
 
 def _cases(dataset: PlannedDataset, configuration_name: str, trainer: str | None = None) -> Iterator[Finding]:
@@ -145,97 +154,44 @@ def _cases(dataset: PlannedDataset, configuration_name: str, trainer: str | None
         identifiers_without_raw_data(folder, hash_plans(dataset.plans_manager, configuration), off_limits)
         yield Finding(f"the raw data of {dataset.name} are not here: only what is preprocessed can be used")
         return
-    images = labeled_images(raw_dataset_folder, dataset.dataset_json)
-    with_label = set(images)
-    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.dataset_json["file_ending"])
-    wrong = [
-        *_cases_in_both(with_label, unlabeled),
-        *_missing_channels(images, unlabeled, dataset.dataset_json),
-    ]
+    unlabeled = unlabeled_cases_as_named(raw_dataset_folder, dataset.dataset_json["file_ending"])
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
-    labeled = with_label - set(off_limits)
-    yield Finding(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
+    ready = _ready_unlabeled_cases(dataset.plans_manager, configuration, unlabeled)
+    yield from diagnose_raw_data(
+        raw_dataset_folder,
+        dataset.dataset_json,
+        off_limits=off_limits,
+        preprocessed=ready.union(preprocessed_cases(dataset.folder / configuration.data_identifier)),
+        trainer=trainer,
+    )
+    labeled = labeled_images(raw_dataset_folder, dataset.dataset_json).keys() - set(off_limits)
     yield from _partly_annotated(dataset, configuration_name, labeled)
-    misnamed = misnamed_unlabeled_folder(raw_dataset_folder)
-    if not unlabeled:
-        place = raw_dataset_folder / UNLABELED_FOLDER_NAME
-        if (raw_dataset_folder / RECORD).is_file():
-            made = "the dataset was made by self-training, so all its scans have labels"
-            if trainer is None:
-                yield Finding(f"{made}: train it as self-train does, with a trainer of nnU-Net")
-            else:
-                yield Finding(f"{made}, and {trainer} needs unlabeled ones: train nnUNetTrainer", is_problem=True)
-        elif dataset.has_ignore_label:
-            yield Finding(
-                f"there are no scans in {place}: a training looks at its start for training cases with the ignore "
-                "label, whose ignored voxels are unlabeled data, and needs at least one"
-            )
-        else:
-            remedy = misnamed or "Put some there."
-            yield Finding(f"there are no scans in {place}. {remedy}", is_problem=True)
-            misnamed = None
-    if misnamed:
-        yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
-    yield from wrong
     if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
     if not (dataset.folder / configuration.data_identifier).is_dir():
         command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
-        yield Finding(f"labeled cases are not preprocessed: {command}", is_problem=True)
-    yield from _preprocessed_cases(dataset, configuration, unlabeled)
+        yield Finding(f"labeled cases are not preprocessed: {command}", is_to_do=True)
+    else:
+        yield from _labeled_cases_left_out(dataset, configuration_name, labeled)
+    yield from _preprocessed_cases(dataset, configuration, unlabeled, ready)
 
 
-def _not_planned_yet(name_or_id: str, plans_identifier: str) -> Iterator[Finding]:
-    """The cases of a raw dataset that has no plans, whose lack is a finding of its own."""
-    raw_dataset_folder = find_raw_dataset_folder(dataset_name_of(name_or_id))
-    if (
-        raw_dataset_folder is None
-        or (preprocessed_folder() / raw_dataset_folder.name / f"{plans_identifier}.json").exists()
-    ):
-        return
-    dataset_json = read_json_file(raw_dataset_folder / "dataset.json")
-    check_dataset_json(dataset_json, str(raw_dataset_folder / "dataset.json"))
-    labeled = labeled_images(raw_dataset_folder, dataset_json)
-    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset_json["file_ending"])
-    yield Finding(f"{raw_dataset_folder}: {len(labeled)} labeled and {len(unlabeled)} unlabeled cases")
-    if misnamed := misnamed_unlabeled_folder(raw_dataset_folder):
-        yield Finding(f"there is no {raw_dataset_folder / UNLABELED_FOLDER_NAME}. {misnamed}", is_problem=True)
-    yield from _cases_in_both(labeled, unlabeled)
-    yield from _missing_channels(labeled, unlabeled, dataset_json)
-    for case in unlabeled:
-        if text := surplus_files(case, dataset_json):
-            yield Finding(f"the unlabeled case {case.identifier} cannot be used: {text}", is_problem=True)
-    try:
-        refuse_hidden_files(raw_dataset_folder / LABELED_FOLDER_NAME, dataset_json["file_ending"])
-    except UserError as error:
-        yield Finding(str(error), is_problem=True)
-    for file in missing_labels(raw_dataset_folder, dataset_json):
-        yield Finding(f"{file} is not there: add it, or remove the images of its case", is_problem=True)
-    if (number := dataset_json.get("numTraining", len(labeled))) != len(labeled):
-        text = f"dataset.json has numTraining {number}, and {raw_dataset_folder} {len(labeled)}"
-        yield Finding(f"{text} labeled cases: correct the one that is wrong", is_problem=True)
-
-
-def _cases_in_both(labeled: Collection[str], unlabeled: Sequence[UnlabeledCase]) -> Iterator[Finding]:
-    """A finding that names the labeled cases which are among the unlabeled ones, if there are any."""
-    if both := sorted({case.identifier for case in unlabeled}.intersection(labeled)):
-        places = f"in {LABELED_FOLDER_NAME} and in {UNLABELED_FOLDER_NAME}"
-        yield Finding(f"{', '.join(both)}: {places}; remove one of the two", is_problem=True)
-
-
-def _missing_channels(
-    labeled: Mapping[str, Sequence[Path]], unlabeled: Sequence[UnlabeledCase], dataset_json: Mapping[str, Any]
+def _labeled_cases_left_out(
+    dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]
 ) -> Iterator[Finding]:
-    """Findings that name the cases of either kind with fewer files than a case must have, if there are any."""
-    files = files_per_case(labeled.values(), dataset_json)
-    of_folder = {
-        LABELED_FOLDER_NAME: {name for name, images in labeled.items() if len(images) < files},
-        UNLABELED_FOLDER_NAME: {case.identifier for case in unlabeled if len(case.images) < files},
-    }
-    for folder, cases in of_folder.items():
-        if cases:
-            text = f"{folder}: {listed(sorted(cases))} with fewer than {counted(files, 'channel')}"
-            yield Finding(f"{text}: add the missing files, or remove these cases", is_problem=True)
+    """Findings on labeled cases that no training learns from and that nothing else tells of."""
+    folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
+    in_folds = {case for split in read_splits(dataset.splits_file) for key in ("train", "val") for case in split[key]}
+    missing = set(labeled) - set(preprocessed_cases(folder))
+    if to_preprocess := sorted(missing - in_folds):
+        command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
+        text = f"{listed(to_preprocess)}: labeled, but not preprocessed, so that no training uses"
+        yield Finding(f"{text} {'it' if len(to_preprocess) == 1 else 'them'}: {command}", is_problem=True)
+    if in_folds and (in_no_fold := sorted(set(labeled) - in_folds)):
+        text = f"{listed(in_no_fold)}: labeled, but in no fold of {dataset.splits_file}"
+        yield Finding(
+            f"{text}; only a training of fold all uses {'it' if len(in_no_fold) == 1 else 'them'}", is_note=True
+        )
 
 
 def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]) -> Iterator[Finding]:
@@ -257,18 +213,24 @@ def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled:
     )
 
 
+def _ready_unlabeled_cases(
+    plans_manager: PlansManager, configuration: ConfigurationManager, unlabeled: Sequence[UnlabeledCase]
+) -> set[str]:
+    """The unlabeled cases that are preprocessed by these plans, as their files are now."""
+    folder, plans_hash = unlabeled_data_folder(plans_manager, configuration), hash_plans(plans_manager, configuration)
+    return {case.identifier for case in unlabeled if is_current(folder, case, plans_hash, note_times=False)}
+
+
 def _preprocessed_cases(
-    dataset: PlannedDataset, configuration: ConfigurationManager, unlabeled: Sequence[UnlabeledCase]
+    dataset: PlannedDataset,
+    configuration: ConfigurationManager,
+    unlabeled: Sequence[UnlabeledCase],
+    ready: set[str],
 ) -> Iterator[Finding]:
     folder = unlabeled_data_folder(dataset.plans_manager, configuration)
-    plans_hash = hash_plans(dataset.plans_manager, configuration)
-    ready = {case.identifier for case in unlabeled if is_current(folder, case, plans_hash, note_times=False)}
-    surplus = {case.identifier: surplus_files(case, dataset.dataset_json) for case in unlabeled}
-    unusable = {case: text for case, text in surplus.items() if text is not None}
-    later = "" if len(ready.union(unusable)) == len(unlabeled) else "; the others are at the start of a training"
+    unusable = {case.identifier for case in unlabeled if surplus_files(case, dataset.dataset_json)}
+    later = "" if len(unusable.union(ready)) == len(unlabeled) else "; the others are at the start of a training"
     yield Finding(f"{len(ready)} of {len(unlabeled)} unlabeled cases are preprocessed{later}")
-    for identifier, text in sorted(unusable.items()):
-        yield Finding(f"the unlabeled case {identifier} cannot be used: {text}", is_problem=True)
     begun = {case.identifier for case in unlabeled}.intersection(stamped_cases(folder)) - ready
     for identifier in sorted(begun):
         if damage := find_damage(folder, identifier, read_stamp(folder, identifier)):

@@ -1,4 +1,4 @@
-"""Diagnosis of trainings: what the doctor finds in a results folder."""
+"""Diagnosis of the trainings in a results folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
+from nnunetv2_dycon.diagnosis.finding import Finding
 from nnunetv2_dycon.exceptions import UserError, counted
-from nnunetv2_dycon.installation_diagnosis import Finding
 from nnunetv2_dycon.training.checkpoints import (
     FINAL_CHECKPOINT,
     STATE_KEY,

@@ -1,4 +1,4 @@
-"""Diagnosis of an installation and of a dataset."""
+"""Diagnosis of a dataset that is planned."""
 
 from __future__ import annotations
 
@@ -11,71 +11,13 @@ import blosc2
 import numpy as np
 import pytest
 
-from nnunetv2_dycon import __version__
-from nnunetv2_dycon.diagnosis import diagnose_dataset
-from nnunetv2_dycon.installation_diagnosis import Finding, diagnose_installation
+from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
-from nnunetv2_dycon.registration import export_line
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 Prepare = Callable[..., UnlabeledData]
-
-
-def test_problems_are_marked() -> None:
-    assert str(Finding("all is well")) == "[ok] all is well"
-    assert str(Finding("no scans: add some", is_problem=True)) == "[problem] no scans: add some"
-
-
-def installation_problems() -> list[str]:
-    return [finding.text for finding in diagnose_installation() if finding.is_problem]
-
-
-def to_do() -> list[str]:
-    return [str(finding) for finding in diagnose_installation() if finding.is_to_do]
-
-
-@pytest.mark.usefixtures("workspace")
-def test_a_good_installation_has_no_problem() -> None:
-    texts = [finding.text for finding in diagnose_installation()]
-    assert installation_problems() == []
-    assert f"nnunetv2_dycon {__version__}" in texts[0]
-    assert "torch " in texts[0]
-    assert "nnunetv2 2." in texts[0]
-    assert texts[-1].startswith("no CUDA GPU")
-
-
-@pytest.mark.usefixtures("workspace")
-def test_a_lost_registration_is_told_with_the_line_that_repairs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("nnUNet_extTrainer", "/somewhere/else")
-    registration, lookup = installation_problems()
-    assert registration.endswith(export_line())
-    assert "nnUNetTrainerDyCON" in lookup
-
-
-@pytest.mark.parametrize("name", ["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"])
-def test_folders_that_are_not_set_or_not_there_are_named(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    missing = workspace.root / "nowhere"
-    monkeypatch.setenv(name, str(missing))
-    make = f"[to do] {name}={missing} is not there: make the folder or correct the variable"
-    # nnU-Net makes the others where it can.
-    assert to_do() == ([make] if name == "nnUNet_raw" else [])
-    (workspace.root / "file").touch()
-    (workspace.root / "link").symlink_to("unmounted")
-    for place in ("file/nowhere", "file", "link"):
-        monkeypatch.setenv(name, str(workspace.root / place))
-        assert to_do() == [make.replace("nowhere", place)]
-    not_set = (
-        f'[to do] {name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
-    )
-    monkeypatch.setenv(name, "")
-    assert to_do() == [not_set]
-    monkeypatch.delenv(name)
-    assert to_do() == [not_set]
-    assert installation_problems() == []
 
 
 def diagnose(plans: str = "nnUNetPlansSmall", configuration: str = "3d_fullres") -> tuple[list[str], list[str]]:
@@ -177,10 +119,12 @@ def test_a_scan_in_both_folders_is_a_problem(workspace: Workspace, off_limits: l
     assert diagnose()[1] == ["demo_003: in imagesTr and in imagesUnlabeled; remove one of the two"]
 
 
-def test_labeled_cases_that_are_not_preprocessed_are_a_problem(workspace: Workspace) -> None:
+def test_labeled_cases_that_are_not_preprocessed_are_to_do(workspace: Workspace) -> None:
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
     command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
-    assert diagnose()[1] == [f"labeled cases are not preprocessed: {command}"]
+    to_do = [each.text for each in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if each.is_to_do]
+    assert to_do == [f"labeled cases are not preprocessed: {command}"]
+    assert diagnose()[1] == []
 
 
 @pytest.mark.parametrize("missing", [["demo_002"], ["demo_001", "demo_002"]])
@@ -241,9 +185,10 @@ def test_a_badly_named_scan_is_a_problem(workspace: Workspace) -> None:
     assert "scan.nii.gz is not named like a scan" in diagnose()[1][0]
 
 
-def test_missing_plans_and_configurations_are_the_only_problem(workspace: Workspace) -> None:
+@pytest.mark.usefixtures("workspace")
+def test_missing_plans_and_configurations_are_the_only_problem() -> None:
     fine, (problem,) = diagnose(plans="nnUNetPlansX")
-    assert fine == [f"{workspace.raw}: 6 labeled and 4 unlabeled cases"]
+    assert fine == ["6 labeled and 4 unlabeled cases"]
     assert "nnUNetPlansX.json is not there" in problem
     fine, (problem,) = diagnose(configuration="4d")
     assert fine == []

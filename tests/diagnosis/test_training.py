@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_dycon.diagnosis.training import diagnose_trainings
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training_diagnosis import diagnose_trainings
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
 TRAINER, PLANS = "nnUNetTrainerDyCON", "nnUNetPlansOld"
 # Results of release 0.1.0: two epochs, of which checkpoint_latest.pth holds both.
-OLD = Path(__file__).parent / "training" / "version_0_1_0" / f"{TRAINER}__{PLANS}__3d_fullres"
+OLD = Path(__file__).parents[1] / "training" / "version_0_1_0" / f"{TRAINER}__{PLANS}__3d_fullres"
 
 TOO_FEW = "too few to judge yet: the rules look at 20 epochs in a row"
 

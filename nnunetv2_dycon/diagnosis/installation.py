@@ -1,4 +1,4 @@
-"""Diagnosis of an installation: what the doctor finds of it, and what a finding is."""
+"""Diagnosis of an installation."""
 
 from __future__ import annotations
 
@@ -7,38 +7,16 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 
 from nnunetv2_dycon import __version__
+from nnunetv2_dycon.diagnosis.finding import Finding
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.registration import ENVIRONMENT_VARIABLE, export_line, external_trainers_folder
 from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found about one point; where training or prediction would suffer from it, also the remedy.
-
-    Attributes:
-        text: a sentence or two.
-        is_problem: whether something has to be done.
-        is_note: whether something could be done, and all is well without it.
-        is_to_do: whether the user has to choose something before data can be used, as after every installation.
-    """
-
-    text: str
-    is_problem: bool = False
-    is_note: bool = False
-    is_to_do: bool = False
-
-    def __str__(self) -> str:
-        marks = {"problem": self.is_problem, "to do": self.is_to_do, "note": self.is_note}
-        mark = next((mark for mark, applies in marks.items() if applies), "ok")
-        return f"[{mark}] {self.text}"
 
 
 def diagnose_installation() -> Iterator[Finding]:
@@ -86,15 +64,21 @@ def _paths() -> Iterator[Finding]:
         if not path.get():
             text = f'{name} is not set: before nnU-Net can use data, choose a folder: export {name}="/path/to/{name}"'
             yield Finding(text, is_to_do=True)
-        elif not Path(path).is_dir():
-            if path is not nnUNet_raw and _can_be_made(Path(path)):
-                yield Finding(f"{name}={path} is not there yet: nnU-Net makes the folder")
-            else:
-                yield Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
-        elif path is not nnUNet_raw and not os.access(path, os.W_OK):
-            yield Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
-        else:
-            yield Finding(f"{name}={path}")
+            continue
+        try:
+            yield _folder(name, Path(path), is_read_only=path is nnUNet_raw)
+        except OSError as error:
+            yield Finding(f"{name}={path} cannot be looked into ({error.strerror}): correct it", is_problem=True)
+
+
+def _folder(name: str, path: Path, *, is_read_only: bool) -> Finding:
+    if not path.is_dir():
+        if not is_read_only and _can_be_made(path):
+            return Finding(f"{name}={path} is not there yet: nnU-Net makes the folder")
+        return Finding(f"{name}={path} is not there: make the folder or correct the variable", is_to_do=True)
+    if not is_read_only and not os.access(path, os.W_OK):
+        return Finding(f"{name}={path} cannot be written to: change its permissions", is_problem=True)
+    return Finding(f"{name}={path}")
 
 
 def _can_be_made(folder: Path) -> bool:

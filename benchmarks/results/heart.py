@@ -1,0 +1,121 @@
+"""ACDC: what the trainings on its test cases and on its tuning cases say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.common.intervals import Difference, difference_of_trainings
+from benchmarks.common.report import markdown_table
+from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.scores import gap_closed, label_savings
+from benchmarks.results.records import Run, read_table
+from benchmarks.results.titles import title
+
+DATASET = "acdc"
+ALL_CASES = 140
+MATRIX = "ACDC, 16,000 steps"
+# Trainings are compared within a series: machine and precision differ.
+EARLIER = {"third": "bfloat16", "fourth": "float32"}
+STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
+
+# Dice by training and patient, by number of labels and arm.
+Scores = Mapping[tuple[int, str], np.ndarray]
+
+
+def read_matrix() -> Scores:
+    """The mean Dice of each training and test patient, of the trainings that are compared.
+
+    Both scans of a patient count as one, since they are not independent.
+
+    Returns:
+        (trainings, patients) for each number of labels and arm.
+    """
+    labels = {
+        (row["budget"], row["arm"]): int(row["labels"]) for row in read_table("runs.csv") if row["series"] == MATRIX
+    }
+    dice: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in read_table("cases.csv"):
+        if row["series"] == MATRIX:
+            # Dice is defined on every case: each shows all three structures.
+            dice[row["budget"], row["arm"], row["seed"]][patient_of(row["case"])].append(float(row["dice"]))
+    trainings: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
+    for (budget, arm, _), of_patients in dice.items():
+        trainings[labels[budget, arm], arm].append(
+            [float(np.mean(of_patients[patient])) for patient in sorted(of_patients)]
+        )
+    return {key: np.array(values) for key, values in trainings.items()}
+
+
+def patient_of(case: str) -> str:
+    """The patient of a case such as ``patient052_frame02``."""
+    return case.split("_")[0]
+
+
+def difference(scores: Scores, labels: int, arm: str, reference: str = REFERENCE_ARM) -> Difference:
+    """How far an arm is above another one, over trainings and patients.
+
+    Raises:
+        KeyError: if one of them has no training.
+    """
+    found = difference_of_trainings(scores[labels, arm], scores[labels, reference])
+    assert found is not None
+    return found
+
+
+def table_of_test_cases(scores: Scores) -> str:
+    """Each arm beside plain nnU-Net, by the number of labels."""
+    curve = {labels: float(dice.mean()) for (labels, arm), dice in scores.items() if arm == REFERENCE_ARM}
+    rows = []
+    for labels, arm in sorted(scores, key=lambda key: (key[0], key[1] != REFERENCE_ARM, scores[key].mean())):
+        of_trainings = scores[labels, arm].mean(1)
+        row = [str(labels), title(arm), str(len(of_trainings)), f"{of_trainings.mean():.4f}"]
+        row.append(f"{of_trainings.min():.4f} to {of_trainings.max():.4f}" if len(of_trainings) > 1 else "")
+        if arm == REFERENCE_ARM or labels not in curve:
+            rows.append([*row, "", "", ""])
+            continue
+        mean = float(of_trainings.mean())
+        closed = gap_closed(mean, curve[labels], curve[ALL_CASES]) if ALL_CASES in curve else None
+        rows.append(
+            [
+                *row,
+                difference(scores, labels, arm).describe(),
+                "" if closed is None else f"{100 * closed:.0f} %",
+                label_savings(mean, labels, curve).describe() if len(curve) > 2 else "",
+            ]
+        )
+    header = ["labels", "method", "trainings", "mean Dice", "lowest to highest"]
+    header += ["difference to nnU-Net", "gap closed", "labels that nnU-Net needs"]
+    return markdown_table(header, rows)
+
+
+def table_of_earlier_trainings(runs: Sequence[Run]) -> str:
+    """Trainings on the test cases that no table compares, one each."""
+    rows = [
+        [str(run.labels), f"{run.steps:,}", title(run.arm), EARLIER[run.series], str(run.seed), f"{run.dice:.4f}"]
+        for run in sorted(runs, key=lambda run: (run.labels, run.steps, run.series, run.arm, run.seed))
+        if run.dataset == DATASET and run.series in EARLIER
+    ]
+    return markdown_table(["labels", "steps", "training", "computed in", "seed", "mean Dice"], rows)
+
+
+def table_of_tuning_cases() -> str:
+    """Every training that is judged on cases held out for choosing."""
+    of_trainings: dict[tuple[int, int, str, str], list[list[float]]] = defaultdict(list)
+    for row in read_table("acdc_tuning.csv"):
+        training = (int(row["labels"]), int(row["steps"]), row["arm"], row["seed"])
+        of_trainings[training].append([float(row[name]) for name in STRUCTURES])
+    rows = []
+    for (labels, steps, arm, seed), dice in of_trainings.items():
+        means = np.mean(dice, axis=0)
+        rows.append(
+            [str(labels), f"{steps:,}", title(arm), seed, *(f"{mean:.4f}" for mean in means), f"{means.mean():.4f}"]
+        )
+    return markdown_table(["labels", "steps", "training", "seed", *STRUCTURES, "mean Dice"], rows)
+
+
+def number_of_tuning_cases() -> int:
+    """How many cases the trainings of :func:`table_of_tuning_cases` are judged on."""
+    return len({row["case"] for row in read_table("acdc_tuning.csv")})

@@ -1,0 +1,38 @@
+"""Trainings on ACDC."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.results import heart
+from benchmarks.results.records import read_runs
+
+
+def test_a_patient_has_two_scans_so_that_the_mean_over_patients_is_that_over_cases() -> None:
+    scores = heart.read_matrix()
+    assert {dice.shape[1] for dice in scores.values()} == {20}
+    of_runs = {(run.labels, run.arm) for run in read_runs() if run.series == heart.MATRIX}
+    assert set(scores) == of_runs
+    for labels, arm in of_runs:
+        dice = [run.dice for run in read_runs() if (run.series, run.labels, run.arm) == (heart.MATRIX, labels, arm)]
+        assert sorted(scores[labels, arm].mean(1)) == pytest.approx(sorted(dice), abs=1e-5)
+
+
+def test_table_by_hand() -> None:
+    scores = {
+        (6, "nnUNet"): np.array([[0.4, 0.6], [0.5, 0.7]]),
+        (6, "DyCON"): np.array([[0.7, 0.7]]),
+        (12, "nnUNet"): np.array([[0.7, 0.7]]),
+        (140, "nnUNet"): np.array([[0.8, 0.9]]),
+    }
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in heart.table_of_test_cases(scores).splitlines()]
+    assert rows[2] == ["6", "nnU-Net", "2", "0.5500", "0.5000 to 0.6000", "", "", ""]
+    assert rows[3][:5] == ["6", "DyCON", "1", "0.7000", ""]
+    assert rows[3][5].startswith("+0.1500 [")
+    # 0.15 of the 0.3 between 0.55 and 0.85; nnU-Net has 0.7 with 12 labels.
+    assert rows[3][6:] == ["50 %", "12 (2x)"]
+    assert [row[0] for row in rows[4:]] == ["12", "140"]
+    without_all = {key: dice for key, dice in scores.items() if key[0] == 6}
+    row = heart.table_of_test_cases(without_all).splitlines()[3]
+    assert [cell.strip() for cell in row.split("|")[7:9]] == ["", ""]

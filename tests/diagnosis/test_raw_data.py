@@ -1,0 +1,134 @@
+"""Diagnosis of a dataset in nnUNet_raw, before it is planned and after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
+
+if TYPE_CHECKING:
+    from tests.conftest import Workspace
+
+
+def change_dataset_json(raw: Path, **entries: object) -> None:
+    file = raw / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **entries}))
+
+
+def rename(raw: Path, old: str, new: str) -> None:
+    (raw / old).rename(raw / new)
+
+
+def empty(raw: Path, name: str) -> None:
+    for file in (raw / name).iterdir():
+        file.unlink()
+
+
+def link_to_nothing(raw: Path, name: str) -> None:
+    (raw / name).unlink(missing_ok=True)
+    (raw / name).symlink_to("/nowhere/scan.nii.gz")
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "a label that is gone": (
+        lambda raw: (raw / "labelsTr" / "demo_001.nii.gz").unlink(),
+        ["demo_001.nii.gz is not in {raw}/labelsTr: add what is missing, or remove the images"],
+    ),
+    "labels that are gone": (
+        lambda raw: empty(raw, "labelsTr"),
+        [
+            "demo_000.nii.gz, demo_001.nii.gz, demo_002.nii.gz, demo_003.nii.gz, demo_004.nii.gz and 1 more "
+            "are not in {raw}/labelsTr: add what is missing, or remove the images"
+        ],
+    ),
+    "a labeled scan that is misnamed": (
+        lambda raw: rename(raw, "imagesTr/demo_000_0000.nii.gz", "imagesTr/demo_000.nii.gz"),
+        [
+            "demo_000.nii.gz of {raw}/imagesTr is not named like a scan, which is CASE_0000.nii.gz: rename or remove",
+            "dataset.json has numTraining 6, and {raw} 5 labeled cases: correct the one that is wrong",
+        ],
+    ),
+    "a labeled scan with a channel too many": (
+        lambda raw: shutil.copy(raw / "imagesTr/demo_000_0000.nii.gz", raw / "imagesTr/demo_000_0001.nii.gz"),
+        ["imagesTr: demo_000 with more than 1 channel: remove what is too much, or name it in channel_names"],
+    ),
+    "two faults among the unlabeled scans": (
+        lambda raw: [
+            shutil.copy(raw / "imagesTr/demo_000_0000.nii.gz", raw / "imagesUnlabeled" / name)
+            for name in ("extra.nii.gz", "two_0000.nii.gz", "two_0001.nii.gz")
+        ],
+        [
+            "{raw}/imagesUnlabeled/extra.nii.gz is not named like a scan of this dataset. Name it CASE_0000.nii.gz ",
+            "the unlabeled case two cannot be used: {raw}/imagesUnlabeled/two_0001.nii.gz is a channel beyond the 1 ",
+        ],
+    ),
+    "an unlabeled scan that is a link to nothing": (
+        lambda raw: link_to_nothing(raw, "imagesUnlabeled/new_0000.nii.gz"),
+        ["imagesUnlabeled/new_0000.nii.gz of {raw} is a link to what is not there: correct or remove it"],
+    ),
+    "no labeled case": (
+        lambda raw: (empty(raw, "imagesTr"), change_dataset_json(raw, numTraining=0)),
+        ["there are no labeled cases in {raw}/imagesTr: nnU-Net needs some to learn from"],
+    ),
+    "no unlabeled scan": (
+        lambda raw: empty(raw, "imagesUnlabeled"),
+        ["there are no scans in {raw}/imagesUnlabeled. Put some there."],
+    ),
+    "a wrong number of cases": (
+        lambda raw: change_dataset_json(raw, numTraining=7),
+        ["dataset.json has numTraining 7, and {raw} 6 labeled cases: correct the one that is wrong"],
+    ),
+}
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_before_planning_and_after(workspace: Workspace, fault: str, is_planned: bool) -> None:
+    if not is_planned:
+        shutil.rmtree(workspace.preprocessed)
+    make, expected = FAULTS[fault]
+    make(workspace.raw)
+    findings = list(diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres"))
+    problems = sorted(finding.text for finding in findings if finding.is_problem)
+    wanted = sorted(text.format(raw=workspace.raw) for text in expected)
+    assert len(problems) == len(wanted), problems
+    for problem, text in zip(problems, wanted, strict=True):
+        assert problem.startswith(text)
+    assert any(finding.is_to_do for finding in findings) == (not is_planned)
+
+
+def test_without_a_folder_for_plans_the_cases_are_looked_at_too(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("nnUNet_preprocessed")
+    (workspace.raw / "labelsTr" / "demo_001.nii.gz").unlink()
+    label, variable = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_problem]
+    assert label.startswith("demo_001.nii.gz is not in ")
+    assert variable.startswith("the environment variable nnUNet_preprocessed is not set")
+
+
+def test_a_case_that_is_labeled_and_not_preprocessed_is_used_by_nobody(workspace: Workspace) -> None:
+    for folder, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(workspace.raw / folder / f"demo_000{ending}", workspace.raw / folder / f"new{ending}")
+    change_dataset_json(workspace.raw, numTraining=7)
+    command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
+    text = f"new: labeled, but not preprocessed, so that no training uses it: {command}"
+    findings = list(diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres"))
+    assert [finding.text for finding in findings if finding.is_problem] == [text]
+    workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"]})
+    notes = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_note]
+    assert len(notes) == 1
+    assert notes[0].startswith("demo_002, demo_003, demo_004, demo_005, new: labeled, but in no fold of ")
+
+
+def test_raw_data_that_have_changed_since_planning_are_told(workspace: Workspace) -> None:
+    change_dataset_json(workspace.raw, channel_names={"0": "CT"})
+    (problem,) = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_problem]
+    assert problem.startswith(f"{workspace.raw}/dataset.json and the copy in {workspace.preprocessed} that trainings")
+    assert "differ in channel_names: correct the first one, or plan anew" in problem
