@@ -104,7 +104,8 @@ def test_plans_with_other_settings_are_trained_from_the_first_stage_on(
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     names = (LOW_RESOLUTION, CASCADE)
-    assert lines[-2:] == [f"nnUNetv2_train 501 {name} 0 -tr nnUNetTrainerDyCON -p nnUNetPlansLow" for name in names]
+    options = "-tr nnUNetTrainerDyCON -p nnUNetPlansLow -device cpu"
+    assert lines[-2:] == [f"nnUNetv2_train 501 {name} 0 {options}" for name in names]
     settings = workspace.read_plans("nnUNetPlansLow")["configurations"][CASCADE]["dycon"]
     assert settings["uncl_weight"] == 2
 

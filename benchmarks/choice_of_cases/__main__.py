@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.choice_of_cases.draw import CHOICES, RANDOM, Result, Settings, do_draw
+from benchmarks.choice_of_cases.draw import CHOICES, NOTHING_CHOSEN, RANDOM, Result, Settings, do_draw
 from benchmarks.common.command_line import exit_code_of, make_parser
 from benchmarks.common.report import default_device, markdown_table
 from benchmarks.label_efficiency.presets import PRESETS
@@ -53,8 +53,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> None:
         made |= {each.training: each for each in do_draw(settings, draw, options.choices)}
         results |= made
         write_csv(options.output, list(results.values()))
-    same = {(key[0], key[3]) for key in made}
-    print(table([each for each in results.values() if (each.dataset, each.labels) in same]))
+    # Of the same sizes: those of the first trainings and of the choices are not each other's.
+    same = {(each.dataset, each.labels, each.choice == NOTHING_CHOSEN) for each in made.values()}
+    shown = [each for each in results.values() if (each.dataset, each.labels, each.choice == NOTHING_CHOSEN) in same]
+    print(table(shown))
     print(f"Wrote {options.output}")
 
 
@@ -106,7 +108,7 @@ def read_csv(file: Path) -> list[Result]:
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames != [field.name for field in fields(Result)]:
-            raise UserError(f"{file} was not written by this benchmark: choose another --output")
+            raise UserError(f"{file} was not written by this version of the benchmark: choose another --output")
         return [
             Result(
                 row["dataset"], int(row["draw"]), row["choice"], int(row["labels"]), row["chosen"], float(row["dice"])

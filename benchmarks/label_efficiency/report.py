@@ -36,7 +36,8 @@ others of it. {METHOD_ARM} minus it: the same, of {METHOD_ARM} to the arm of the
 same Dice, read from its curve over the logarithm of the labels, and as a multiple. Not defined: a distance where
 prediction or reference is empty (Dice and Jaccard are 0 there), left out of the means. Last quarter: Dice that the test
 cases gained in the last quarter of the training, without mirroring in prediction, and in brackets the pseudo-Dice,
-which nnU-Net takes from training cases in fold all."""
+which nnU-Net takes from training cases in fold all. Scans of one patient count as independent cases. Differences are
+over the cases that all trainings of both arms have a Dice of."""
 _RUN_COLUMNS = ["dataset", "budget", "arm", "seed"]
 
 

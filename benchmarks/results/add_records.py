@@ -20,7 +20,6 @@ from nnunetv2_dycon.files import written_aside
 
 METRICS = ("dice", "jaccard", "hd95", "asd")
 _TRAINING = ("dataset", "budget", "arm", "seed")
-_LENGTH = ("epochs", "steps")
 
 Row = dict[str, str]
 
@@ -37,22 +36,20 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
         How many trainings were added.
 
     Raises:
-        UserError: if a file is missing, has other columns than the records, or has a training of another length than
-            the one of the same series and seed that is there. Nothing is written then.
+        UserError: if a file is missing, has other columns than the records, or the series would have trainings of
+            several lengths on a data set. Nothing is written then.
     """
     (header, there), (header_of_cases, cases_there) = (_read(folder / name) for name in ("runs.csv", "cases.csv"))
-    known = {_training(row): row for row in there if row["series"] == series}
-    new = []
-    for row in _rows_like(header, report / "runs.csv"):
-        if row["state"] != "done":
-            continue
-        before = known.get(_training(row))
-        if before is None:
-            new.append(row)
-        elif any(before[name] != row[name] for name in _LENGTH):
+    known = {_training(row) for row in there if row["series"] == series}
+    done = [row for row in _rows_like(header, report / "runs.csv") if row["state"] == "done"]
+    new = [row for row in done if _training(row) not in known]
+    for dataset in {row["dataset"] for row in done}:
+        of_series = [row for row in there if (row["series"], row["dataset"]) == (series, dataset)]
+        lengths = {_length(row) for row in (*of_series, *done) if row["dataset"] == dataset}
+        if len(lengths) > 1:
             raise UserError(
-                f"{' '.join(_training(row))} of the series {series} was trained for {_length(before)} and in {report} "
-                f"for {_length(row)}: name another series"
+                f"{dataset} in the series {series} would have trainings of {' and '.join(sorted(lengths))}: name "
+                "another series"
             )
     added = {_training(row) for row in new}
     new_cases = [row for row in _rows_like(header_of_cases, report / "cases.csv") if _training(row) in added]

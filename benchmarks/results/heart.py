@@ -34,16 +34,19 @@ def read_matrix() -> Scores:
         (trainings, patients) for each number of labels and arm.
     """
     labels = {
-        (row["budget"], row["arm"]): int(row["labels"]) for row in read_table("runs.csv") if row["series"] == MATRIX
+        (row["budget"], row["arm"], row["seed"]): int(row["labels"])
+        for row in read_table("runs.csv")
+        if row["series"] == MATRIX
     }
     dice: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in read_table("cases.csv"):
-        if row["series"] == MATRIX:
+        training = row["budget"], row["arm"], row["seed"]
+        if row["series"] == MATRIX and training in labels:
             # Dice is defined on every case: each shows all three structures.
-            dice[row["budget"], row["arm"], row["seed"]][patient_of(row["case"])].append(float(row["dice"]))
+            dice[training][patient_of(row["case"])].append(float(row["dice"]))
     trainings: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
-    for (budget, arm, _), of_patients in dice.items():
-        trainings[labels[budget, arm], arm].append(
+    for training, of_patients in dice.items():
+        trainings[labels[training], training[1]].append(
             [float(np.mean(of_patients[patient])) for patient in sorted(of_patients)]
         )
     return {key: np.array(values) for key, values in trainings.items()}

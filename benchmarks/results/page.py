@@ -84,10 +84,13 @@ def render() -> str:
 
 
 def _refuse_unknown_series(runs: Sequence[Run]) -> None:
-    known = {*MAIN_SERIES, *PARTLY_ANNOTATED_SERIES, heart.MATRIX, *heart.EARLIER}
-    if unknown := {run.series for run in runs} - known:
+    known = {(series, dataset) for series in MAIN_SERIES for dataset in DATA_SETS}
+    known |= {(series, PARTLY_ANNOTATED) for series in PARTLY_ANNOTATED_SERIES}
+    known |= {(series, heart.DATASET) for series in (heart.MATRIX, *heart.EARLIER)}
+    if unknown := sorted({(run.series, run.dataset) for run in runs} - known):
+        series, dataset = unknown[0]
         raise UserError(
-            f"no table has the series {sorted(unknown)[0]}: name it in benchmarks/results/page.py or heart.py"
+            f"no table has {dataset} in the series {series}: name it in benchmarks/results/page.py or heart.py"
         )
 
 

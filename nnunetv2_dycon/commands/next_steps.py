@@ -13,7 +13,9 @@ def device_option() -> str:
     """What nnU-Net's commands need on this machine to train and predict: nothing on one with a CUDA GPU."""
     import torch
 
-    return "" if torch.cuda.is_available() else " -device cpu"
+    if torch.cuda.is_available():
+        return ""
+    return " -device mps" if torch.backends.mps.is_available() else " -device cpu"
 
 
 def print_next_steps(folder: Path, labeled: int, test: int) -> None:

@@ -155,7 +155,7 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
         if list(files) != list(range(len(files))):
             raise UserError(
                 f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
-                f"files or remove the case. {_how_to_rename(next(iter(files.values())), file_ending)}"
+                f"files or remove the case. {how_to_rename(next(iter(files.values())), file_ending)}"
             )
     return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
 
@@ -176,7 +176,7 @@ def surplus_files(case: UnlabeledCase, dataset_json: Mapping[str, Any]) -> str |
     are, them = ("is a channel", "it") if len(surplus) == 1 else ("are channels", "them")
     return (
         f"{files} {are} beyond the {channels} that dataset.json declares: remove {them}. "
-        f"{_how_to_rename(surplus[0], dataset_json['file_ending'])}"
+        f"{how_to_rename(surplus[0], dataset_json['file_ending'])}"
     )
 
 
@@ -283,7 +283,7 @@ def _how_to_name(name: str, file_ending: str) -> str:
     )
 
 
-def _how_to_rename(file: Path, file_ending: str) -> str:
+def how_to_rename(file: Path, file_ending: str) -> str:
     """The remedy where a file's number may be that of a scan, not of a channel."""
     name = file.name.removesuffix(file_ending)
     return (

@@ -13,7 +13,6 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import (
-    dataset_id,
     dataset_name_of,
     find_raw_dataset_folder,
     preprocessed_folder,
@@ -34,7 +33,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     unlabeled_cases_as_named,
 )
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
-from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, off_limits_cases_of_all_folds, read_splits
+from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, SPLITS_FILE, off_limits_cases_of_all_folds, read_splits
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
 from nnunetv2_dycon.diagnosis.raw_data import diagnose_raw_data
 from nnunetv2_dycon.exceptions import UserError, listed
@@ -54,7 +53,7 @@ from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
 # Of dataset.json: what planning takes over and a training goes by.
-_KEYS_OF_DATA = ("file_ending", "channel_names", "modality", "labels", "regions_class_order")
+_KEYS_OF_DATA = ("file_ending", "channel_names", "modality", "labels", "regions_class_order", "dataset")
 
 
 def diagnose_dataset(
@@ -71,14 +70,17 @@ def diagnose_dataset(
         if raw_dataset_folder is not None and not _has_plans(raw_dataset_folder.name, plans_identifier):
             dataset_json = read_json_file(raw_dataset_folder / "dataset.json")
             check_dataset_json(dataset_json, str(raw_dataset_folder / "dataset.json"))
-            yield from diagnose_raw_data(raw_dataset_folder, dataset_json, trainer=trainer)
+            off_limits = _off_limits_cases(raw_dataset_folder.name)
+            yield from diagnose_raw_data(raw_dataset_folder, dataset_json, off_limits=off_limits, trainer=trainer)
             # Other plans may be meant. Without any, and with a folder for them, planning is what comes next.
             is_to_do = nnUNet_preprocessed.is_set() and not plans_there(raw_dataset_folder.name)
         dataset = read_planned_dataset(name_or_id, plans_identifier)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
         yield from _inputs(dataset, configuration, methods)
-        yield from _cases(dataset, configuration, trainer)
+        if raw_dataset_folder is not None:
+            yield from _raw_data(dataset, configuration, raw_dataset_folder, trainer)
+        yield from _cases(dataset, configuration)
         yield from _previous_stage(dataset, configuration)
     except UserError as error:
         yield Finding(str(error), is_problem=not is_to_do, is_to_do=is_to_do)
@@ -86,6 +88,12 @@ def diagnose_dataset(
 
 def _has_plans(name: str, plans_identifier: str) -> bool:
     return bool(nnUNet_preprocessed.get()) and (preprocessed_folder() / name / f"{plans_identifier}.json").exists()
+
+
+def _off_limits_cases(name: str) -> list[str]:
+    if not nnUNet_preprocessed.get():
+        return []
+    return off_limits_cases_of_all_folds(preprocessed_folder() / name / SPLITS_FILE)
 
 
 def _inputs(
@@ -138,14 +146,30 @@ def _check_raw_dataset_json(file: Path, dataset: PlannedDataset) -> None:
     content = read_json_file(file)
     check_dataset_json(content, str(file))
     if differing := [key for key in _KEYS_OF_DATA if content.get(key) != dataset.dataset_json.get(key)]:
-        command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(dataset.name)}"
         raise UserError(
             f"{file} and the copy in {dataset.folder} that trainings go by differ in {listed(differing)}: correct the "
-            f"first one, or plan anew with {command}."
+            f"first one, or plan and preprocess anew, all plans that you use ({dataset.plans_file.stem} among them)."
         )
 
 
-def _cases(dataset: PlannedDataset, configuration_name: str, trainer: str | None = None) -> Iterator[Finding]:
+def _raw_data(dataset: PlannedDataset, configuration_name: str, folder: Path, trainer: str | None) -> Iterator[Finding]:
+    configuration = dataset.configuration(configuration_name)
+    off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
+    unlabeled = unlabeled_cases_as_named(folder, dataset.dataset_json["file_ending"])
+    unlabeled += find_off_limits_cases(folder, dataset.dataset_json, off_limits)
+    # Off-limits cases that nnU-Net preprocessed with their labels are preprocessed once more, without.
+    labeled = set(preprocessed_cases(dataset.folder / configuration.data_identifier)).difference(off_limits)
+    yield from diagnose_raw_data(
+        folder,
+        dataset.dataset_json,
+        off_limits=off_limits,
+        preprocessed=labeled | _ready_unlabeled_cases(dataset.plans_manager, configuration, unlabeled),
+        is_planned=True,
+        trainer=trainer,
+    )
+
+
+def _cases(dataset: PlannedDataset, configuration_name: str) -> Iterator[Finding]:
     configuration = dataset.configuration(configuration_name)
     raw_dataset_folder = find_raw_dataset_folder(dataset.name)
     off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
@@ -157,13 +181,6 @@ def _cases(dataset: PlannedDataset, configuration_name: str, trainer: str | None
     unlabeled = unlabeled_cases_as_named(raw_dataset_folder, dataset.dataset_json["file_ending"])
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     ready = _ready_unlabeled_cases(dataset.plans_manager, configuration, unlabeled)
-    yield from diagnose_raw_data(
-        raw_dataset_folder,
-        dataset.dataset_json,
-        off_limits=off_limits,
-        preprocessed=ready.union(preprocessed_cases(dataset.folder / configuration.data_identifier)),
-        trainer=trainer,
-    )
     labeled = labeled_images(raw_dataset_folder, dataset.dataset_json).keys() - set(off_limits)
     yield from _partly_annotated(dataset, configuration_name, labeled)
     if len(labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
@@ -182,16 +199,17 @@ def _labeled_cases_left_out(
     """Findings on labeled cases that no training learns from and that nothing else tells of."""
     folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
     in_folds = {case for split in read_splits(dataset.splits_file) for key in ("train", "val") for case in split[key]}
-    missing = set(labeled) - set(preprocessed_cases(folder))
+    preprocessed = set(preprocessed_cases(folder))
+    if not preprocessed:  # which is a finding of its own
+        return
+    missing = set(labeled) - preprocessed
     if to_preprocess := sorted(missing - in_folds):
         command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
         text = f"{listed(to_preprocess)}: labeled, but not preprocessed, so that no training uses"
         yield Finding(f"{text} {'it' if len(to_preprocess) == 1 else 'them'}: {command}", is_problem=True)
-    if in_folds and (in_no_fold := sorted(set(labeled) - in_folds)):
+    if in_folds and (in_no_fold := sorted(set(labeled) - in_folds - missing)):
         text = f"{listed(in_no_fold)}: labeled, but in no fold of {dataset.splits_file}"
-        yield Finding(
-            f"{text}; only a training of fold all uses {'it' if len(in_no_fold) == 1 else 'them'}", is_note=True
-        )
+        yield Finding(f"{text}, whose trainings leave {'it' if len(in_no_fold) == 1 else 'them'} out", is_note=True)
 
 
 def _partly_annotated(dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,9 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     UnlabeledCase,
     files_per_case,
     find_unlabeled_cases,
+    how_to_rename,
     labeled_images,
+    may_hold_several_channels,
     misnamed_labeled_images,
     misnamed_unlabeled_folder,
     missing_labels,
@@ -23,8 +24,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     unlabeled_cases_as_named,
 )
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
-from nnunetv2_dycon.exceptions import UserError, counted, listed
-from nnunetv2_dycon.json_files import read_json
+from nnunetv2_dycon.exceptions import counted, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 
 
@@ -34,6 +34,7 @@ def diagnose_raw_data(
     *,
     off_limits: Collection[str] = (),
     preprocessed: Collection[str] = (),
+    is_planned: bool = False,
     trainer: str | None = None,
 ) -> Iterator[Finding]:
     """Look at the cases of a dataset, before it is planned and after. No label is opened.
@@ -42,7 +43,8 @@ def diagnose_raw_data(
         folder: ``nnUNet_raw/DatasetXXX_NAME``.
         dataset_json: its content, or that of the copy that was made in planning.
         off_limits: cases in imagesTr that no training may use the labels of.
-        preprocessed: cases whose images need not be there any more.
+        preprocessed: cases whose images and labels need not be there any more.
+        is_planned: whether what only planning reads does not matter any more.
         trainer: name of the one that is meant; None for none.
     """
     images = labeled_images(folder, dataset_json)
@@ -51,7 +53,7 @@ def diagnose_raw_data(
     yield Finding(
         f"{len(labeled)} labeled and {len(unlabeled) + len(images) - len(labeled)} unlabeled cases",
     )
-    if not labeled:
+    if not labeled and not preprocessed:
         place = folder / LABELED_FOLDER_NAME
         yield Finding(f"there are no labeled cases in {place}: nnU-Net needs some to learn from", is_problem=True)
     if len(labeled) == len(images) and not unlabeled:
@@ -60,17 +62,18 @@ def diagnose_raw_data(
         yield Finding(f"there is no {folder / UNLABELED_FOLDER_NAME}. {question}", is_problem=True)
     yield from _cases_in_both(images, unlabeled)
     yield from _wrong_files(folder, images, unlabeled, dataset_json)
-    yield from _broken_links(folder, images, unlabeled, preprocessed)
+    yield from _missing_images(images, unlabeled, preprocessed)
     ending = dataset_json["file_ending"]
-    checks: list[Callable[[], object]] = [
-        partial(find_unlabeled_cases, folder, ending),
-        partial(refuse_hidden_files, folder / LABELED_FOLDER_NAME, ending),
-    ]
+    checks: list[Callable[[], object]] = [partial(find_unlabeled_cases, folder, ending)]
+    if "dataset" not in dataset_json:  # else nnU-Net takes the files that it lists
+        checks.append(partial(refuse_hidden_files, folder / LABELED_FOLDER_NAME, ending))
     yield from problems_of(checks)
-    if missing := [file for case, file in missing_labels(folder, dataset_json).items() if case in labeled]:
-        text = f"{listed(file.name for file in missing)} {_is(missing)} not in {missing[0].parent}"
+    needed = labeled - set(preprocessed)
+    if missing := [str(file) for case, file in missing_labels(folder, dataset_json).items() if case in needed]:
+        text = f"{listed(missing)} {_is(missing)} not there"
         yield Finding(f"{text}: add what is missing, or remove the images", is_problem=True)
-    yield from _number_of_cases(folder, len(images))
+    if not is_planned:
+        yield from _number_of_cases(folder, dataset_json, len(images))
 
 
 def _without_unlabeled(folder: Path, dataset_json: Mapping[str, Any], trainer: str | None) -> Finding:
@@ -79,14 +82,13 @@ def _without_unlabeled(folder: Path, dataset_json: Mapping[str, Any], trainer: s
         if trainer is None:
             return Finding(f"{made}: train it as self-train does, with a trainer of nnU-Net")
         return Finding(f"{made}, and {trainer} needs unlabeled ones: train nnUNetTrainer", is_problem=True)
-    place = folder / UNLABELED_FOLDER_NAME
-    if "ignore" in dataset_json["labels"]:
+    place, question = folder / UNLABELED_FOLDER_NAME, misnamed_unlabeled_folder(folder)
+    if "ignore" in dataset_json["labels"] and question is None:
         return Finding(
             f"there are no scans in {place}: a training looks at its start for training cases with the ignore "
             "label, whose ignored voxels are unlabeled data, and needs at least one"
         )
-    remedy = misnamed_unlabeled_folder(folder) or "Put some there."
-    return Finding(f"there are no scans in {place}. {remedy}", is_problem=True)
+    return Finding(f"there are no scans in {place}. {question or 'Put some there.'}", is_problem=True)
 
 
 def _cases_in_both(labeled: Collection[str], unlabeled: Sequence[UnlabeledCase]) -> Iterator[Finding]:
@@ -106,6 +108,8 @@ def _wrong_files(
         ending = dataset_json["file_ending"]
         text = f"{listed(file.name for file in misnamed)} of {folder / LABELED_FOLDER_NAME} {_is(misnamed)} not named"
         yield Finding(f"{text} like a scan, which is CASE_0000{ending}: rename or remove what is not", is_problem=True)
+    if not labeled and may_hold_several_channels(dataset_json["file_ending"]):
+        return
     files = files_per_case(labeled.values(), dataset_json)
     of_both: dict[str, Mapping[str, Sequence[Path]]] = {
         LABELED_FOLDER_NAME: labeled,
@@ -117,34 +121,32 @@ def _wrong_files(
             yield Finding(f"{text}: add the missing files, or remove these cases", is_problem=True)
     if cases := [case for case, of_case in labeled.items() if len(of_case) > files]:
         text = f"{LABELED_FOLDER_NAME}: {listed(sorted(cases))} with more than {counted(files, 'channel')}"
-        yield Finding(f"{text}: remove what is too much, or name it in channel_names", is_problem=True)
+        example = how_to_rename(labeled[cases[0]][-1], dataset_json["file_ending"])
+        yield Finding(f"{text}: remove what is too much, or name it in channel_names. {example}", is_problem=True)
     for case in unlabeled:
         if sentence := surplus_files(case, dataset_json):
             yield Finding(f"the unlabeled case {case.identifier} cannot be used: {sentence}", is_problem=True)
 
 
-def _broken_links(
-    folder: Path,
+def _missing_images(
     labeled: Mapping[str, Sequence[Path]],
     unlabeled: Sequence[UnlabeledCase],
     preprocessed: Collection[str],
 ) -> Iterator[Finding]:
     cases = [*labeled.items(), *((case.identifier, case.images) for case in unlabeled)]
     needed = (image for identifier, images in cases if identifier not in preprocessed for image in images)
-    if broken := [str(image.relative_to(folder)) for image in needed if not image.is_file()]:
-        link, it = ("a link", "it") if len(broken) == 1 else ("links", "them")
-        text = f"{listed(broken)} of {folder} {_is(broken)} {link} to what is not there"
-        yield Finding(f"{text}: correct or remove {it}", is_problem=True)
+    if missing := [str(image) for image in needed if not image.is_file()]:
+        text = f"{listed(missing)} {_is(missing)} not there, or {'a link' if len(missing) == 1 else 'links'} to nothing"
+        yield Finding(f"{text}: correct or remove {'it' if len(missing) == 1 else 'them'}", is_problem=True)
 
 
 def _is(names: Sequence[object]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def _number_of_cases(folder: Path, found: int) -> Iterator[Finding]:
-    number = None
-    with contextlib.suppress(UserError):  # which is a finding of its own
-        number = read_json(folder / "dataset.json").get("numTraining")
-    if number not in (None, found):
-        text = f"dataset.json has numTraining {number}, and {folder} {found}"
+def _number_of_cases(folder: Path, dataset_json: Mapping[str, Any], found: int) -> Iterator[Finding]:
+    if "numTraining" not in dataset_json:
+        yield Finding(f"dataset.json has no numTraining, which nnU-Net plans with: write {found}", is_problem=True)
+    elif dataset_json["numTraining"] != found:
+        text = f"dataset.json has numTraining {dataset_json['numTraining']}, and {folder} {found}"
         yield Finding(f"{text} labeled cases: correct the one that is wrong", is_problem=True)

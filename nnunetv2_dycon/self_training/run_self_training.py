@@ -183,26 +183,27 @@ def _is_trained(fold_folder: Path) -> bool:
 
 
 def _changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
-    """A sentence on labels that differ from the copies which nnUNetv2_preprocess made of them; None without such."""
+    """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such."""
     source = folders.source
-    copies = {
-        case: source.folder / "gt_segmentations" / f"{case}{folders.cases.labeled.file_ending}"
-        for case in folders.cases.labeled.training
-    }
-    changed = {
-        case: labels.label
-        for case, labels in sorted(folders.cases.labeled.training.items())
-        if not (copies[case].is_file() and filecmp.cmp(labels.label, copies[case], shallow=False))
-    }
+    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    copies, older = source.folder / "gt_segmentations", []
+    changed = []
+    for case, labels in sorted(folders.cases.labeled.training.items()):
+        copy = copies / f"{case}{folders.cases.labeled.file_ending}"
+        label_time, copy_time = labels.label.stat().st_mtime, _time_of(copy)
+        if copy.is_file() and filecmp.cmp(labels.label, copy, shallow=False):
+            # A copy has the time of its label. Another configuration may have been preprocessed since.
+            if min(label_time, copy_time) <= _time_of(data_folder / f"{case}.pkl"):
+                continue
+        elif int(label_time) <= int(copy_time):
+            # nnU-Net replaces a copy by a file that is newer by whole seconds only.
+            older.append(copy.name)
+        changed.append(case)
     if not changed:
         return None
     command = preprocessing_command(source.name, options.configuration, options.plans)
-    older = [case for case, label in changed.items() if label.stat().st_mtime <= _time_of(copies[case])]
-    # nnU-Net replaces a copy by a newer file only.
-    first = f"remove the copies of {listed(older)}, which are newer than the labels, then " if older else ""
-    return (
-        f"{listed(changed)}: the label is not what {copies[next(iter(changed))].parent} has of it; {first}run {command}"
-    )
+    first = f"remove {', '.join(older)} in {copies}, newer than the label in its place, then " if older else ""
+    return f"{listed(changed)}: the label has changed since it was preprocessed; {first}run {command}"
 
 
 def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
@@ -211,7 +212,8 @@ def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFol
     data_folder = source.folder / source.configuration(options.configuration).data_identifier
     trained = _time_of(folders.first_model / FINAL_CHECKPOINT)
     if changed := _changed_labels(options, folders):
-        print(f"WARNING: {changed}. Else the first model does not learn from the labels as they are.")
+        again = f"remove {folders.first_model}, and start again with a new -o"
+        print(f"WARNING: {changed}. To train the first model on the labels as they are, then {again}.")
     labeled = sorted(folders.cases.labeled.training)
     if later := [case for case in labeled if _time_of(data_folder / f"{case}.pkl") > trained]:
         print(

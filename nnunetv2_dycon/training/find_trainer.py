@@ -37,7 +37,7 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
         close = difflib.get_close_matches(name.lower(), names, n=1)
         hint = f"Did you mean {names[close[0]]}?" if close else "Correct the name after -tr."
         if name in names.values():
-            hint = "nnU-Net does not look into the folder of this package: run nnunetv2_dycon doctor, which says why."
+            hint = "nnU-Net does not look into the folder of this package: nnunetv2_dycon doctor says why."
         raise UserError(f"{error} {hint}") from error
     except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):

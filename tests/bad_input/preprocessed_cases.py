@@ -36,14 +36,18 @@ def preprocessed_files_cut_short(*names: str) -> Prepare:
     return prepare
 
 
-def label_replaced(age: float) -> Prepare:
-    """A label with another content than when it was preprocessed, of a time so many seconds after its copy's."""
+def label_replaced(age: float, *, is_copied: bool = False) -> Prepare:
+    """A label with another content than when it was preprocessed, of a time so many seconds from then."""
 
     def prepare(place: Place) -> None:
         labels, name = place.workspace.raw / "labelsTr", "demo_001.nii.gz"
-        time = (place.workspace.preprocessed / "gt_segmentations" / name).stat().st_mtime + age
+        copy = place.workspace.preprocessed / "gt_segmentations" / name
+        preprocessed = place.workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_001.pkl"
+        time = (preprocessed if is_copied else copy).stat().st_mtime + age
         (labels / name).write_bytes((labels / "demo_002.nii.gz").read_bytes())
         os.utime(labels / name, (time, time))
+        if is_copied:
+            shutil.copy2(labels / name, copy)
 
     return prepare
 
@@ -52,14 +56,20 @@ ROWS = [
     Row(
         "a label that has changed since it was preprocessed",
         (SELF_TRAIN,),
-        "demo_001: the label is not what ... has of it; run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        "demo_001: the label has changed since it was preprocessed; run nnUNetv2_preprocess -d 501 -c 3d_fullres",
         label_replaced(60),
+    ),
+    Row(
+        "such a label, after another configuration was preprocessed",
+        (SELF_TRAIN,),
+        "demo_001: the label has changed since it was preprocessed; run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        label_replaced(60, is_copied=True),
     ),
     Row(
         "such a label that is older than the copy of it",
         (SELF_TRAIN,),
-        "demo_001: the label is not what ... has of it; remove the copies of demo_001, which are newer than the "
-        "labels, then run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        "demo_001: the label has changed since it was preprocessed; remove demo_001.nii.gz in ... newer than the label "
+        "in its place, then run nnUNetv2_preprocess -d 501 -c 3d_fullres",
         label_replaced(-60),
     ),
     *(

@@ -67,7 +67,7 @@ def test_a_dataset_that_is_not_planned_is_counted(workspace: Workspace, capsys: 
     (workspace.raw / "dataset.json").write_text(json.dumps({**dataset_json, "numTraining": 7}))
     assert main(["doctor", "-d", "501"]) == 1
     captured = capsys.readouterr()
-    assert f"demo_001.nii.gz is not in {workspace.raw}/labelsTr: add what is missing" in captured.out
+    assert f"{workspace.raw}/labelsTr/demo_001.nii.gz is not there: add what is missing" in captured.out
     assert "demo_002: in imagesTr and in imagesUnlabeled; remove one of the two" in captured.out
     assert f"dataset.json has numTraining 7, and {workspace.raw} 6 labeled cases" in captured.out
     assert captured.err == "Error: 3 problems and 1 thing to do, marked above.\n"

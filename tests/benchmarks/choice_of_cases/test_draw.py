@@ -114,7 +114,7 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path, capsys: pytest.C
     output.write_text("series,draw\na,0\n")
     command = ["--data", "d", "--workspace", "w", "--preset", "hippocampus", "--output", str(output)]
     assert __main__.main(command) == 1
-    assert "was not written by this benchmark: choose another --output" in capsys.readouterr().err
+    assert "was not written by this version of the benchmark: choose another --output" in capsys.readouterr().err
     assert output.read_text() == "series,draw\na,0\n"
 
 

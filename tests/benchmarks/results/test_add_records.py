@@ -48,11 +48,17 @@ def test_what_is_there_stays_and_what_is_done_joins(folders: tuple[Path, Path]) 
 
 def test_a_training_of_another_length_is_refused(folders: tuple[Path, Path]) -> None:
     records, report = folders
-    (report / "runs.csv").write_text((report / "runs.csv").read_text().replace("0.9,40,", "0.9,80,"))
+    # Of another seed than the training that is there.
+    content = (
+        (report / "runs.csv")
+        .read_text()
+        .replace("0.61234567,40,", "0.61234567,80,")
+        .replace("nnUNet,0,done", "nnUNet,0,failed")
+    )
+    (report / "runs.csv").write_text(content)
     before = (records / "runs.csv").read_bytes()
-    with pytest.raises(
-        UserError, match=r"nnUNet 0 of the series a was trained for 40 epochs .* 80 epochs of 200 steps"
-    ):
+    expected = "heart in the series a would have trainings of 40 epochs of 200 steps and 80 epochs of 200 steps"
+    with pytest.raises(UserError, match=expected):
         add_records(report, "a", records)
     assert (records / "runs.csv").read_bytes() == before
 

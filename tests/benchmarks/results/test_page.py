@@ -20,5 +20,5 @@ def test_every_table_has_rows() -> None:
 
 def test_a_series_without_a_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MAIN_SERIES", ("first", "third"))
-    with pytest.raises(UserError, match="no table has the series second"):
+    with pytest.raises(UserError, match="no table has hippocampus in the series second"):
         page.render()
