@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +32,11 @@ class UnsupportedFeatureError(UserError, NotImplementedError):
 def counted(number: int, noun: str) -> str:
     """A number with its noun, whose plural ends in ``s``: "1 problem", "2 problems"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def is_or_are(names: Sized) -> str:
+    """The verb after :func:`listed` names."""
+    return "is" if len(names) == 1 else "are"
 
 
 def print_user_errors_without_traceback() -> None:

@@ -12,7 +12,7 @@ import blosc2
 
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS, SPLITS_FILE, off_limits_cases, read_splits
-from nnunetv2_dycon.exceptions import UserError, listed
+from nnunetv2_dycon.exceptions import UserError, is_or_are, listed
 
 # nnUNetDatasetBlosc2 and nnUNetDatasetNumpy; the latter unpacks to .npy.
 _FILES_OF_A_CASE = {".b2nd": (".b2nd", "_seg.b2nd", ".pkl"), ".npz": (".npz", ".pkl")}
@@ -91,10 +91,9 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
         raise UserError(f"{lacking}: run {preprocess}{names_in_file}.")
     files = [folder / (case + ending) for case in sorted(set(used)) for ending in endings]
     if damaged := [file.name for file in files if not _is_whole(file)]:
-        be, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
-        raise UserError(
-            f"{listed(damaged)} {be} damaged or cut short, in {folder}: run {preprocess}, which writes {them} anew."
-        )
+        them = "it" if len(damaged) == 1 else "them"
+        text = f"{listed(damaged)} {is_or_are(damaged)} damaged or cut short, in {folder}"
+        raise UserError(f"{text}: run {preprocess}, which writes {them} anew.")
     _check_files(
         (base / "gt_segmentations" / f"{case}{file_ending}" for case in validated),
         f"the validation at the end compares with it. Copy the label file there, or run {preprocess}",
@@ -123,5 +122,4 @@ def _is_whole(file: Path) -> bool:
 
 def _check_files(files: Iterable[Path], remedy: str) -> None:
     if missing := [file for file in files if not file.is_file()]:
-        is_not = "is not" if len(missing) == 1 else "are not"
-        raise UserError(f"{listed(map(str, missing))} {is_not} there, and {remedy}.")
+        raise UserError(f"{listed(map(str, missing))} {is_or_are(missing)} not there, and {remedy}.")

@@ -157,12 +157,16 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
                 f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
                 f"files or remove the case. {how_to_rename(next(iter(files.values())), file_ending)}"
             )
-    return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
+    return _unlabeled_cases(images)
 
 
 def unlabeled_cases_as_named(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
     """As :func:`find_unlabeled_cases`, but what it refuses is left out, or taken with the channels that it has."""
     images, _ = images_by_case(raw_dataset_folder / UNLABELED_FOLDER_NAME, file_ending)
+    return _unlabeled_cases(images)
+
+
+def _unlabeled_cases(images: Mapping[str, Mapping[int, Path]]) -> list[UnlabeledCase]:
     return [UnlabeledCase(case, tuple(files.values()), UNLABELED_FOLDER_NAME) for case, files in sorted(images.items())]
 
 

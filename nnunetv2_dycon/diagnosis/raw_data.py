@@ -24,7 +24,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     unlabeled_cases_as_named,
 )
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
-from nnunetv2_dycon.exceptions import counted, listed
+from nnunetv2_dycon.exceptions import counted, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 
 
@@ -70,7 +70,7 @@ def diagnose_raw_data(
     yield from problems_of(checks)
     needed = labeled - set(preprocessed)
     if missing := [str(file) for case, file in missing_labels(folder, dataset_json).items() if case in needed]:
-        text = f"{listed(missing)} {_is(missing)} not there"
+        text = f"{listed(missing)} {is_or_are(missing)} not there"
         yield Finding(f"{text}: add what is missing, or remove the images", is_problem=True)
     if not is_planned:
         yield from _number_of_cases(folder, dataset_json, len(images))
@@ -106,8 +106,10 @@ def _wrong_files(
     """Findings on images that are misnamed, missing, or too many."""
     if misnamed := misnamed_labeled_images(folder, dataset_json):
         ending = dataset_json["file_ending"]
-        text = f"{listed(file.name for file in misnamed)} of {folder / LABELED_FOLDER_NAME} {_is(misnamed)} not named"
-        yield Finding(f"{text} like a scan, which is CASE_0000{ending}: rename or remove what is not", is_problem=True)
+        text = f"{listed(file.name for file in misnamed)} of {folder / LABELED_FOLDER_NAME} {is_or_are(misnamed)}"
+        yield Finding(
+            f"{text} not named like a scan, which is CASE_0000{ending}: rename or remove what is not", is_problem=True
+        )
     if not labeled and may_hold_several_channels(dataset_json["file_ending"]):
         return
     files = files_per_case(labeled.values(), dataset_json)
@@ -136,12 +138,9 @@ def _missing_images(
     cases = [*labeled.items(), *((case.identifier, case.images) for case in unlabeled)]
     needed = (image for identifier, images in cases if identifier not in preprocessed for image in images)
     if missing := [str(image) for image in needed if not image.is_file()]:
-        text = f"{listed(missing)} {_is(missing)} not there, or {'a link' if len(missing) == 1 else 'links'} to nothing"
-        yield Finding(f"{text}: correct or remove {'it' if len(missing) == 1 else 'them'}", is_problem=True)
-
-
-def _is(names: Sequence[object]) -> str:
-    return "is" if len(names) == 1 else "are"
+        link, it = ("a link", "it") if len(missing) == 1 else ("links", "them")
+        text = f"{listed(missing)} {is_or_are(missing)} not there, or {link} to nothing"
+        yield Finding(f"{text}: correct or remove {it}", is_problem=True)
 
 
 def _number_of_cases(folder: Path, dataset_json: Mapping[str, Any], found: int) -> Iterator[Finding]:
