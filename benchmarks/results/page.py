@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.common.intervals import in_brackets, t_interval
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
-from benchmarks.results import heart, sections
+from benchmarks.results import costs, heart, sections
 from benchmarks.results.records import Comparison, Run, compare, read_runs, read_table
 from benchmarks.results.titles import HARD_ARM, LABELED_BOXES_ARM, PARTS_OF_DYCON, title
 from nnunetv2_dycon.exceptions import UserError
@@ -78,6 +78,7 @@ def render() -> str:
         sections.ACDC.format(table=heart.table_of_tuning_cases(), cases=heart.number_of_tuning_cases()),
         sections.LESIONS.format(table=_table_of_lesions()),
         sections.CHOICE.format(table=_table_of_choices()),
+        sections.COSTS.format(table=costs.whole_table(costs.read_costs())),
         sections.EVERY.format(table=_table_of_runs(main)),
     ]
     return "\n".join(parts)

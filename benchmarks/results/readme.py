@@ -1,4 +1,4 @@
-"""The table of results in the README, made of the records beside this file.
+"""The tables of results and of costs in the README, made of the records beside this file.
 
 ``python -m benchmarks.results.readme`` writes it.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM
-from benchmarks.results import heart
+from benchmarks.results import costs, heart
 from benchmarks.results.records import compare, read_runs
 from nnunetv2_dycon.exceptions import UserError
 
-START, END = "<!-- results -->\n", "\n<!-- end of results -->"
 TEACHER_ARM = "MeanTeacher"
 TASKS = {
     ("hippocampus", 4): "hippocampus, MRI",
@@ -22,8 +21,8 @@ HEART_LABELS = 6
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 
-def render() -> str:
-    """The table."""
+def render_results() -> str:
+    """The table of results."""
     runs = read_runs()
     rows = []
     for (dataset, labels), name in TASKS.items():
@@ -43,21 +42,28 @@ def render() -> str:
     return markdown_table(HEADER, rows)
 
 
-def replace_table(text: str, table: str) -> str:
-    """A text with a table in place of what stands between :data:`START` and :data:`END`.
+def replace_table(text: str, name: str, table: str) -> str:
+    """A text with a table in place of what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
 
     Raises:
-        UserError: if they are not there once each.
+        UserError: if these marks are not there once each.
     """
-    if text.count(START) != 1 or text.count(END) != 1:
-        raise UserError(
-            f"the README must have {START.strip()} and {END.strip()} once each, around the table of results"
-        )
-    return text[: text.index(START) + len(START)] + table + text[text.index(END) :]
+    start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise UserError(f"the README must have {start.strip()} and {end.strip()} once each, around the table of {name}")
+    return text[: text.index(start) + len(start)] + table + text[text.index(end) :]
+
+
+def with_tables(text: str) -> str:
+    """The README's text with tables of today's records."""
+    tables = {"results": render_results(), "costs": costs.short_table(costs.read_costs())}
+    for name, table in tables.items():
+        text = replace_table(text, name, table)
+    return text
 
 
 if __name__ == "__main__":
     from benchmarks.results.page import REPOSITORY
 
     README = REPOSITORY / "README.md"
-    README.write_text(replace_table(README.read_text(encoding="utf-8"), render()), encoding="utf-8")
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

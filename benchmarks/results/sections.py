@@ -133,6 +133,17 @@ Dice of the test cases, and 95 % interval of the difference over draws.
 
 {table}
 """
+COSTS = """\
+## What a step costs
+
+Time and peak memory of a training step with all losses at full weight and default settings, batches of two patches, for
+networks as nnU-Net plans them, without loading. The two trainers take turns, step by step; the ratio is the median over
+pairs of steps. DyCON passes a second batch forward and back, and its teacher one forward: where the way back takes
+twice as long as the way forward, that is 2.33 times. With small patches a GPU waits for Python in both trainers. In a
+clone, `python -m benchmarks.training_step --output FOLDER` measures your machine.
+
+{table}
+"""
 EVERY = """\
 ## Every training
 

@@ -1,4 +1,4 @@
-"""The README's table of results says what the records say."""
+"""The README's tables say what the records say."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from benchmarks.results import page, readme
 from nnunetv2_dycon.exceptions import UserError
 
 
-def test_the_table_is_that_of_the_records() -> None:
+def test_the_tables_are_those_of_the_records() -> None:
     text = (page.REPOSITORY / "README.md").read_text()
-    assert text == readme.replace_table(text, readme.render()), "run: make pages"
+    assert text == readme.with_tables(text), "run: make pages"
 
 
-def test_the_table_replaces_the_one_between_the_marks() -> None:
-    text = f"before {readme.START}old{readme.END} after"
-    assert readme.replace_table(text, "| new |") == f"before {readme.START}| new |{readme.END} after"
+def test_a_table_replaces_the_one_between_its_marks() -> None:
+    text = "before <!-- costs -->\nold\n<!-- end of costs --> after"
+    replaced = "before <!-- costs -->\n| new |\n<!-- end of costs --> after"
+    assert readme.replace_table(text, "costs", "| new |") == replaced
 
 
-@pytest.mark.parametrize("text", ["no marks", readme.START, f"{readme.START}{readme.END}{readme.END}"])
+@pytest.mark.parametrize("text", ["no marks", "<!-- costs -->\n", 2 * "<!-- costs -->\n\n<!-- end of costs -->"])
 def test_without_both_marks_it_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="once each"):
-        readme.replace_table(text, "| new |")
+    with pytest.raises(UserError, match="once each, around the table of costs"):
+        readme.replace_table(text, "costs", "| new |")
