@@ -60,6 +60,7 @@ class Arm:
         settings: the trainer's settings that differ from its defaults.
         kind: ``trainer``: one training; ``self-training``: a training on the labeled cases, and one on these and the
             unlabeled ones with predicted labels.
+        first_arm: of self-training, the arm whose training predicts the labels; it has the same seed.
         needs_unlabeled: whether the arm can do nothing where all cases are labeled.
     """
 
@@ -69,6 +70,7 @@ class Arm:
     group: Literal["baseline", "method", "ablation", "added"]
     settings: Mapping[str, Value] = field(default_factory=dict)
     kind: Literal["trainer", "self-training"] = "trainer"
+    first_arm: str = REFERENCE_ARM
     needs_unlabeled: bool = True
 
 
@@ -103,6 +105,14 @@ ARMS: dict[str, Arm] = {
         _baseline("CML", "cross-view mutual learning of two networks with different decoders"),
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
+        Arm(
+            "DyCONSelfTraining",
+            _PREFIX,
+            "nnU-Net, trained with DyCON's predictions of the unlabeled cases as labels",
+            "method",
+            kind="self-training",
+            first_arm=METHOD_ARM,
+        ),
         _ablation("HardTargets", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
         _ablation("LabeledBoxes", "DyCON with a labeled box in every unlabeled patch, and no others", **_LABELED_BOXES),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=10.0),

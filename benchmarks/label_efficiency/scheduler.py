@@ -20,7 +20,6 @@ from benchmarks import REPOSITORY
 from benchmarks.common.report import default_device, markdown_table
 from benchmarks.label_efficiency.arms import (
     ARMS,
-    REFERENCE_ARM,
     Arm,
     arm_of_definition,
     arms_of_file,
@@ -167,7 +166,7 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        "first_checkpoint": _checkpoint_of_reference(workspace, run, dataset.name),
+        "first_checkpoint": _checkpoint_of_first_arm(workspace, run, dataset.name),
     }
     claim = run.claim
     if not claim.take():
@@ -190,9 +189,9 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         return "failed"
 
 
-def _checkpoint_of_reference(workspace: Workspace, run: Run, dataset: str) -> str | None:
-    """The final checkpoint of plain nnU-Net on the same labels with the same seed, where that run is done."""
-    folder = workspace.run_folder(run.dataset, run.budget, REFERENCE_ARM, run.seed)
+def _checkpoint_of_first_arm(workspace: Workspace, run: Run, dataset: str) -> str | None:
+    """The final checkpoint from which self-training starts, where that run is done."""
+    folder = workspace.run_folder(run.dataset, run.budget, run.arm.first_arm, run.seed)
     if run.arm.kind != "self-training" or not (folder / "record.json").is_file():
         return None
     (checkpoint,) = (folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")

@@ -116,21 +116,22 @@ class Training:
         return Path(nnUNet_results) / self.plans["dataset_name"] / name / f"fold_{FOLD}"
 
 
-def self_train(training: Training, folder: Path, first_checkpoint: Path | None) -> tuple[Path, Path]:
+def self_train(first: Training, training: Training, folder: Path, first_checkpoint: Path | None) -> tuple[Path, Path]:
     """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
 
     Plans and their figures of the intensities stay those of the labeled cases.
 
     Args:
-        training: on the labeled cases.
+        first: on the labeled cases.
+        training: on all cases; its plans are of the dataset of the labeled ones.
         folder: of the run; the dataset with pseudo-labels is made in it.
-        first_checkpoint: of that training where it has been done already.
+        first_checkpoint: of the first training where it has been done already.
 
     Returns:
         The final checkpoints of both trainings.
     """
     if first_checkpoint is None:
-        first_checkpoint = training.train()
+        first_checkpoint = first.train()
     else:
         print(f"The first training is that of {first_checkpoint}", flush=True)
     source = training.plans["dataset_name"]
@@ -145,7 +146,7 @@ def self_train(training: Training, folder: Path, first_checkpoint: Path | None) 
     plans = {**training.plans, "dataset_name": name}
     if not (preprocessed / _PREPROCESSED_MARKER).is_file():
         pseudo_labels, raw = folder / "pseudo_labels", folder / "nnUNet_raw" / name
-        training.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
+        first.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
         # Its labels may be those of an attempt that was interrupted.
         shutil.rmtree(raw, ignore_errors=True)
         write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.label_efficiency.arms import Arm, find_trainer_class, plans_of_arm, settings_in_force
+from benchmarks.label_efficiency.arms import ARMS, Arm, find_trainer_class, plans_of_arm, settings_in_force
 from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
 from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER, Preset
 from benchmarks.label_efficiency.runs import RECORD_VERSION, read_json_file, write_whole_json
@@ -53,8 +53,8 @@ def execute_run(folder: Path) -> None:
     )
     dataset_json = read_json_file(preprocessed / "dataset.json")
     trainer_class = find_trainer_class(arm.trainer)
-    plans = read_json_file(preprocessed / f"{PLANS_IDENTIFIER}.json")
-    plans = plans_of_arm(plans, preset.configuration, arm, trainer_class)
+    benchmark_plans = read_json_file(preprocessed / f"{PLANS_IDENTIFIER}.json")
+    plans = plans_of_arm(benchmark_plans, preset.configuration, arm, trainer_class)
     if issubclass(trainer_class, nnUNetTrainerDyCONOracle):
         trainer_class.hidden_labels_folder = folder / "hidden_labels"
         write_hidden_labels(raw, plans, preset.configuration, dataset_json, trainer_class.hidden_labels_folder)
@@ -64,8 +64,15 @@ def execute_run(folder: Path) -> None:
     training = Training(made, plans, preset.configuration, dataset_json, order["seed"], device, bfloat16)
     first_seconds = 0.0
     if arm.kind == "self-training":
+        first_arm = ARMS[arm.first_arm]
+        first_class = find_trainer_class(first_arm.trainer)
+        first_training = replace(
+            training,
+            trainer_class=make_benchmark_trainer(first_class, preset, bfloat16=bfloat16),
+            plans=plans_of_arm(benchmark_plans, preset.configuration, first_arm, first_class),
+        )
         first = None if order["first_checkpoint"] is None else Path(order["first_checkpoint"])
-        first, checkpoint = self_train(training, folder, first)
+        first, checkpoint = self_train(first_training, training, folder, first)
         first_seconds = sum(read_curves(first)["epoch_seconds"])
     else:
         checkpoint = training.train()

@@ -229,13 +229,15 @@ def test_run_of_a_process_that_died_is_interrupted_and_goes_on(
     assert run.state() == "done"
 
 
-def test_self_training_trains_on_predicted_labels(copied_workspace: Path, run_command: Command) -> None:
+def test_self_training_trains_on_predicted_labels(
+    copied_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     with patch.object(scheduler, "_run_worker", run_here):
-        assert run_command(copied_workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
-    folder = copied_workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
-    record = record_of(copied_workspace, "SelfTraining")
-    first = record_of(copied_workspace, "nnUNet")["training_seconds"]
-    # The first training was that of the nnUNet arm.
+        assert run_command(copied_workspace, "--budgets", "2", "--arms", "DyCONSelfTraining") == 0
+    folder = copied_workspace / "runs" / "Tiny" / "2" / "DyCONSelfTraining" / "seed_0"
+    record = record_of(copied_workspace, "DyCONSelfTraining")
+    assert f"The first training is that of {copied_workspace}/runs/Tiny/2/DyCON/seed_0/" in capsys.readouterr().out
+    first = record_of(copied_workspace, "DyCON")["training_seconds"]
     assert record["training_seconds"] == pytest.approx(first + sum(record["curves"]["epoch_seconds"]))
     (raw,) = (folder / "nnUNet_raw").iterdir()
     assert {file.name.removesuffix(".nii.gz") for file in (raw / "labelsTr").iterdir()} == {
@@ -245,7 +247,7 @@ def test_self_training_trains_on_predicted_labels(copied_workspace: Path, run_co
     for case in record["unlabeled"]:
         predicted = (folder / "pseudo_labels" / f"{case}.nii.gz").read_bytes()
         assert (raw / "labelsTr" / f"{case}.nii.gz").read_bytes() == predicted
-    (log,) = (folder / "nnUNet_results").glob("*_self_training/*/fold_all/training_log*.txt")
+    (log,) = (folder / "nnUNet_results").glob("*_self_training/nnUNetTrainer__*/fold_all/training_log*.txt")
     assert os.path.getsize(log) > 0
 
 
