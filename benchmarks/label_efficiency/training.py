@@ -19,7 +19,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
-from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
 

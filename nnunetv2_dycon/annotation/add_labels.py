@@ -15,13 +15,10 @@ from tqdm import tqdm
 
 from nnunetv2_dycon.annotation.finished_labels import check_label, find_finished_labels
 from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
-from nnunetv2_dycon.datasets.raw_dataset import (
+from nnunetv2_dycon.datasets.raw_dataset import UnlabeledCase, find_unlabeled_cases, labeled_images, number_of_channels
+from nnunetv2_dycon.datasets.raw_file_names import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
-    UnlabeledCase,
-    find_unlabeled_cases,
-    labeled_images,
-    number_of_channels,
     place_images,
     place_labels,
 )

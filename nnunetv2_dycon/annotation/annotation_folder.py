@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dycon.annotation.candidates import Candidates
-from nnunetv2_dycon.datasets.raw_dataset import place_images, place_labels
+from nnunetv2_dycon.datasets.raw_file_names import place_images, place_labels
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, explained_write_errors, hash_file, written_aside
 

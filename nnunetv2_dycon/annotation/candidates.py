@@ -9,8 +9,6 @@ from typing import Any
 
 from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
 from nnunetv2_dycon.datasets.raw_dataset import (
-    LABELED_FOLDER_NAME,
-    UNLABELED_FOLDER_NAME,
     UnlabeledCase,
     files_per_case,
     find_off_limits_cases,
@@ -20,6 +18,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     read_labeled_dataset,
     surplus_files,
 )
+from nnunetv2_dycon.datasets.raw_file_names import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel

@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the steps that are not done."""
     from nnunetv2_dycon.datasets.names import dataset_id
-    from nnunetv2_dycon.self_training.run_self_training import SelfTrainingOptions, run_self_training
+    from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions
+    from nnunetv2_dycon.self_training.run_self_training import run_self_training
 
     options = SelfTrainingOptions(
         dataset=arguments.d,

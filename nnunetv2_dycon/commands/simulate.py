@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Make the dataset and print what to do next."""
     from nnunetv2_dycon.commands.next_steps import print_next_steps
     from nnunetv2_dycon.datasets.names import existing_dataset_folder
-    from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
+    from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
     from nnunetv2_dycon.datasets.simulate import RECORD, simulate
 
     source = arguments.i if arguments.d is None else existing_dataset_folder(arguments.d)

@@ -16,7 +16,7 @@ from nnunetv2_dycon.conversion.roles import Roles, choose_roles
 from nnunetv2_dycon.conversion.source_formats import Cases, SourceFormat, find_cases, list_files
 from nnunetv2_dycon.conversion.write_cases import FILE_ENDING, CaseToWrite, write_cases
 from nnunetv2_dycon.datasets.names import folders_of_dataset, new_dataset_name, raw_folder
-from nnunetv2_dycon.datasets.raw_dataset import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.datasets.raw_file_names import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.files import written_aside
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from nnunetv2_dycon.datasets.names import dataset_description, folders_of_dataset, new_dataset_name, raw_folder
 from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_protocol
-from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, place_images, place_labels, read_labeled_dataset
+from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
+from nnunetv2_dycon.datasets.raw_file_names import place_images, place_labels
 from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.files import copy_files, written_aside
 

@@ -9,12 +9,9 @@ from typing import Any
 
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.raw_dataset import (
-    LABELED_FOLDER_NAME,
-    UNLABELED_FOLDER_NAME,
     UnlabeledCase,
     files_per_case,
     find_unlabeled_cases,
-    how_to_rename,
     labeled_images,
     may_hold_several_channels,
     misnamed_labeled_images,
@@ -23,6 +20,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     surplus_files,
     unlabeled_cases_as_named,
 )
+from nnunetv2_dycon.datasets.raw_file_names import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME, how_to_rename
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
 from nnunetv2_dycon.exceptions import counted, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD

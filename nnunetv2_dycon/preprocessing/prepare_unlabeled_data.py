@@ -12,14 +12,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_dycon.datasets.names import find_raw_dataset_folder, preprocessed_folder
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessed_cases
 from nnunetv2_dycon.datasets.raw_dataset import (
-    LABELED_FOLDER_NAME,
-    UNLABELED_FOLDER_NAME,
     UnlabeledCase,
     find_off_limits_cases,
     find_unlabeled_cases,
     labeled_images,
     misnamed_unlabeled_folder,
 )
+from nnunetv2_dycon.datasets.raw_file_names import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.preprocessing.case_stamp import find_damage, hash_plans, read_stamp, stamped_cases
 from nnunetv2_dycon.preprocessing.copies import Copies, describe_copies, find_copies

@@ -21,17 +21,15 @@ from nnunetv2_dycon.datasets.names import (
     raw_folder,
 )
 from nnunetv2_dycon.datasets.raw_dataset import (
-    UNLABELED_FOLDER_NAME,
     LabeledDataset,
     UnlabeledCase,
     files_per_case,
     find_unlabeled_cases,
     misnamed_unlabeled_folder,
-    place_images,
-    place_labels,
     read_labeled_dataset,
     surplus_files,
 )
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_images, place_labels
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside

@@ -2,79 +2,33 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
-
-from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
-from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
-from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
-from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
-from nnunetv2_dycon.datasets.raw_dataset import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed
+from nnunetv2_dycon.datasets.names import dataset_id
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.files import hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
+from nnunetv2_dycon.self_training.check_self_training import (
+    SelfTrainingFolders,
+    SelfTrainingOptions,
+    changed_labels,
+    check_self_training,
+    configurations_of_data,
+    is_trained,
+    time_of,
+)
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     PseudoLabeledDataset,
-    SourceCases,
     add_pseudo_labels,
     check_prediction,
-    origin_of_predictions,
-    pseudo_labeled_dataset_name,
-    read_record,
-    read_source_cases,
-    read_source_splits,
 )
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
-from nnunetv2_dycon.training.find_trainer import find_trainer
-from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
-
-
-@dataclass(frozen=True)
-class SelfTrainingOptions:
-    """The options of ``nnunetv2_dycon self-train``, as its help says."""
-
-    dataset: str
-    output: str
-    configuration: str = "3d_fullres"
-    fold: str = "0"
-    trainer: str = "nnUNetTrainer"
-    second_trainer: str | None = None
-    plans: str = "nnUNetPlans"
-    device: str = "cuda"
-    disable_tta: bool = False
-    copy: bool = False
-    num_processes: int | None = None
-
-    @property
-    def last_trainer(self) -> str:
-        """The trainer of the second model."""
-        return self.second_trainer or self.trainer
-
-
-@dataclass(frozen=True)
-class SelfTrainingFolders:
-    """Where a self-training reads and writes; models are fold folders."""
-
-    source: PlannedDataset
-    cases: SourceCases
-    target_raw: Path
-    target_preprocessed: Path
-    first_model: Path
-    second_model: Path
-
-    @property
-    def predictions(self) -> Path:
-        """Folder of the first model's predictions of ``imagesUnlabeled``."""
-        return self.first_model / "pseudo_labels"
 
 
 def run_self_training(options: SelfTrainingOptions) -> Path:
@@ -90,7 +44,7 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     folders = check_self_training(options)
     source, target = folders.source.name, folders.target_raw.name
     print_heading("1/5  First model, on the labeled cases")
-    if _is_trained(folders.first_model):
+    if is_trained(folders.first_model):
         _warn_of_later_labels(options, folders)
         print(f"{folders.first_model} is trained.")
     else:
@@ -108,129 +62,27 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     return folders.second_model
 
 
-def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
-    """Check all that can be checked before hours of training; a UserError names what is wrong."""
-    source_raw = existing_dataset_folder(options.dataset)
-    source = read_planned_dataset(source_raw.name, options.plans)
-    configuration = source.configuration(options.configuration)
-    if configuration.previous_stage_name is not None:
-        raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
-    cases = read_source_cases(source_raw)
-    refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
-    _check_fold(options.fold, source.splits_file, sorted(cases.labeled.training))
-    find_trainer(options.trainer)
-    if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
-        raise UserError(
-            f"{options.last_trainer} needs unlabeled scans, and the dataset of the second model has none left: choose "
-            "its trainer with -tr2, such as -tr2 nnUNetTrainer"
-        )
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA GPU: give -device cpu")
-    if options.num_processes is not None and options.num_processes < 1:
-        raise UserError(f"-np must be at least 1, not {options.num_processes}")
-    name = pseudo_labeled_dataset_name(source.name, options.output)
-    target_raw, target_preprocessed = raw_folder() / name, source.folder.with_name(name)
-    models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
-    folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
-    for stage in _configurations_of_data(source, options.configuration):
-        data_folder = source.folder / source.configuration(stage).data_identifier
-        if not _is_trained(folders.first_model) and not data_folder.is_dir():
-            raise UserError(
-                f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
-                f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
-            )
-    if not _is_trained(folders.first_model) and (changed := _changed_labels(options, folders)):
-        raise UserError(f"{changed}.")
-    _check_target(folders)
-    return folders
-
-
-def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
-    splits = read_source_splits(splits_file, labeled)
-    if fold not in ("all", *map(str, range(len(splits)))):
-        reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
-        raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
-
-
-def _configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[str]:
-    """The configurations whose data a training reads: nnU-Net's validation of 3d_lowres looks at the next stage's."""
-    return [configuration, *(dataset.configuration(configuration).next_stage_names or [])]
-
-
-def _check_target(folders: SelfTrainingFolders) -> None:
-    name = folders.target_raw.name
-    if folders.target_raw.exists():
-        origin = read_record(folders.target_raw)["predictions"]
-        if origin != origin_of_predictions(folders.predictions):
-            raise UserError(
-                f"{folders.target_raw} was made from {origin}, not from the model asked for. Its pseudo-labels come "
-                "from one fold of one model: choose another ID or name with -o"
-            )
-    elif folders.target_preprocessed.exists() or folders.second_model.exists():
-        raise UserError(
-            f"there are preprocessed data or results of {name}, but {folders.target_raw} is not there: choose another "
-            "ID or name with -o, or remove them"
-        )
-
-
-def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) -> Path:
-    model = convert_trainer_plans_config_to_identifier(trainer, options.plans, options.configuration)
-    return results_folder() / dataset_name / model / f"fold_{options.fold}"
-
-
-def _is_trained(fold_folder: Path) -> bool:
-    return (fold_folder / FINAL_CHECKPOINT).is_file()
-
-
-def _changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
-    """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such."""
-    source = folders.source
-    data_folder = source.folder / source.configuration(options.configuration).data_identifier
-    copies, older = source.folder / "gt_segmentations", []
-    changed = []
-    for case, labels in sorted(folders.cases.labeled.training.items()):
-        copy = copies / f"{case}{folders.cases.labeled.file_ending}"
-        label_time, copy_time = labels.label.stat().st_mtime, _time_of(copy)
-        if copy.is_file() and filecmp.cmp(labels.label, copy, shallow=False):
-            # A copy has the time of its label. Another configuration may have been preprocessed since.
-            if min(label_time, copy_time) <= _time_of(data_folder / f"{case}.pkl"):
-                continue
-        elif int(label_time) <= int(copy_time):
-            # nnU-Net replaces a copy by a file that is newer by whole seconds only.
-            older.append(copy.name)
-        changed.append(case)
-    if not changed:
-        return None
-    command = preprocessing_command(source.name, options.configuration, options.plans)
-    first = f"remove {', '.join(older)} in {copies}, newer than the label in its place, then " if older else ""
-    return f"{listed(changed)}: the label has changed since it was preprocessed; {first}run {command}"
-
-
 def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
     """Tell of labels from which the first model, which is trained, may not have learnt."""
     source = folders.source
     data_folder = source.folder / source.configuration(options.configuration).data_identifier
-    trained = _time_of(folders.first_model / FINAL_CHECKPOINT)
-    if changed := _changed_labels(options, folders):
+    trained = time_of(folders.first_model / FINAL_CHECKPOINT)
+    if changed := changed_labels(options, folders):
         again = f"remove {folders.first_model}, and start again with a new -o"
         print(f"WARNING: {changed}. To train the first model on the labels as they are, then {again}.")
     labeled = sorted(folders.cases.labeled.training)
-    if later := [case for case in labeled if _time_of(data_folder / f"{case}.pkl") > trained]:
+    if later := [case for case in labeled if time_of(data_folder / f"{case}.pkl") > trained]:
         print(
             f"WARNING: {listed(later)}: preprocessed after the first model was trained. If the labels have changed, "
             f"remove {folders.first_model} to train it on them, and start again, with a new -o."
         )
 
 
-def _time_of(file: Path) -> float:
-    return file.stat().st_mtime if file.exists() else 0.0
-
-
 def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: SelfTrainingOptions) -> None:
     """Train with nnUNetv2_train, go on with a training that was interrupted, or leave a trained model as it is."""
     arguments = [dataset_name, options.configuration, options.fold, "-tr", trainer, "-p", options.plans]
     arguments += ["-device", options.device]
-    if _is_trained(fold_folder):
+    if is_trained(fold_folder):
         if (fold_folder / "validation" / "summary.json").is_file():
             print(f"{fold_folder} is trained.")
             return
@@ -303,7 +155,7 @@ def _preprocess_target(
         run_nnunet_command("nnUNetv2_move_plans_between_datasets", *arguments, environment=os.environ)
     elif read_json(plans_file, ("configurations",))["configurations"] != folders.source.plans["configurations"]:
         raise UserError(f"{plans_file} differs from {folders.source.plans_file}: remove it, or choose another -o")
-    configurations = _configurations_of_data(folders.source, options.configuration)
+    configurations = configurations_of_data(folders.source, options.configuration)
     data_folders = [target / folders.source.configuration(stage).data_identifier for stage in configurations]
     # nnU-Net writes CASE.pkl last of a case, and copies the labels last of all.
     labels, ending = target / "gt_segmentations", folders.cases.labeled.file_ending

@@ -12,12 +12,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
-from nnunetv2_dycon.datasets.raw_dataset import (
-    images_by_case,
-    listed_channels,
-    may_hold_several_channels,
-    number_of_channels,
-)
+from nnunetv2_dycon.datasets.raw_dataset import may_hold_several_channels, number_of_channels
+from nnunetv2_dycon.datasets.raw_file_names import images_by_case, listed_channels
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json_file

@@ -14,8 +14,6 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     find_unlabeled_cases,
     labeled_images,
     number_of_channels,
-    place_images,
-    place_labels,
 )
 from nnunetv2_dycon.exceptions import UserError
 
@@ -126,20 +124,3 @@ def test_only_natural_images_hold_several_channels_in_a_file(ending: str, files:
     cases = {str(number): LabeledCase((Path("a"),) * count, Path("b")) for number, count in enumerate(files)}
     dataset_json = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "file_ending": ending}
     assert files_per_case((case.images for case in cases.values()), dataset_json) == expected
-
-
-def test_files_get_the_names_of_the_raw_layout_and_a_tiff_keeps_its_spacing(tmp_path: Path) -> None:
-    touch(tmp_path, "x_0000.tif", "x_0001.tif", "x.tif", "y_0000.tif", "x.json")
-    new = tmp_path / "imagesTr"
-    images = {"a": (tmp_path / "x_0000.tif", tmp_path / "x_0001.tif"), "b": (tmp_path / "y_0000.tif",)}
-    assert dict(place_images(images, new, ".tif")) == {
-        tmp_path / "x_0000.tif": new / "a_0000.tif",
-        tmp_path / "x_0001.tif": new / "a_0001.tif",
-        tmp_path / "x.json": new / "a.json",
-        tmp_path / "y_0000.tif": new / "b_0000.tif",
-    }
-    labels = {"a": tmp_path / "x.tif"}
-    assert dict(place_labels(labels, new, ".tif")) == {
-        tmp_path / "x.tif": new / "a.tif",
-        tmp_path / "x.json": new / "a.json",
-    }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions, check_self_training
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
-from nnunetv2_dycon.self_training.run_self_training import SelfTrainingOptions, check_self_training
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace

@@ -1,0 +1,75 @@
+"""How folders and files of nnU-Net's raw datasets are named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+LABELED_FOLDER_NAME = "imagesTr"
+UNLABELED_FOLDER_NAME = "imagesUnlabeled"
+
+
+def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:
+    """The image of each channel of each case, in the order of the channels, and the files that are named otherwise."""
+    name_pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(file_ending)}")
+    images: dict[str, dict[int, Path]] = {}
+    others = []
+    for file in sorted(folder.glob("[!.]*")):
+        if match := name_pattern.fullmatch(file.name):
+            images.setdefault(match[1], {})[int(match[2])] = file
+        else:
+            others.append(file)
+    return images, others
+
+
+def listed_channels(channels: Iterable[int]) -> str:
+    """Channels as names of files have them, such as ``0000, 0002``."""
+    return ", ".join(f"{channel:04d}" for channel in channels)
+
+
+def how_to_name(name: str, file_ending: str) -> str:
+    """What is wrong with a file that is not named like a scan, and the remedy."""
+    pattern = f"CASE_0000{file_ending} (one file a channel, as in {LABELED_FOLDER_NAME})"
+    elsewhere = f"move it out of {UNLABELED_FOLDER_NAME}"
+    if name.lower().endswith(file_ending.lower()):
+        return f"is not named like a scan of this dataset. Name it {pattern}, or {elsewhere}."
+    return (
+        f"does not have this dataset's file ending, {file_ending}. If it is a scan, convert it to {pattern}: another "
+        f"name is not enough. Otherwise {elsewhere}."
+    )
+
+
+def how_to_rename(file: Path, file_ending: str) -> str:
+    """The remedy where a file's number may be that of a scan, not of a channel."""
+    name = file.name.removesuffix(file_ending)
+    return (
+        f"The four digits at the end of a name are the channel: if {file.name} is a whole scan, rename it to "
+        f"{name}_0000{file_ending}."
+    )
+
+
+def place_images(images: Mapping[str, Iterable[Path]], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where image files go in a folder of nnU-Net's raw layout.
+
+    Takes the image files of each case, ordered by channel. Yields each with its place, also ``CASE.json`` where it is
+    there: nnU-Net reads the spacing of a TIFF from it.
+    """
+    for identifier, files in images.items():
+        for channel, file in enumerate(files):
+            yield file, folder / f"{identifier}_{channel:04d}{ending}"
+            if channel == 0:
+                yield from _place_spacing(file, f"_0000{ending}", folder / f"{identifier}.json")
+
+
+def place_labels(labels: Mapping[str, Path], folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:
+    """Where the label file of each case goes, see :func:`place_images`."""
+    for identifier, file in labels.items():
+        yield file, folder / f"{identifier}{ending}"
+        yield from _place_spacing(file, ending, folder / f"{identifier}.json")
+
+
+def _place_spacing(file: Path, ending: str, place: Path) -> Iterator[tuple[Path, Path]]:
+    spacing = file.with_name(f"{file.name[: -len(ending)]}.json")
+    if spacing.is_file():
+        yield spacing, place

@@ -1,0 +1,171 @@
+"""What a self-training is asked to do, and what is checked of it before hours of training."""
+
+from __future__ import annotations
+
+import filecmp
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
+
+from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
+from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
+from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
+    SourceCases,
+    origin_of_predictions,
+    pseudo_labeled_dataset_name,
+    read_record,
+    read_source_cases,
+    read_source_splits,
+)
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_dycon.training.find_trainer import find_trainer
+from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
+
+
+@dataclass(frozen=True)
+class SelfTrainingOptions:
+    """The options of ``nnunetv2_dycon self-train``, as its help says."""
+
+    dataset: str
+    output: str
+    configuration: str = "3d_fullres"
+    fold: str = "0"
+    trainer: str = "nnUNetTrainer"
+    second_trainer: str | None = None
+    plans: str = "nnUNetPlans"
+    device: str = "cuda"
+    disable_tta: bool = False
+    copy: bool = False
+    num_processes: int | None = None
+
+    @property
+    def last_trainer(self) -> str:
+        """The trainer of the second model."""
+        return self.second_trainer or self.trainer
+
+
+@dataclass(frozen=True)
+class SelfTrainingFolders:
+    """Where a self-training reads and writes; models are fold folders."""
+
+    source: PlannedDataset
+    cases: SourceCases
+    target_raw: Path
+    target_preprocessed: Path
+    first_model: Path
+    second_model: Path
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the first model's predictions of ``imagesUnlabeled``."""
+        return self.first_model / "pseudo_labels"
+
+
+def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
+    """Check all that can be checked before hours of training; a UserError names what is wrong."""
+    source_raw = existing_dataset_folder(options.dataset)
+    source = read_planned_dataset(source_raw.name, options.plans)
+    configuration = source.configuration(options.configuration)
+    if configuration.previous_stage_name is not None:
+        raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
+    cases = read_source_cases(source_raw)
+    refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
+    _check_fold(options.fold, source.splits_file, sorted(cases.labeled.training))
+    find_trainer(options.trainer)
+    if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
+        raise UserError(
+            f"{options.last_trainer} needs unlabeled scans, and the dataset of the second model has none left: choose "
+            "its trainer with -tr2, such as -tr2 nnUNetTrainer"
+        )
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA GPU: give -device cpu")
+    if options.num_processes is not None and options.num_processes < 1:
+        raise UserError(f"-np must be at least 1, not {options.num_processes}")
+    name = pseudo_labeled_dataset_name(source.name, options.output)
+    target_raw, target_preprocessed = raw_folder() / name, source.folder.with_name(name)
+    models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
+    folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
+    for stage in configurations_of_data(source, options.configuration):
+        data_folder = source.folder / source.configuration(stage).data_identifier
+        if not is_trained(folders.first_model) and not data_folder.is_dir():
+            raise UserError(
+                f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
+                f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
+            )
+    if not is_trained(folders.first_model) and (changed := changed_labels(options, folders)):
+        raise UserError(f"{changed}.")
+    _check_target(folders)
+    return folders
+
+
+def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
+    splits = read_source_splits(splits_file, labeled)
+    if fold not in ("all", *map(str, range(len(splits)))):
+        reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
+        raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+
+
+def configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[str]:
+    """The configurations whose data a training reads: nnU-Net's validation of 3d_lowres looks at the next stage's."""
+    return [configuration, *(dataset.configuration(configuration).next_stage_names or [])]
+
+
+def _check_target(folders: SelfTrainingFolders) -> None:
+    name = folders.target_raw.name
+    if folders.target_raw.exists():
+        origin = read_record(folders.target_raw)["predictions"]
+        if origin != origin_of_predictions(folders.predictions):
+            raise UserError(
+                f"{folders.target_raw} was made from {origin}, not from the model asked for. Its pseudo-labels come "
+                "from one fold of one model: choose another ID or name with -o"
+            )
+    elif folders.target_preprocessed.exists() or folders.second_model.exists():
+        raise UserError(
+            f"there are preprocessed data or results of {name}, but {folders.target_raw} is not there: choose another "
+            "ID or name with -o, or remove them"
+        )
+
+
+def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) -> Path:
+    model = convert_trainer_plans_config_to_identifier(trainer, options.plans, options.configuration)
+    return results_folder() / dataset_name / model / f"fold_{options.fold}"
+
+
+def is_trained(fold_folder: Path) -> bool:
+    """Whether a training in this folder has come to its end."""
+    return (fold_folder / FINAL_CHECKPOINT).is_file()
+
+
+def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
+    """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such."""
+    source = folders.source
+    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    copies, older = source.folder / "gt_segmentations", []
+    changed = []
+    for case, labels in sorted(folders.cases.labeled.training.items()):
+        copy = copies / f"{case}{folders.cases.labeled.file_ending}"
+        label_time, copy_time = labels.label.stat().st_mtime, time_of(copy)
+        if copy.is_file() and filecmp.cmp(labels.label, copy, shallow=False):
+            # A copy has the time of its label. Another configuration may have been preprocessed since.
+            if min(label_time, copy_time) <= time_of(data_folder / f"{case}.pkl"):
+                continue
+        elif int(label_time) <= int(copy_time):
+            # nnU-Net replaces a copy by a file that is newer by whole seconds only.
+            older.append(copy.name)
+        changed.append(case)
+    if not changed:
+        return None
+    command = preprocessing_command(source.name, options.configuration, options.plans)
+    first = f"remove {', '.join(older)} in {copies}, newer than the label in its place, then " if older else ""
+    return f"{listed(changed)}: the label has changed since it was preprocessed; {first}run {command}"
+
+
+def time_of(file: Path) -> float:
+    """When a file was changed, in seconds of the system's clock; 0 where there is none."""
+    return file.stat().st_mtime if file.exists() else 0.0
