@@ -10,6 +10,7 @@ import argparse
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,13 +37,21 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
         How many trainings were added.
 
     Raises:
-        UserError: if a file is missing, has other columns than the records, or the series would have trainings of
-            several lengths on a data set. Nothing is written then.
+        UserError: if a file is missing, has other columns than the records or a row twice, a training that is there has
+            another Dice, or the series would have trainings of several lengths on a data set. Nothing is written then.
     """
     (header, there), (header_of_cases, cases_there) = (_read(folder / name) for name in ("runs.csv", "cases.csv"))
-    known = {_training(row) for row in there if row["series"] == series}
+    known = {_training(row): row for row in there if row["series"] == series}
     done = [row for row in _rows_like(header, report / "runs.csv") if row["state"] == "done"]
+    _refuse_repeated([_training(row) for row in done], report / "runs.csv")
     new = [row for row in done if _training(row) not in known]
+    for row in done:
+        there_too = known.get(_training(row))
+        if there_too is not None and float(there_too["dice"]) != float(row["dice"]):
+            raise UserError(
+                f"{' '.join(_training(row))} has a Dice of {row['dice']} in {report}, and {there_too['dice']} in the "
+                f"records of the series {series}: name another series, or remove it from the records"
+            )
     for dataset in {row["dataset"] for row in done}:
         of_series = [row for row in there if (row["series"], row["dataset"]) == (series, dataset)]
         lengths = {_length(row) for row in (*of_series, *done) if row["dataset"] == dataset}
@@ -53,6 +62,7 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
             )
     added = {_training(row) for row in new}
     new_cases = [row for row in _rows_like(header_of_cases, report / "cases.csv") if _training(row) in added]
+    _refuse_repeated([(*_training(row), row["case"], row["class"]) for row in new_cases], report / "cases.csv")
     if without := added - {_training(row) for row in new_cases}:
         raise UserError(f"{report / 'cases.csv'} has no case of {' '.join(sorted(without)[0])}: write the report anew")
     for row in new_cases:
@@ -72,6 +82,11 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
 
 def _training(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in _TRAINING)
+
+
+def _refuse_repeated(keys: list[tuple[str, ...]], file: Path) -> None:
+    if repeated := [key for key, number in Counter(keys).items() if number > 1]:
+        raise UserError(f"{file} has {' '.join(repeated[0])} twice: write the report anew")
 
 
 def _length(row: Row) -> str:

@@ -13,6 +13,7 @@ from benchmarks.label_efficiency.arms import REFERENCE_ARM
 from benchmarks.label_efficiency.scores import gap_closed, label_savings
 from benchmarks.results.records import Run, read_table
 from benchmarks.results.titles import title
+from nnunetv2_dycon.exceptions import UserError
 
 DATASET = "acdc"
 ALL_CASES = 140
@@ -32,6 +33,9 @@ def read_matrix() -> Scores:
 
     Returns:
         (trainings, patients) for each number of labels and arm.
+
+    Raises:
+        UserError: if a training has other patients than the others.
     """
     labels = {
         (row["budget"], row["arm"], row["seed"]): int(row["labels"])
@@ -44,6 +48,9 @@ def read_matrix() -> Scores:
         if row["series"] == MATRIX and training in labels:
             # Dice is defined on every case: each shows all three structures.
             dice[training][patient_of(row["case"])].append(float(row["dice"]))
+    patients = [sorted(of_patients) for of_patients in dice.values()]
+    if different := [training for training, found in zip(dice, patients, strict=True) if found != patients[0]]:
+        raise UserError(f"cases.csv: {' '.join(different[0])} of {MATRIX} has other patients than the first training")
     trainings: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
     for training, of_patients in dice.items():
         trainings[labels[training], training[1]].append(

@@ -71,4 +71,5 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = dataset_id(model.parent.parent.name)
     print(f"\nThe second model is in {model}. Predict with:")
     chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {options.plans}"
-    print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT")
+    device = "" if options.device == "cuda" else f" -device {options.device}"
+    print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT{device}")

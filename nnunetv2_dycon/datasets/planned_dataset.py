@@ -71,7 +71,7 @@ def plans_there(name: str) -> list[str]:
 
 def configurations_of(name: str, plans_identifier: str) -> list[str]:
     """The configurations in plans of a dataset that are there; none where they have no such entry."""
-    return list(read_json(preprocessed_folder() / name / f"{plans_identifier}.json").get("configurations", ()))
+    return list(read_json(preprocessed_folder() / name / f"{plans_identifier}.json").get("configurations") or ())
 
 
 def _identifier_of_plans(file: Path) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +117,11 @@ def may_hold_several_channels(file_ending: str) -> bool:
 
 
 def files_per_case(labeled: Iterable[Sequence[Path]], dataset_json: Mapping[str, Any]) -> int:
-    """How many image files each case has: one a channel, or as many as all labeled cases where these are fewer."""
-    channels, found = number_of_channels(dataset_json), set(map(len, labeled))
-    may_hold_several = may_hold_several_channels(dataset_json["file_ending"])
-    return min(*found, channels) if may_hold_several and len(found) == 1 else channels
+    """How many image files each case has: one a channel, or fewer where most labeled cases have fewer."""
+    channels, found = number_of_channels(dataset_json), Counter(map(len, labeled))
+    if not found or not may_hold_several_channels(dataset_json["file_ending"]):
+        return channels
+    return min(max(found, key=lambda number: (found[number], number)), channels)
 
 
 def labeled_images(raw_dataset_folder: Path, dataset_json: dict[str, Any]) -> dict[str, tuple[Path, ...]]:
@@ -142,6 +144,27 @@ def misnamed_labeled_images(raw_dataset_folder: Path, dataset_json: Mapping[str,
     return [file for file in others if file.name.endswith(ending)]
 
 
+def files_of_other_endings(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> list[Path]:
+    """The files of ``imagesTr`` that nnU-Net passes over, since they have another file ending than the dataset's."""
+    if "dataset" in dataset_json:
+        return []
+    ending = dataset_json["file_ending"]
+    images, others = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, ending)
+    return [
+        file
+        for file in others
+        if not file.name.endswith(ending) and not (file.suffix == ".json" and file.stem in images)
+    ]
+
+
+def channel_gaps(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The channels of each case of ``imagesTr`` whose numbers have a gap: nnU-Net would take one for another."""
+    if "dataset" in dataset_json:
+        return {}
+    images, _ = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, dataset_json["file_ending"])
+    return {case: list(files) for case, files in images.items() if list(files) != list(range(len(files)))}
+
+
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
     """List the cases of ``imagesUnlabeled``, sorted by identifier; none where there is no such folder.
 
@@ -155,7 +178,7 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     images, others = images_by_case(folder, file_ending)
     others = [file for file in others if file.suffix != ".json" or file.stem not in images]
     if others:
-        raise UserError(f"{others[0]} {how_to_name(others[0].name, file_ending)}")
+        raise UserError(how_to_name(others, file_ending))
     _refuse_unsafe_names(images, folder)
     for identifier, files in images.items():
         if list(files) != list(range(len(files))):

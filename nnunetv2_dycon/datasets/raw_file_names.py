@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from nnunetv2_dycon.exceptions import is_or_are, listed
 
 LABELED_FOLDER_NAME = "imagesTr"
 UNLABELED_FOLDER_NAME = "imagesUnlabeled"
@@ -28,15 +30,25 @@ def listed_channels(channels: Iterable[int]) -> str:
     return ", ".join(f"{channel:04d}" for channel in channels)
 
 
-def how_to_name(name: str, file_ending: str) -> str:
-    """What is wrong with a file that is not named like a scan, and the remedy."""
+def how_to_name(files: Sequence[Path], file_ending: str) -> str:
+    """What is wrong with files of ``imagesUnlabeled`` that are not named like scans, and the remedy.
+
+    Args:
+        files: at least one. Where some have the file ending, the sentence is on these, else on all.
+        file_ending: of the dataset.
+    """
     pattern = f"CASE_0000{file_ending} (one file a channel, as in {LABELED_FOLDER_NAME})"
-    elsewhere = f"move it out of {UNLABELED_FOLDER_NAME}"
-    if name.lower().endswith(file_ending.lower()):
-        return f"is not named like a scan of this dataset. Name it {pattern}, or {elsewhere}."
+    misnamed = [file for file in files if file.name.lower().endswith(file_ending.lower())]
+    of_one_kind = misnamed or files
+    names, them = listed(map(str, of_one_kind)), "it" if len(of_one_kind) == 1 else "them"
+    elsewhere = f"move {them} out of {UNLABELED_FOLDER_NAME}"
+    if misnamed:
+        text = f"{names} {is_or_are(misnamed)} not named like a scan of this dataset"
+        return f"{text}. Name {them} {pattern}, or {elsewhere}."
+    does, if_scan = ("does", "If it is a scan") if len(files) == 1 else ("do", "If they are scans")
     return (
-        f"does not have this dataset's file ending, {file_ending}. If it is a scan, convert it to {pattern}: another "
-        f"name is not enough. Otherwise {elsewhere}."
+        f"{names} {does} not have this dataset's file ending, {file_ending}. {if_scan}, convert {them} to {pattern}: "
+        f"another name is not enough. Otherwise {elsewhere}."
     )
 
 

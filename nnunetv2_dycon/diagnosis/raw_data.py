@@ -10,6 +10,8 @@ from typing import Any
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.raw_dataset import (
     UnlabeledCase,
+    channel_gaps,
+    files_of_other_endings,
     files_per_case,
     find_unlabeled_cases,
     labeled_images,
@@ -20,7 +22,12 @@ from nnunetv2_dycon.datasets.raw_dataset import (
     surplus_files,
     unlabeled_cases_as_named,
 )
-from nnunetv2_dycon.datasets.raw_file_names import LABELED_FOLDER_NAME, UNLABELED_FOLDER_NAME, how_to_rename
+from nnunetv2_dycon.datasets.raw_file_names import (
+    LABELED_FOLDER_NAME,
+    UNLABELED_FOLDER_NAME,
+    how_to_rename,
+    listed_channels,
+)
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
 from nnunetv2_dycon.exceptions import counted, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
@@ -59,7 +66,8 @@ def diagnose_raw_data(
     elif question := misnamed_unlabeled_folder(folder):
         yield Finding(f"there is no {folder / UNLABELED_FOLDER_NAME}. {question}", is_problem=True)
     yield from _cases_in_both(images, unlabeled)
-    yield from _wrong_files(folder, images, unlabeled, dataset_json)
+    yield from _misnamed_files(folder, dataset_json)
+    yield from _wrong_files(images, unlabeled, dataset_json)
     yield from _missing_images(images, unlabeled, preprocessed)
     ending = dataset_json["file_ending"]
     checks: list[Callable[[], object]] = [partial(find_unlabeled_cases, folder, ending)]
@@ -79,7 +87,8 @@ def _without_unlabeled(folder: Path, dataset_json: Mapping[str, Any], trainer: s
         made = "the dataset was made by self-training, so all its scans have labels"
         if trainer is None:
             return Finding(f"{made}: train it as self-train does, with a trainer of nnU-Net")
-        return Finding(f"{made}, and {trainer} needs unlabeled ones: train nnUNetTrainer", is_problem=True)
+        remedy = "train a trainer of nnU-Net, as self-train does, and look at it here without -tr"
+        return Finding(f"{made}, and {trainer} needs unlabeled ones: {remedy}", is_problem=True)
     place, question = folder / UNLABELED_FOLDER_NAME, misnamed_unlabeled_folder(folder)
     if "ignore" in dataset_json["labels"] and question is None:
         return Finding(
@@ -95,37 +104,54 @@ def _cases_in_both(labeled: Collection[str], unlabeled: Sequence[UnlabeledCase])
         yield Finding(f"{listed(both)}: {places}; remove one of the two", is_problem=True)
 
 
-def _wrong_files(
-    folder: Path,
-    labeled: Mapping[str, Sequence[Path]],
-    unlabeled: Sequence[UnlabeledCase],
-    dataset_json: dict[str, Any],
-) -> Iterator[Finding]:
-    """Findings on images that are misnamed, missing, or too many."""
+def _misnamed_files(folder: Path, dataset_json: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings on files of imagesTr that nnU-Net takes for something else, or for nothing."""
     if misnamed := misnamed_labeled_images(folder, dataset_json):
         ending = dataset_json["file_ending"]
         text = f"{listed(file.name for file in misnamed)} of {folder / LABELED_FOLDER_NAME} {is_or_are(misnamed)}"
         yield Finding(
             f"{text} not named like a scan, which is CASE_0000{ending}: rename or remove what is not", is_problem=True
         )
-    if not labeled and may_hold_several_channels(dataset_json["file_ending"]):
+    if passed_over := files_of_other_endings(folder, dataset_json):
+        text = f"{listed(file.name for file in passed_over)} of {folder / LABELED_FOLDER_NAME}"
+        have = "has" if len(passed_over) == 1 else "have"
+        yield Finding(
+            f"{text} {have} another file ending than {dataset_json['file_ending']}, and nnU-Net passes over that",
+            is_note=True,
+        )
+    for case, channels in channel_gaps(folder, dataset_json).items():
+        text = f"{folder / LABELED_FOLDER_NAME}/{case}* has the channels {listed_channels(channels)}"
+        yield Finding(f"{text}: add the missing files, or remove the case", is_problem=True)
+
+
+def _wrong_files(
+    labeled: Mapping[str, Sequence[Path]],
+    unlabeled: Sequence[UnlabeledCase],
+    dataset_json: dict[str, Any],
+) -> Iterator[Finding]:
+    """Findings on cases with too few images or too many."""
+    several = may_hold_several_channels(dataset_json["file_ending"])
+    if several and not labeled:
         return
-    files = files_per_case(labeled.values(), dataset_json)
+    files, noun = files_per_case(labeled.values(), dataset_json), "file" if several else "channel"
     of_both: dict[str, Mapping[str, Sequence[Path]]] = {
         LABELED_FOLDER_NAME: labeled,
         UNLABELED_FOLDER_NAME: {case.identifier: case.images for case in unlabeled},
     }
     for name, of_folder in of_both.items():
         if cases := [case for case, of_case in of_folder.items() if len(of_case) < files]:
-            text = f"{name}: {listed(sorted(cases))} with fewer than {counted(files, 'channel')}"
+            text = f"{name}: {listed(sorted(cases))} with fewer than {counted(files, noun)}"
             yield Finding(f"{text}: add the missing files, or remove these cases", is_problem=True)
     if cases := [case for case, of_case in labeled.items() if len(of_case) > files]:
-        text = f"{LABELED_FOLDER_NAME}: {listed(sorted(cases))} with more than {counted(files, 'channel')}"
+        text = f"{LABELED_FOLDER_NAME}: {listed(sorted(cases))} with more than {counted(files, noun)}"
         example = how_to_rename(labeled[cases[0]][-1], dataset_json["file_ending"])
         yield Finding(f"{text}: remove what is too much, or name it in channel_names. {example}", is_problem=True)
     for case in unlabeled:
         if sentence := surplus_files(case, dataset_json):
             yield Finding(f"the unlabeled case {case.identifier} cannot be used: {sentence}", is_problem=True)
+        elif several and len(case.images) > files:
+            text = f"{UNLABELED_FOLDER_NAME}: {case.identifier} has {counted(len(case.images), 'file')}"
+            yield Finding(f"{text}, and labeled cases have {files}: remove what is too much", is_problem=True)
 
 
 def _missing_images(

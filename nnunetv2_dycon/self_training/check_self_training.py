@@ -14,7 +14,7 @@ from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, r
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
-from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, listed
+from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     SourceCases,
     origin_of_predictions,
@@ -98,8 +98,8 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
                 f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
                 f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
             )
-    if not is_trained(folders.first_model) and (changed := changed_labels(options, folders)):
-        raise UserError(f"{changed}.")
+    if not is_trained(folders.first_model):
+        _check_labeled_cases(options, folders)
     _check_target(folders)
     return folders
 
@@ -109,6 +109,19 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
     if fold not in ("all", *map(str, range(len(splits)))):
         reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+
+
+def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+    """Refuse what the first model would not learn from as it is."""
+    source, ending = folders.source, folders.cases.labeled.file_ending
+    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    places = [(data_folder, ".pkl"), (source.folder / "gt_segmentations", ending)]
+    labeled = sorted(folders.cases.labeled.training)
+    if missing := [case for case in labeled if not all((place / (case + end)).is_file() for place, end in places)]:
+        command = preprocessing_command(source.name, options.configuration, options.plans)
+        raise UserError(f"{listed(missing)} {is_or_are(missing)} not preprocessed: run {command}.")
+    if changed := changed_labels(options, folders):
+        raise UserError(f"{changed}.")
 
 
 def configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[str]:
@@ -143,17 +156,23 @@ def is_trained(fold_folder: Path) -> bool:
 
 
 def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
-    """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such."""
+    """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such.
+
+    Cases that are not preprocessed, or not any more, are passed over.
+    """
     source = folders.source
     data_folder = source.folder / source.configuration(options.configuration).data_identifier
     copies, older = source.folder / "gt_segmentations", []
     changed = []
     for case, labels in sorted(folders.cases.labeled.training.items()):
         copy = copies / f"{case}{folders.cases.labeled.file_ending}"
+        data = data_folder / f"{case}.pkl"
+        if not (copy.is_file() and data.is_file()):
+            continue
         label_time, copy_time = labels.label.stat().st_mtime, time_of(copy)
-        if copy.is_file() and filecmp.cmp(labels.label, copy, shallow=False):
+        if filecmp.cmp(labels.label, copy, shallow=False):
             # A copy has the time of its label. Another configuration may have been preprocessed since.
-            if min(label_time, copy_time) <= time_of(data_folder / f"{case}.pkl"):
+            if min(label_time, copy_time) <= time_of(data):
                 continue
         elif int(label_time) <= int(copy_time):
             # nnU-Net replaces a copy by a file that is newer by whole seconds only.

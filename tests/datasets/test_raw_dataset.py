@@ -116,6 +116,7 @@ def test_channels_are_counted_in_old_datasets_too() -> None:
         (".png", [2, 2], 2),
         (".png", [3, 3], 3),
         (".png", [1, 3], 3),
+        (".png", [1, 1, 3], 1),
         (".png", [4, 4], 3),
         (".nii.gz", [1, 1], 3),
     ],

@@ -13,6 +13,7 @@ import pytest
 
 from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
+from tests.cascade import CASCADE, PLANS, write_cascade_plans
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -109,7 +110,8 @@ def test_with_an_ignore_label_it_is_none(workspace: Workspace) -> None:
     fine, problems = diagnose()
     place = workspace.raw / "imagesUnlabeled"
     assert any(text.startswith(f"there are no scans in {place}: a training looks at its start") for text in fine)
-    assert problems == []
+    none = "none of the 6 preprocessed labeled cases has the ignore label"
+    assert problems == [f"{none}, and there are no unlabeled scans: put some into imagesUnlabeled"]
 
 
 @pytest.mark.parametrize("off_limits", [[], ["demo_003"]])
@@ -173,11 +175,68 @@ def test_a_trainer_that_is_not_there_is_a_problem() -> None:
 
 def test_too_few_labels_for_folds_are_told(workspace: Workspace) -> None:
     hint = "nnU-Net makes its folds from 5 labeled cases on: train fold all"
-    (workspace.raw / "imagesTr" / "demo_000_0000.nii.gz").unlink()
-    (workspace.raw / "imagesTr" / "demo_001_0000.nii.gz").unlink()
+    for case in ("demo_000", "demo_001"):
+        for file in workspace.root.rglob(f"{case}*"):
+            file.unlink()
     assert hint not in diagnose()[0]
     (workspace.preprocessed / "splits_final.json").unlink()
     assert hint in diagnose()[0]
+
+
+def test_folds_are_made_of_what_is_preprocessed(workspace: Workspace) -> None:
+    (workspace.preprocessed / "splits_final.json").unlink()
+    for case in ("demo_000", "demo_001"):
+        (workspace.raw / "imagesTr" / f"{case}_0000.nii.gz").unlink()
+    assert not any("fold all" in text for text in diagnose()[0])
+
+
+def test_cases_that_preprocessing_anew_would_lose_are_a_note(workspace: Workspace) -> None:
+    (workspace.raw / "imagesTr" / "demo_000_0000.nii.gz").unlink()
+    (workspace.raw / "labelsTr" / "demo_001.nii.gz").unlink()
+    (note,) = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_note]
+    assert note == (
+        "demo_000, demo_001: preprocessed, but an image or the label is not in "
+        f"{workspace.raw} any more. Trainings do not need it. But nnUNetv2_preprocess would remove what is "
+        "preprocessed of them: put the files back before you run that"
+    )
+
+
+def test_a_labeled_case_that_was_moved_to_the_unlabeled_ones_is_a_problem(workspace: Workspace) -> None:
+    scan = workspace.raw / "imagesTr" / "demo_005_0000.nii.gz"
+    scan.rename(workspace.raw / "imagesUnlabeled" / scan.name)
+    folder = workspace.preprocessed / "nnUNetPlans_3d_fullres"
+    assert diagnose()[1] == [
+        f"demo_005: in imagesUnlabeled and, with a label, in {folder}; remove the files of it from one of the two"
+    ]
+
+
+def test_a_segmentation_that_is_cut_short_is_a_problem(workspace: Workspace) -> None:
+    workspace.write_labels(ignores=True)
+    (workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_001.pkl").write_bytes(b"")
+    assert any("cannot be read" in text for text in diagnose()[1])
+
+
+def test_the_first_stage_of_a_cascade_is_looked_at(workspace: Workspace) -> None:
+    write_cascade_plans(workspace, workspace.read_plans())
+    findings = list(diagnose_dataset("501", PLANS, CASCADE))
+    to_do = [finding.text for finding in findings if finding.is_to_do]
+    command = f"nnUNetv2_preprocess -d 501 -c 3d_lowres -plans_name {PLANS}"
+    assert to_do == [
+        f"labeled cases are not preprocessed: {command}",
+        "trained models of 3d_lowres: none: train it on all folds before 3d_cascade_fullres",
+    ]
+    folder = workspace.preprocessed / f"{PLANS}_3d_lowres"
+    folder.mkdir()
+    assert diagnose(PLANS, CASCADE)[1] == [f"{folder} has no preprocessed cases: run {command}."]
+
+
+def test_a_method_that_refuses_the_labels_is_a_problem(workspace: Workspace) -> None:
+    findings = list(diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres", "nnUNetTrainerGACPS"))
+    assert not any(finding.is_problem for finding in findings)
+    workspace.write_labels(regions=True)
+    findings = list(diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres", "nnUNetTrainerGACPS"))
+    (problem,) = [finding.text for finding in findings if finding.is_problem]
+    assert problem.startswith("GACPS does not support region-based training")
 
 
 def test_a_badly_named_scan_is_a_problem(workspace: Workspace) -> None:
@@ -195,10 +254,18 @@ def test_missing_plans_and_configurations_are_the_only_problem() -> None:
     assert "has no configuration 4d" in problem
 
 
-def test_missing_raw_data_are_told(workspace: Workspace) -> None:
+def test_missing_raw_data_are_told(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
+    raw = workspace.raw.rename(workspace.root / "elsewhere")
+    not_here = "the raw data of Dataset501_Tiny are not here"
+    assert diagnose()[1] == [
+        f"{not_here}, and no unlabeled case is preprocessed: copy them from where it was preprocessed, or set "
+        "nnUNet_raw to where the raw data are"
+    ]
+    raw.rename(workspace.raw)
+    prepare_unlabeled()
     shutil.rmtree(workspace.raw)
     fine, problems = diagnose()
-    assert fine[-1] == "the raw data of Dataset501_Tiny are not here: only what is preprocessed can be used"
+    assert fine[-1] == f"{not_here}: only what is preprocessed can be used"
     assert problems == []
 
 

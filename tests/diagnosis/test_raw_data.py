@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nnunetv2_dycon.diagnosis.dataset import diagnose_dataset
+from nnunetv2_dycon.diagnosis.raw_data import diagnose_raw_data
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -56,6 +57,20 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         [
             "imagesTr: demo_000 with more than 1 channel: remove what is too much, or name it in channel_names. The "
             "four digits at the end of a name are the channel: if demo_000_0001.nii.gz is a whole scan, rename it to "
+        ],
+    ),
+    "a labeled scan whose first channel is missing": (
+        lambda raw: rename(raw, "imagesTr/demo_003_0000.nii.gz", "imagesTr/demo_003_0001.nii.gz"),
+        ["{raw}/imagesTr/demo_003* has the channels 0001: add the missing files, or remove the case"],
+    ),
+    "two misnamed unlabeled scans": (
+        lambda raw: [
+            shutil.copy(raw / "imagesTr/demo_000_0000.nii.gz", raw / "imagesUnlabeled" / name)
+            for name in ("a.nii.gz", "b.nii.gz", "c.nii")
+        ],
+        [
+            "{raw}/imagesUnlabeled/a.nii.gz, {raw}/imagesUnlabeled/b.nii.gz are not named like a scan of this dataset. "
+            "Name them CASE_0000.nii.gz (one file a channel, as in imagesTr), or move them out of imagesUnlabeled."
         ],
     ),
     "two faults among the unlabeled scans": (
@@ -160,6 +175,29 @@ def test_a_dataset_whose_json_lists_its_files(workspace: Workspace, tmp_path: Pa
     gone.unlink()
     (problem,) = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_problem]
     assert problem == f"{gone} is not there, or a link to nothing: correct or remove it"
+
+
+def test_files_that_nnunet_passes_over_are_a_note(workspace: Workspace) -> None:
+    (workspace.raw / "imagesTr" / "demo_009_0000.nii").touch()
+    (note,) = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_note]
+    place = workspace.raw / "imagesTr"
+    assert note == f"demo_009_0000.nii of {place} has another file ending than .nii.gz, and nnU-Net passes over that"
+
+
+def test_one_colour_image_too_many_is_told_of_its_case_alone(tmp_path: Path) -> None:
+    for name in ("imagesTr/a_0000", "imagesTr/b_0000", "imagesTr/b_0001", "imagesTr/c_0000", "imagesUnlabeled/d_0000"):
+        file = tmp_path / f"{name}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    (tmp_path / "imagesUnlabeled" / "d_0001.png").touch()
+    (tmp_path / "labelsTr").mkdir()
+    for case in "abc":
+        (tmp_path / "labelsTr" / f"{case}.png").touch()
+    channels = {"0": "R", "1": "G", "2": "B"}
+    dataset_json = {"channel_names": channels, "labels": {}, "file_ending": ".png", "numTraining": 3}
+    one, two = [finding.text for finding in diagnose_raw_data(tmp_path, dataset_json) if finding.is_problem]
+    assert one.startswith("imagesTr: b with more than 1 file")
+    assert two == "imagesUnlabeled: d has 2 files, and labeled cases have 1: remove what is too much"
 
 
 def test_off_limits_cases_are_not_labeled_before_planning(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions, check_self_training
+from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions, changed_labels, check_self_training
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ def test_a_fold_needs_five_labeled_cases(workspace: Workspace) -> None:
     with pytest.raises(UserError, match=r"4 labeled cases make no folds: .* -f all"):
         check_self_training(OPTIONS)
     check_self_training(dataclasses.replace(OPTIONS, fold="all"))
+
+
+def test_cases_that_are_not_preprocessed_are_told_apart_from_changed_labels(workspace: Workspace) -> None:
+    (workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_001.pkl").unlink()
+    (workspace.preprocessed / "gt_segmentations" / "demo_003.nii.gz").unlink()
+    command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
+    with pytest.raises(UserError, match=f"^demo_001, demo_003 are not preprocessed: run {command}"):
+        check_self_training(OPTIONS)
+    folders = dataclasses.replace(OPTIONS, fold="all")
+    (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all").mkdir(parents=True)
+    (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all" / "checkpoint_final.pth").touch()
+    # A trained model needs neither any more.
+    assert changed_labels(folders, check_self_training(folders)) is None
 
 
 def test_a_dataset_of_something_else_is_left_alone(workspace: Workspace) -> None:

@@ -21,9 +21,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         folder.mkdir()
     (records / "runs.csv").write_text(f"series,{RUNS}a,heart,6,nnUNet,0,done,6,0.5,40,200\n")
     (records / "cases.csv").write_text(f"series,{CASES}a,heart,6,nnUNet,0,c,x,0.5,0.4,3,1\n")
-    runs = ("nnUNet,0,done,6,0.9,40,200", "nnUNet,1,done,6,0.61234567,40,200", "DyCON,0,interrupted,,,,")
+    runs = ("nnUNet,0,done,6,0.50,40,200", "nnUNet,1,done,6,0.61234567,40,200", "DyCON,0,interrupted,,,,")
     (report / "runs.csv").write_text(RUNS + "".join(f"heart,6,{run}\n" for run in runs))
-    cases = ("nnUNet,0,c,x,0.9,0.8,3,1", "nnUNet,1,c,x,0.61234567,0.5,,1.0")
+    cases = ("nnUNet,0,c,x,0.5,0.8,3,1", "nnUNet,1,c,x,0.61234567,0.5,,1.0")
     (report / "cases.csv").write_text(CASES + "".join(f"heart,6,{case}\n" for case in cases))
     return records, report
 
@@ -44,6 +44,24 @@ def test_what_is_there_stays_and_what_is_done_joins(folders: tuple[Path, Path]) 
     assert (records / "cases.csv").read_text().splitlines()[1:] == cases
     # Of another machine, the same seed is another training.
     assert add_records(report, "b", records) == 2
+
+
+def test_a_training_of_another_dice_is_refused(folders: tuple[Path, Path]) -> None:
+    records, report = folders
+    file = report / "runs.csv"
+    file.write_text(file.read_text().replace("6,0.50,", "6,0.51,"))
+    with pytest.raises(UserError, match=r"heart 6 nnUNet 0 has a Dice of 0.51 in .*, and 0.5 in the records"):
+        add_records(report, "a", records)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "cases.csv"])
+def test_a_row_that_is_there_twice_is_refused(folders: tuple[Path, Path], name: str) -> None:
+    records, report = folders
+    content = (report / name).read_text()
+    (row,) = [line for line in content.splitlines(keepends=True) if "nnUNet,1" in line]
+    (report / name).write_text(content + row)
+    with pytest.raises(UserError, match=rf"{name} has heart 6 nnUNet 1.* twice"):
+        add_records(report, "a", records)
 
 
 def test_a_training_of_another_length_is_refused(folders: tuple[Path, Path]) -> None:
