@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 
 
 def refuse_hidden_files(folder: Path, file_ending: str) -> None:
@@ -17,7 +18,8 @@ def refuse_hidden_files(folder: Path, file_ending: str) -> None:
     """
     hidden = sorted(file.name for file in folder.glob(f".*{file_ending}")) if folder.is_dir() else []
     if hidden:
+        them = "it" if len(hidden) == 1 else "them"
         raise UserError(
-            f"{folder} has {len(hidden)} hidden files such as {hidden[0]}, which nnU-Net takes for scans. Remove them: "
-            f"find {folder} -name '.*{file_ending}' -delete"
+            f"{folder} has {counted(len(hidden), 'hidden file')} such as {hidden[0]}, which nnU-Net takes for scans. "
+            f"Remove {them}: find {shlex.quote(str(folder))} -name '.*{file_ending}' -delete"
         )

@@ -145,7 +145,7 @@ def check_configuration(plans: Mapping[str, Any], name: str, where: str, dataset
             that the network cannot halve as often as it has to.
     """
     if name not in plans["configurations"]:
-        raise UserError(f"{where} has no configuration {name}. It has {', '.join(plans['configurations'])}.")
+        raise UserError(f"{where} has no configuration {name}. Choose one of {', '.join(plans['configurations'])}.")
     content = _resolved(plans, name)
     _check_resolved(content, f"{where}: configurations.{name}", plans, dataset_json)
     for key in ("previous_stage", "next_stage"):

@@ -102,7 +102,8 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
 
 def check_fingerprint(base: Path) -> None:
     """Refuse a dataset of which the fingerprint is missing: nnU-Net copies it at the start of a training."""
-    _check_files([base / "dataset_fingerprint.json"], "nnU-Net copies it. Run nnUNetv2_extract_fingerprint")
+    command = f"nnUNetv2_extract_fingerprint -d {dataset_id(base.name)}"
+    _check_files([base / "dataset_fingerprint.json"], f"nnU-Net copies it. Run {command}")
 
 
 def _is_whole(file: Path) -> bool:

@@ -92,7 +92,7 @@ ROWS = [
             f"{PLAN} -c 4d",
             f"{SELF_TRAIN} -c 4d",
         ),
-        "nnUNetPlansSmall.json has no configuration 4d. It has 2d, 3d_fullres",
+        "nnUNetPlansSmall.json has no configuration 4d. Choose one of 2d, 3d_fullres",
     ),
     Row(
         "plans of another dataset",

@@ -217,13 +217,13 @@ ROWS = [
     Row(
         "hidden files in imagesTr, which nnU-Net takes for scans",
         (DOCTOR,),
-        "imagesTr has 1 hidden files such as ._demo_000_0000.nii.gz, which nnU-Net takes for scans. Remove them: find",
+        "imagesTr has 1 hidden file such as ._demo_000_0000.nii.gz, which nnU-Net takes for scans. Remove it: find",
         raw_file("imagesTr/._demo_000_0000.nii.gz"),
     ),
     Row(
         "hidden files in imagesUnlabeled, which nnU-Net is to predict",
         (SELF_TRAIN,),
-        "imagesUnlabeled has 1 hidden files such as ._demo_006_0000.nii.gz, which nnU-Net takes for scans. Remove them",
+        "imagesUnlabeled has 1 hidden file such as ._demo_006_0000.nii.gz, which nnU-Net takes for scans. Remove it",
         raw_file("imagesUnlabeled/._demo_006_0000.nii.gz"),
     ),
     Row(

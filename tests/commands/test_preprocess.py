@@ -52,7 +52,10 @@ def test_with_an_ignore_label_there_need_be_no_unlabeled_scans(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["-np", "0"], "-np must be at least 1, not 0"), (["-c", "4d"], "has no configuration 4d. It has 2d, 3d_fullres")],
+    [
+        (["-np", "0"], "-np must be at least 1, not 0"),
+        (["-c", "4d"], "has no configuration 4d. Choose one of 2d"),
+    ],
 )
 @pytest.mark.usefixtures("workspace")
 def test_bad_arguments_are_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

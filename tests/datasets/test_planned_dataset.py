@@ -57,7 +57,7 @@ def test_a_name_that_no_dataset_has_is_told_with_the_one_of_its_id() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_an_unknown_configuration_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"nnUNetPlans.json has no configuration 4d. It has 2d, 3d_fullres"):
+    with pytest.raises(UserError, match=r"nnUNetPlans.json has no configuration 4d. Choose one of 2d, 3d_fullres"):
         read_planned_dataset("501", "nnUNetPlans").configuration("4d")
 
 
