@@ -49,7 +49,10 @@ def run(arguments: argparse.Namespace) -> None:
     for names, what in (
         (added.added, "labeled now"),
         (added.added_before, "labeled before, by the same labels"),
-        (added.unchanged, "left out: unchanged since rank wrote it. If it is right as it is, name it with --cases"),
+        (
+            added.unchanged,
+            "left out: unchanged since rank wrote them. Name what is right as it is with --cases",
+        ),
         ([file.name for file in added.others], "left alone: not a label with the dataset's file ending"),
     ):
         if names:

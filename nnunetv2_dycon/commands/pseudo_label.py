@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset."""
-    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels
+    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels, warn_of_empty_predictions
 
     dataset = add_pseudo_labels(arguments.d, arguments.i, arguments.o, link=not arguments.copy)
     print(f"{dataset.folder}: {len(dataset.labeled)} labeled and {len(dataset.pseudo_labeled)} pseudo-labeled cases.")
+    warn_of_empty_predictions(dataset)

@@ -70,7 +70,7 @@ def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[s
     differences = [paired_differences(first, other) for other in rest]
     for other, differences_of_other in zip(rest, differences, strict=True):
         warnings += _warnings_of(first, other, len(differences_of_other[-1].first))
-    return Comparison(f"{title}, fold {', '.join(folds)}", results, differences, warnings)
+    return Comparison(f"{title}, fold{'s' * (len(folds) > 1)} {', '.join(folds)}", results, differences, warnings)
 
 
 def _warnings_of(first: ValidationResults, other: ValidationResults, compared: int) -> list[str]:
@@ -94,7 +94,8 @@ def _warnings_of(first: ValidationResults, other: ValidationResults, compared: i
         )
     if compared < FEW_CASES:
         warnings.append(
-            f"{counted(compared, 'case')} cannot tell {other.name} from {first.name}: the interval is too narrow for "
-            "so few. Train further folds, or evaluate both on labeled test scans with nnUNetv2_evaluate_folder."
+            f"{counted(compared, 'case')} {'is' if compared == 1 else 'are'} too few to tell {other.name} from "
+            f"{first.name}; {FEW_CASES} are needed. Train further folds, or evaluate both on labeled test scans with "
+            "nnUNetv2_evaluate_folder."
         )
     return warnings

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -21,8 +22,11 @@ from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
 
 def diagnose_installation() -> Iterator[Finding]:
     """Look at versions, registration, paths and GPU; each finding comes as it is made."""
-    yield from _versions()
-    yield from _registration()
+    is_told = False
+    for finding in chain(_versions(), _registration()):
+        is_told |= finding.is_problem
+        yield finding
+    yield from _trainer(is_told=is_told)
     yield from _paths()
     yield _gpu()
 
@@ -35,8 +39,8 @@ def _versions() -> Iterator[Finding]:
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
         yield Finding(
-            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): install the torchvision "
-            "release that belongs to this torch.",
+            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): install the torchvision that "
+            "belongs to this torch, of the same release and build (CPU or CUDA)",
             is_problem=True,
         )
 
@@ -50,10 +54,15 @@ def _registration() -> Iterator[Finding]:
             f"start-up file: {export_line()}",
             is_problem=True,
         )
+
+
+def _trainer(*, is_told: bool) -> Iterator[Finding]:
+    """Whether nnU-Net finds one of ours; where not, why, unless a finding has told that."""
     try:
         trainer = find_semi_supervised_trainer("nnUNetTrainerDyCON")
     except UserError as error:
-        yield Finding(str(error), is_problem=True)
+        if not is_told:
+            yield Finding(str(error), is_problem=True)
     else:
         yield Finding(f"nnU-Net finds {trainer.__name__}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from nnunetv2_dycon.datasets.raw_dataset import (
 )
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_images, place_labels
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted, is_or_are, listed
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json, read_json_file
 from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
@@ -41,11 +41,15 @@ RECORD = "self_training.json"
 
 @dataclass(frozen=True)
 class PseudoLabeledDataset:
-    """A raw dataset, the cases that have labels of their own and those whose labels are predictions, both sorted."""
+    """A raw dataset, the cases that have labels of their own and those whose labels are predictions, both sorted.
+
+    ``empty`` are those of the latter whose predictions were seen to be background alone when the dataset was made.
+    """
 
     folder: Path
     labeled: list[str]
     pseudo_labeled: list[str]
+    empty: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,7 @@ def write_pseudo_labeled_dataset(
     if target_raw.exists():
         _refuse_another_dataset(target_raw, record)
         return dataset
-    for file in predicted.values():
-        check_prediction(file, source.dataset_json)
+    empty = [case for case, file in sorted(predicted.items()) if not check_prediction(file, source.dataset_json)]
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     with written_aside(target_raw) as partial:
@@ -175,7 +178,18 @@ def write_pseudo_labeled_dataset(
         copy_files(place_labels(predicted, partial / "labelsTr", ending))
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
-    return dataset
+    return replace(dataset, empty=empty)
+
+
+def warn_of_empty_predictions(dataset: PseudoLabeledDataset) -> None:
+    """Print which pseudo-labels teach background alone, if any do."""
+    if dataset.empty:
+        print(
+            f"WARNING: of {counted(len(dataset.pseudo_labeled), 'predicted scan')}, {len(dataset.empty)} "
+            f"{is_or_are(dataset.empty)} background alone: {listed(dataset.empty)}. If there should be something, "
+            "the first model needs a longer training.",
+            flush=True,
+        )
 
 
 def origin_of_predictions(predictions: Path) -> str:
@@ -233,10 +247,13 @@ def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> None:
         )
 
 
-def check_prediction(file: Path, dataset_json: dict[str, Any]) -> None:
+def check_prediction(file: Path, dataset_json: dict[str, Any]) -> bool:
     """Read a predicted segmentation to its end and see that it could be a label file of the dataset.
 
     nnUNetv2_predict writes a label map for a region-based dataset too.
+
+    Returns:
+        Whether it has any foreground.
 
     Raises:
         UserError: for a file that is missing or damaged, as a killed prediction leaves it, and for values that
@@ -250,11 +267,13 @@ def check_prediction(file: Path, dataset_json: dict[str, Any]) -> None:
         ) from error
     # A region lists several values, and the ignore label is never predicted.
     labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
-    if unknown := sorted(set(np.unique(segmentation).tolist()) - set(np.hstack(labels).tolist())):
+    values = set(np.unique(segmentation).tolist())
+    if unknown := sorted(values - set(np.hstack(labels).tolist())):
         raise UserError(
             f"{file} holds the value {unknown[0]:g}, which is no label of the dataset: predict with a model of this "
             "dataset"
         )
+    return values != {0}
 
 
 def _read_prediction(file: Path, file_ending: str) -> np.ndarray:

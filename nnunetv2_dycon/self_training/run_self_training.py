@@ -27,6 +27,7 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     PseudoLabeledDataset,
     add_pseudo_labels,
     check_prediction,
+    warn_of_empty_predictions,
 )
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 
@@ -55,6 +56,7 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     print(f"$ {shlex.join([*line, '--copy'] if options.copy else line)}", flush=True)
     dataset = add_pseudo_labels(source, folders.predictions, target, link=not options.copy)
+    warn_of_empty_predictions(dataset)
     print_heading(f"4/5  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
     print_heading(f"5/5  Second model, from scratch, on {target}")

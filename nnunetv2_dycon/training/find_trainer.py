@@ -35,10 +35,12 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
             raise UserError(sentence) from error
         names = {known.lower(): known for known in _names_of_trainers()}
         close = difflib.get_close_matches(name.lower(), names, n=1)
-        hint = f"Did you mean {names[close[0]]}?" if close else "Correct the name after -tr."
         if name in names.values():
-            hint = "nnU-Net does not look into the folder of this package: nnunetv2_dycon doctor says why."
-        raise UserError(f"{error} {hint}") from error
+            hint = "nnU-Net does not look into the folder of this package, or cannot import it"
+            raise UserError(f"There is no trainer {name}: {hint}. nnunetv2_dycon doctor says why.") from error
+        if close:
+            raise UserError(f"There is no trainer {name}. Did you mean {names[close[0]]}?") from error
+        raise UserError(f"{str(error).rstrip('. ')}. Correct the name after -tr.") from error
     except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")

@@ -74,7 +74,7 @@ ROWS = [
     Row(
         "a misspelled trainer",
         (with_option("-tr", "nnUNetTrainerDyCN"), f"{PLAN} -tr nnUNetTrainerDyCN"),
-        "Could not find requested nnunet trainer nnUNetTrainerDyCN ... Did you mean nnUNetTrainerDyCON?",
+        "There is no trainer nnUNetTrainerDyCN. Did you mean nnUNetTrainerDyCON?",
     ),
     Row(
         "a length of training that no trainer has",

@@ -22,8 +22,8 @@ def test_folds_that_all_have(write_model: Callable[..., Path]) -> None:
     assert comparison.warnings == [
         "Fold 0 of A is left out: not every trainer has validated it.",
         "Fold 2 of B is left out: not every trainer has validated it.",
-        "1 case cannot tell B from A: the interval is too narrow for so few. Train further folds, or evaluate both on "
-        "labeled test scans with nnUNetv2_evaluate_folder.",
+        "1 case is too few to tell B from A; 10 are needed. Train further folds, or evaluate both on labeled test "
+        "scans with nnUNetv2_evaluate_folder.",
     ]
 
 

@@ -17,6 +17,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     RECORD,
     PseudoLabeledDataset,
+    warn_of_empty_predictions,
     write_pseudo_labeled_dataset,
     write_pseudo_labeled_splits,
 )
@@ -83,6 +84,15 @@ def test_a_folder_of_the_users_is_left_alone(predicted: Predicted) -> None:
     with pytest.raises(UserError, match="was not made by self-training"):
         write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
     assert not list(predicted.target.iterdir())
+
+
+def test_predictions_of_background_alone_are_told(predicted: Predicted, capsys: pytest.CaptureFixture[str]) -> None:
+    file = predicted.predictions / "demo_006.nii.gz"
+    image = sitk.ReadImage(str(file))
+    sitk.WriteImage(image * 0, str(file))
+    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
+    warn_of_empty_predictions(dataset)
+    assert "WARNING: of 2 predicted scans, 1 is background alone: demo_006." in capsys.readouterr().out
 
 
 def test_predictions_must_be_whole_and_of_the_dataset(predicted: Predicted) -> None:
