@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         (added.added_before, "labeled before, by the same labels"),
         (
             added.unchanged,
-            "left out: unchanged since rank wrote them. Name what is right as it is with --cases",
+            "left out: unchanged since rank wrote the label. Name with --cases what is right as it is",
         ),
         ([file.name for file in added.others], "left alone: not a label with the dataset's file ending"),
     ):

@@ -157,12 +157,12 @@ def files_of_other_endings(raw_dataset_folder: Path, dataset_json: Mapping[str, 
     ]
 
 
-def channel_gaps(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The channels of each case of ``imagesTr`` whose numbers have a gap: nnU-Net would take one for another."""
+def channel_gaps(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, dict[int, Path]]:
+    """The files by channel of each case of ``imagesTr`` whose numbers have a gap, which nnU-Net takes as they come."""
     if "dataset" in dataset_json:
         return {}
     images, _ = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, dataset_json["file_ending"])
-    return {case: list(files) for case, files in images.items() if list(files) != list(range(len(files)))}
+    return {case: files for case, files in images.items() if list(files) != list(range(len(files)))}
 
 
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
@@ -253,9 +253,12 @@ def _read_raw_layout(folder: Path) -> LabeledDataset:
     test = _cases_of_folder(folder, "imagesTs", "labelsTs", ending) if (folder / "labelsTs").is_dir() else {}
     for name, case in (training | test).items():
         if len(case.images) != files:
+            has = f"case {name} of {folder} has {counted(len(case.images), 'image file')}"
+            if files < channels:
+                raise UserError(f"{has}, and most labeled cases have {files}: correct the files of one or the others")
             raise UserError(
-                f"case {name} of {folder} has {counted(len(case.images), 'image file')}, but {file} names "
-                f"{counted(channels, 'channel')}: add the missing files or correct channel_names"
+                f"{has}, but {file} names {counted(channels, 'channel')}: add the missing files or correct "
+                "channel_names"
             )
     return LabeledDataset(folder, training, test, dataset_json, ending)
 

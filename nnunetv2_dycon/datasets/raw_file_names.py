@@ -27,7 +27,7 @@ def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, 
 
 def listed_channels(channels: Iterable[int]) -> str:
     """Channels as names of files have them, such as ``0000, 0002``."""
-    return ", ".join(f"{channel:04d}" for channel in channels)
+    return listed(f"{channel:04d}" for channel in channels)
 
 
 def how_to_name(files: Sequence[Path], file_ending: str) -> str:

@@ -43,6 +43,15 @@ def diagnose_dataset(
 
     The settings of the trainer's method are checked; without a trainer, those of all methods of the package.
     """
+    told = set()
+    for finding in _findings(name_or_id, plans_identifier, configuration, trainer):
+        # The two stages of a cascade can have the same one.
+        if not (finding.is_problem and finding.text in told):
+            yield finding
+        told.add(finding.text)
+
+
+def _findings(name_or_id: str, plans_identifier: str, configuration: str, trainer: str | None) -> Iterator[Finding]:
     is_to_do = False
     try:
         methods = all_methods() if trainer is None else [find_semi_supervised_trainer(trainer).method_class]

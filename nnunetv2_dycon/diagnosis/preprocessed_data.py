@@ -34,6 +34,7 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     identifiers_without_raw_data,
     unlabeled_data_folder,
 )
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
 
@@ -60,26 +61,29 @@ def diagnose_cases(dataset: PlannedDataset, configuration_name: str) -> Iterator
         if ready_cases or dataset.has_ignore_label:
             yield Finding(f"{not_here}: only what is preprocessed can be used")
         else:
-            remedy = "copy them from where it was preprocessed, or set nnUNet_raw to where the raw data are"
-            yield Finding(f"{not_here}, and no unlabeled case is preprocessed: {remedy}", is_problem=True)
+            # A dataset of self-training needs none, and its record is among the raw data.
+            remedy = "copy what was preprocessed elsewhere, or set nnUNet_raw to where the raw data are"
+            yield Finding(f"{not_here}, and no unlabeled case is preprocessed: {remedy}", is_to_do=True)
         return
     unlabeled = unlabeled_cases_as_named(raw_dataset_folder, dataset.dataset_json["file_ending"])
     unlabeled += find_off_limits_cases(raw_dataset_folder, dataset.dataset_json, off_limits)
     ready = ready_unlabeled_cases(dataset.plans_manager, configuration, unlabeled)
     labeled = labeled_images(raw_dataset_folder, dataset.dataset_json).keys() - set(off_limits)
-    # A folder with another name is a finding of its own.
-    has_unlabeled = bool(unlabeled) or misnamed_unlabeled_folder(raw_dataset_folder) is not None
+    # A folder with another name is a finding of its own, and a dataset of self-training needs none.
+    needs_none = (raw_dataset_folder / RECORD).is_file() or misnamed_unlabeled_folder(raw_dataset_folder) is not None
+    has_unlabeled = bool(unlabeled) or needs_none
     yield from _partly_annotated(dataset, configuration_name, labeled, has_unlabeled=has_unlabeled)
     data_folder = dataset.folder / configuration.data_identifier
     preprocessed = set(preprocessed_cases(data_folder)).difference(off_limits)
-    if len(preprocessed or labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
+    if len(preprocessed | labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
     if not data_folder.is_dir():
         command = preprocessing_command(dataset.name, configuration_name, dataset.plans_file.stem)
         yield Finding(f"labeled cases are not preprocessed: {command}", is_to_do=True)
     else:
         yield from _labeled_cases_left_out(dataset, configuration_name, labeled)
-        yield from _cases_without_raw_files(dataset, raw_dataset_folder, preprocessed)
+        moved = {case.identifier for case in unlabeled}
+        yield from _cases_without_raw_files(dataset, raw_dataset_folder, preprocessed - moved)
         yield from _labeled_and_unlabeled(data_folder, preprocessed - labeled, unlabeled)
     yield from _preprocessed_cases(dataset, configuration, unlabeled, ready)
 

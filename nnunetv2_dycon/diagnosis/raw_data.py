@@ -114,14 +114,15 @@ def _misnamed_files(folder: Path, dataset_json: Mapping[str, Any]) -> Iterator[F
         )
     if passed_over := files_of_other_endings(folder, dataset_json):
         text = f"{listed(file.name for file in passed_over)} of {folder / LABELED_FOLDER_NAME}"
-        have = "has" if len(passed_over) == 1 else "have"
+        have, it = ("has", "it") if len(passed_over) == 1 else ("have", "them")
         yield Finding(
-            f"{text} {have} another file ending than {dataset_json['file_ending']}, and nnU-Net passes over that",
+            f"{text} {have} another file ending than {dataset_json['file_ending']}: nnU-Net passes over {it}",
             is_note=True,
         )
-    for case, channels in channel_gaps(folder, dataset_json).items():
-        text = f"{folder / LABELED_FOLDER_NAME}/{case}* has the channels {listed_channels(channels)}"
-        yield Finding(f"{text}: add the missing files, or remove the case", is_problem=True)
+    for case, files in channel_gaps(folder, dataset_json).items():
+        text = f"{folder / LABELED_FOLDER_NAME}/{case}* has the channels {listed_channels(files)}"
+        rename = how_to_rename(next(iter(files.values())), dataset_json["file_ending"])
+        yield Finding(f"{text}: add the missing files, or remove the case. {rename}", is_problem=True)
 
 
 def _wrong_files(

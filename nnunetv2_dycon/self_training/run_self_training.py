@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dycon.datasets.names import dataset_id
+from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.files import hash_file, written_aside
@@ -73,6 +74,14 @@ def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFol
         again = f"remove {folders.first_model}, and start again with a new -o"
         print(f"WARNING: {changed}. To train the first model on the labels as they are, then {again}.")
     labeled = sorted(folders.cases.labeled.training)
+    new = [case for case in labeled if not (data_folder / f"{case}.pkl").is_file()]
+    if new and data_folder.is_dir():
+        command = preprocessing_command(source.name, options.configuration, options.plans)
+        print(
+            f"WARNING: {listed(new)}: labeled, but not preprocessed, so the first model did not learn from "
+            f"{'it' if len(new) == 1 else 'them'}. If it is to: {command}, then remove {folders.first_model}, and "
+            "start again with a new -o."
+        )
     if later := [case for case in labeled if time_of(data_folder / f"{case}.pkl") > trained]:
         print(
             f"WARNING: {listed(later)}: preprocessed after the first model was trained. If the labels have changed, "

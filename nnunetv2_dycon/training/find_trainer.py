@@ -33,14 +33,15 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
     except RuntimeError as error:
         if (sentence := _other_lengths(name)) is not None:
             raise UserError(sentence) from error
-        names = {known.lower(): known for known in _names_of_trainers()}
-        close = difflib.get_close_matches(name.lower(), names, n=1)
+        names = {_without_prefix(known): known for known in _names_of_trainers()}
+        close = difflib.get_close_matches(_without_prefix(name), names, n=1)
+        problem = f"{str(error).rstrip('. ')}."
         if name in names.values():
-            hint = "nnU-Net does not look into the folder of this package, or cannot import it"
-            raise UserError(f"There is no trainer {name}: {hint}. nnunetv2_dycon doctor says why.") from error
-        if close:
+            hint = "nnU-Net does not look into the folder of this package: nnunetv2_dycon doctor says why."
+            raise UserError(f"{problem} {hint}") from error
+        if close and "Could not find" in problem:
             raise UserError(f"There is no trainer {name}. Did you mean {names[close[0]]}?") from error
-        raise UserError(f"{str(error).rstrip('. ')}. Correct the name after -tr.") from error
+        raise UserError(f"{problem} Correct the name after -tr.") from error
     except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")
@@ -50,6 +51,11 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
             ) from error
         # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
         raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+
+
+def _without_prefix(name: str) -> str:
+    """What of a trainer's name tells it from others."""
+    return name.lower().removeprefix(nnUNetTrainer.__name__.lower())
 
 
 def _place(error: Exception) -> str:

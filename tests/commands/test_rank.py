@@ -71,7 +71,7 @@ def test_from_training_to_more_labels(
     sitk.WriteImage(segmentation, str(file))
     output = workspace.run("nnunetv2_dycon", "add-labels", "-d", 501, "-i", folder)
     assert f"{first}: labeled now." in output
-    assert f"{second}: left out: unchanged since rank wrote them." in output
+    assert f"{second}: left out: unchanged since rank wrote the label." in output
     assert "Dataset501_Tiny has 7 labeled cases." in output
     assert "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlans" in output
     assert json.loads((workspace.preprocessed / "splits_final.json").read_text())[0]["train"][-1] == first

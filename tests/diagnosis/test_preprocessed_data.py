@@ -163,10 +163,11 @@ def test_the_first_stage_of_a_cascade_is_looked_at(workspace: Workspace) -> None
 def test_missing_raw_data_are_told(workspace: Workspace, prepare_unlabeled: Prepare) -> None:
     raw = workspace.raw.rename(workspace.root / "elsewhere")
     not_here = "the raw data of Dataset501_Tiny are not here"
-    assert diagnose()[1] == [
-        f"{not_here}, and no unlabeled case is preprocessed: copy them from where it was preprocessed, or set "
-        "nnUNet_raw to where the raw data are"
-    ]
+    (to_do,) = [each.text for each in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if each.is_to_do]
+    assert to_do == (
+        f"{not_here}, and no unlabeled case is preprocessed: copy what was preprocessed elsewhere, or set nnUNet_raw "
+        "to where the raw data are"
+    )
     raw.rename(workspace.raw)
     prepare_unlabeled()
     shutil.rmtree(workspace.raw)

@@ -181,7 +181,7 @@ def test_files_that_nnunet_passes_over_are_a_note(workspace: Workspace) -> None:
     (workspace.raw / "imagesTr" / "demo_009_0000.nii").touch()
     (note,) = [f.text for f in diagnose_dataset("501", "nnUNetPlansSmall", "3d_fullres") if f.is_note]
     place = workspace.raw / "imagesTr"
-    assert note == f"demo_009_0000.nii of {place} has another file ending than .nii.gz, and nnU-Net passes over that"
+    assert note == f"demo_009_0000.nii of {place} has another file ending than .nii.gz: nnU-Net passes over it"
 
 
 def test_one_colour_image_too_many_is_told_of_its_case_alone(tmp_path: Path) -> None:

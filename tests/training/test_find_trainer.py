@@ -26,6 +26,20 @@ def test_a_name_that_nobody_has_is_refused() -> None:
         find_semi_supervised_trainer("nnUNetTrainerNobody")
 
 
+def test_another_trainer_is_not_taken_for_a_slip() -> None:
+    with pytest.raises(UserError) as error:
+        find_semi_supervised_trainer("nnUNetTrainerMine")
+    assert "Could not find" in str(error.value)
+    assert "Did you mean" not in str(error.value)
+
+
+def test_what_a_file_of_the_user_s_raises_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("raise RuntimeError('Found no NVIDIA driver')\n")
+    monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
+    with pytest.raises(UserError, match="Found no NVIDIA driver"):
+        find_semi_supervised_trainer("nnUNetTrainerDyCN")
+
+
 def test_a_name_in_another_case_is_recognised() -> None:
     with pytest.raises(UserError, match=r"Did you mean nnUNetTrainerDyCON\?"):
         find_semi_supervised_trainer("nnUNetTrainerDycon")
