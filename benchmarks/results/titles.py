@@ -6,11 +6,13 @@ from benchmarks.label_efficiency.arms import FECL_ARM, REFERENCE_ARM
 
 HARD_ARM = "HardTargets"
 LABELED_BOXES_ARM = "LabeledBoxes"
+SELF_TRAINING_ARM = "DyCONSelfTraining"
 TITLES = {
     REFERENCE_ARM: "nnU-Net",
     FECL_ARM: "DyCON with FeCL",
     HARD_ARM: "DyCON, hard targets",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
+    SELF_TRAINING_ARM: "DyCON, then self-training",
 }
 # What one training or more changed in DyCON with FeCL, by the arm's name in the records.
 PARTS_OF_DYCON = {
