@@ -93,8 +93,9 @@ def test_doctor_looks_at_both_stages(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_doctor_says_what_to_train_first(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(workspace.results / f"nnUNetTrainerDyCON__{PLANS}__{LOW_RESOLUTION}")
-    main(["doctor", "-d", "501", "-p", PLANS, "-c", CASCADE])
-    assert "trained models of 3d_lowres: none: train it on all folds before" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor", "-d", "501", "-p", PLANS, "-c", CASCADE])
+    assert "[to do] trained models of 3d_lowres: none: train it on all folds before" in capsys.readouterr().out
 
 
 def test_plans_with_other_settings_are_trained_from_the_first_stage_on(
