@@ -62,6 +62,10 @@ class PlannedDataset:
         check_configuration(self.plans, name, str(self.plans_file), self.dataset_json)
         return self.plans_manager.get_configuration(name)
 
+    def data_folder(self, configuration_name: str) -> Path:
+        """Where nnU-Net preprocesses the labeled cases of a configuration into; see :meth:`configuration`."""
+        return self.folder / self.configuration(configuration_name).data_identifier
+
 
 def plans_there(name: str) -> list[str]:
     """Identifiers of the plans that a dataset has, nnU-Net's own first."""

@@ -18,6 +18,7 @@ from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.datasets.raw_file_names import (
     LABELED_FOLDER_NAME,
     UNLABELED_FOLDER_NAME,
+    cases_with_gaps,
     how_to_name,
     how_to_rename,
     images_by_case,
@@ -149,20 +150,16 @@ def files_of_other_endings(raw_dataset_folder: Path, dataset_json: Mapping[str, 
     if "dataset" in dataset_json:
         return []
     ending = dataset_json["file_ending"]
-    images, others = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, ending)
-    return [
-        file
-        for file in others
-        if not file.name.endswith(ending) and not (file.suffix == ".json" and file.stem in images)
-    ]
+    _, others = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, ending)
+    return [file for file in others if not file.name.endswith(ending)]
 
 
-def channel_gaps(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, dict[int, Path]]:
+def channel_gaps(raw_dataset_folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, Mapping[int, Path]]:
     """The files by channel of each case of ``imagesTr`` whose numbers have a gap, which nnU-Net takes as they come."""
     if "dataset" in dataset_json:
         return {}
     images, _ = images_by_case(raw_dataset_folder / LABELED_FOLDER_NAME, dataset_json["file_ending"])
-    return {case: files for case, files in images.items() if list(files) != list(range(len(files)))}
+    return cases_with_gaps(images)
 
 
 def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[UnlabeledCase]:
@@ -176,16 +173,14 @@ def find_unlabeled_cases(raw_dataset_folder: Path, file_ending: str) -> list[Unl
     """
     folder = raw_dataset_folder / UNLABELED_FOLDER_NAME
     images, others = images_by_case(folder, file_ending)
-    others = [file for file in others if file.suffix != ".json" or file.stem not in images]
     if others:
         raise UserError(how_to_name(others, file_ending))
     _refuse_unsafe_names(images, folder)
-    for identifier, files in images.items():
-        if list(files) != list(range(len(files))):
-            raise UserError(
-                f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
-                f"files or remove the case. {how_to_rename(next(iter(files.values())), file_ending)}"
-            )
+    for identifier, files in cases_with_gaps(images).items():
+        raise UserError(
+            f"{folder}/{identifier}* has the channels {listed_channels(files)}: some are missing. Add the missing "
+            f"files or remove the case. {how_to_rename(next(iter(files.values())), file_ending)}"
+        )
     return _unlabeled_cases(images)
 
 

@@ -13,7 +13,10 @@ UNLABELED_FOLDER_NAME = "imagesUnlabeled"
 
 
 def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, Path]], list[Path]]:
-    """The image of each channel of each case, in the order of the channels, and the files that are named otherwise."""
+    """The image of each channel of each case, in the order of the channels, and the files that are named otherwise.
+
+    Hidden files, and a file ``CASE.json`` with the spacing of a TIFF, are neither.
+    """
     name_pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(file_ending)}")
     images: dict[str, dict[int, Path]] = {}
     others = []
@@ -22,7 +25,12 @@ def images_by_case(folder: Path, file_ending: str) -> tuple[dict[str, dict[int, 
             images.setdefault(match[1], {})[int(match[2])] = file
         else:
             others.append(file)
-    return images, others
+    return images, [file for file in others if file.suffix != ".json" or file.stem not in images]
+
+
+def cases_with_gaps(images: Mapping[str, Mapping[int, Path]]) -> dict[str, Mapping[int, Path]]:
+    """The cases whose channels are not numbered 0, 1 and so on, of what :func:`images_by_case` has found."""
+    return {case: files for case, files in images.items() if list(files) != list(range(len(files)))}
 
 
 def listed_channels(channels: Iterable[int]) -> str:

@@ -151,7 +151,7 @@ def _raw_data(dataset: PlannedDataset, configuration_name: str, folder: Path, tr
     unlabeled = unlabeled_cases_as_named(folder, dataset.dataset_json["file_ending"])
     unlabeled += find_off_limits_cases(folder, dataset.dataset_json, off_limits)
     # Off-limits cases that nnU-Net preprocessed with their labels are preprocessed once more, without.
-    labeled = set(preprocessed_cases(dataset.folder / configuration.data_identifier)).difference(off_limits)
+    labeled = set(preprocessed_cases(dataset.data_folder(configuration_name))).difference(off_limits)
     yield from diagnose_raw_data(
         folder,
         dataset.dataset_json,

@@ -40,7 +40,7 @@ from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
 def checks_of_folds(dataset: PlannedDataset, configuration_name: str) -> list[Callable[[], object]]:
     """What a training of each fold would refuse of the labeled cases; none where nothing is preprocessed."""
-    folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
+    folder = dataset.data_folder(configuration_name)
     if not folder.is_dir():
         return []
     file_ending = dataset.dataset_json["file_ending"]
@@ -73,7 +73,7 @@ def diagnose_cases(dataset: PlannedDataset, configuration_name: str) -> Iterator
     needs_none = (raw_dataset_folder / RECORD).is_file() or misnamed_unlabeled_folder(raw_dataset_folder) is not None
     has_unlabeled = bool(unlabeled) or needs_none
     yield from _partly_annotated(dataset, configuration_name, labeled, has_unlabeled=has_unlabeled)
-    data_folder = dataset.folder / configuration.data_identifier
+    data_folder = dataset.data_folder(configuration_name)
     preprocessed = set(preprocessed_cases(data_folder)).difference(off_limits)
     if len(preprocessed | labeled) < NUMBER_OF_FOLDS and not dataset.splits_file.is_file():
         yield Finding(f"nnU-Net makes its folds from {NUMBER_OF_FOLDS} labeled cases on: train fold all")
@@ -92,7 +92,7 @@ def _labeled_cases_left_out(
     dataset: PlannedDataset, configuration_name: str, labeled: Collection[str]
 ) -> Iterator[Finding]:
     """Findings on labeled cases that no training learns from and that nothing else tells of."""
-    folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
+    folder = dataset.data_folder(configuration_name)
     in_folds = {case for split in read_splits(dataset.splits_file) for key in ("train", "val") for case in split[key]}
     preprocessed = set(preprocessed_cases(folder))
     if not preprocessed:  # which is a finding of its own
@@ -141,7 +141,7 @@ def _partly_annotated(
     dataset: PlannedDataset, configuration_name: str, labeled: Collection[str], *, has_unlabeled: bool
 ) -> Iterator[Finding]:
     """How many labeled cases have ignored voxels, where there is an ignore label and they are preprocessed."""
-    folder = dataset.folder / dataset.configuration(configuration_name).data_identifier
+    folder = dataset.data_folder(configuration_name)
     cases = sorted(set(labeled).intersection(preprocessed_cases(folder)))
     ignore_label = dataset.plans_manager.get_label_manager(dataset.dataset_json).ignore_label
     if ignore_label is None or not cases:

@@ -92,7 +92,7 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
     models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
     folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
     for stage in configurations_of_data(source, options.configuration):
-        data_folder = source.folder / source.configuration(stage).data_identifier
+        data_folder = source.data_folder(stage)
         if not is_trained(folders.first_model) and not data_folder.is_dir():
             raise UserError(
                 f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
@@ -114,7 +114,7 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
 def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
     """Refuse what the first model would not learn from as it is."""
     source, ending = folders.source, folders.cases.labeled.file_ending
-    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    data_folder = source.data_folder(options.configuration)
     places = [(data_folder, ".pkl"), (source.folder / "gt_segmentations", ending)]
     labeled = sorted(folders.cases.labeled.training)
     if missing := [case for case in labeled if not all((place / (case + end)).is_file() for place, end in places)]:
@@ -161,7 +161,7 @@ def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -
     Cases that are not preprocessed, or not any more, are passed over.
     """
     source = folders.source
-    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    data_folder = source.data_folder(options.configuration)
     copies, older = source.folder / "gt_segmentations", []
     changed = []
     for case, labels in sorted(folders.cases.labeled.training.items()):

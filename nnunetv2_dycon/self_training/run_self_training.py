@@ -68,7 +68,7 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
 def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
     """Tell of labels from which the first model, which is trained, may not have learnt."""
     source = folders.source
-    data_folder = source.folder / source.configuration(options.configuration).data_identifier
+    data_folder = source.data_folder(options.configuration)
     trained = time_of(folders.first_model / FINAL_CHECKPOINT)
     if changed := changed_labels(options, folders):
         again = f"remove {folders.first_model}, and start again with a new -o"
