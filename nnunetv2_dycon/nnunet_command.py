@@ -34,6 +34,15 @@ def command_line(name: str, *arguments: str | Path) -> list[str]:
     return [executable, *map(str, arguments)]
 
 
+def device_option() -> str:
+    """What nnU-Net's commands need on this machine to train and predict: nothing on one with a CUDA GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    return " -device mps" if torch.backends.mps.is_available() else " -device cpu"
+
+
 def print_command(name: str, *arguments: str | Path) -> str:
     """Print a command line as a user would type it, and return it."""
     line = shlex.join([name, *map(str, arguments)])

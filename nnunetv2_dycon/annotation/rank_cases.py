@@ -115,7 +115,9 @@ def rank_cases(
 
             predictor.predict_features(labeled, output, receive, options.num_processes)
     if unlabeled:
-        with tqdm(desc="Predicting", unit="step", total=predictor.steps_per_case * len(unlabeled)) as progress:
+        total = predictor.steps_per_case * len(unlabeled)
+        # nnU-Net prints lines first.
+        with tqdm(desc="Predicting", unit="step", total=total, delay=1) as progress:
             predictor.predict_cases(
                 unlabeled, output, writer.write, progress.update, num_processes=options.num_processes
             )

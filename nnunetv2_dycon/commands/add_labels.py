@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print_next_steps(added: AddedLabels) -> None:
-    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.datasets.names import dataset_id
     from nnunetv2_dycon.datasets.planned_dataset import configurations_of, plans_there
     from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
     from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
+    from nnunetv2_dycon.nnunet_command import device_option
 
     dataset, few = dataset_id(added.dataset), added.number < NUMBER_OF_FOLDS
     if added.splits_file is not None:

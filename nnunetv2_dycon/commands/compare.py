@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
             identifier = convert_trainer_plans_config_to_identifier(name, arguments.p, arguments.c)
         folders[name] = results_folder() / dataset / identifier
     comparison = compare_models(dataset, folders, arguments.f)
-    print(text_report(comparison))
     if arguments.o is not None:
         write_reports(comparison, arguments.o)
+    print(text_report(comparison))
+    if arguments.o is not None:
         print(f"\nReports: {arguments.o / 'comparison.html'} and .txt, .csv, .png beside it.")

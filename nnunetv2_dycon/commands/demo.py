@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the demo."""
-    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.demo.run_demo import run_demo
+    from nnunetv2_dycon.nnunet_command import device_option
 
     started = time.monotonic()
     lengths = {"epochs": arguments.epochs, "steps": arguments.steps, "seed": arguments.seed}

@@ -7,15 +7,7 @@ from pathlib import Path
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.splits import NUMBER_OF_FOLDS
 from nnunetv2_dycon.exceptions import counted
-
-
-def device_option() -> str:
-    """What nnU-Net's commands need on this machine to train and predict: nothing on one with a CUDA GPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        return ""
-    return " -device mps" if torch.backends.mps.is_available() else " -device cpu"
+from nnunetv2_dycon.nnunet_command import device_option
 
 
 def print_next_steps(folder: Path, labeled: int, test: int) -> None:

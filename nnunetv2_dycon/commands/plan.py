@@ -44,12 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.settings = [*arguments.settings, *(name for name in arguments.c if "=" in name)]
         arguments.c = configurations
 
-    from nnunetv2_dycon.commands.next_steps import device_option
     from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.experiment_planning.networks import compare_feature_maps
     from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
     from nnunetv2_dycon.methods.settings import settings_table
+    from nnunetv2_dycon.nnunet_command import device_option
     from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer, find_trainer
 
     options: dict[str, Any] = {}
@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise UserError(f"There is nothing to change in {arguments.o}: give settings as NAME=VALUE, or --network.")
         print(settings_table(method.settings_class))
         return
-    if arguments.d is None or arguments.o is None:
-        raise UserError("-d (the dataset) and -o (the name of the new plans) are needed to write plans.")
-    dataset = read_planned_dataset(arguments.d, arguments.p)
+    missing = {"-d (the dataset)": arguments.d, "-o (the name of the new plans)": arguments.o}
+    if needed := " and ".join(option for option, value in missing.items() if value is None):
+        raise UserError(f"Give {needed}, to write plans.")
+    dataset = read_planned_dataset(arguments.d, arguments.p, " ".join(arguments.c))
     target = write_plans(
         dataset,
         arguments.c,

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.f != "all" and not arguments.f.isdecimal():
         raise UserError(f"-f must be a number or all, not {arguments.f}.")
     refuse_missing_device(torch.device(arguments.device))
-    dataset = read_planned_dataset(arguments.d, arguments.p)
+    dataset = read_planned_dataset(arguments.d, arguments.p, arguments.c)
     next_stages = dataset.configuration(arguments.c).next_stage_names
     if not next_stages:
         raise UserError(f"{arguments.c} of {dataset.plans_file} has no next stage: only a cascade needs predictions.")

@@ -85,20 +85,25 @@ def _identifier_of_plans(file: Path) -> str | None:
         return None
 
 
-def describe_missing_plans(plans_file: Path) -> str:
-    """A sentence on a plans file that is not there, with the remedy."""
+def describe_missing_plans(plans_file: Path, configuration: str | None = None) -> str:
+    """A sentence on a plans file that is not there, with the remedy, for a configuration if one is meant."""
     name = plans_file.parent.name
     others = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
     if others and not plans_file.parent.is_dir() and find_raw_dataset_folder(name) is None:
         return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct the name of the dataset."
-    command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c CONFIGURATION"
+    command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c {configuration or 'CONFIGURATION'}"
     if others := plans_there(name):
         return f"{plans_file} is not there. Name others with -p ({', '.join(others)} are there), or plan with {command}"
     return f"{plans_file} is not there. Plan the dataset first: {command}, or name other plans with -p."
 
 
-def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDataset:
+def read_planned_dataset(name_or_id: str, plans_identifier: str, configuration: str | None = None) -> PlannedDataset:
     """Read the plans (such as ``nnUNetPlans``) of a dataset.
+
+    Args:
+        name_or_id: of the dataset.
+        plans_identifier: name of the plans.
+        configuration: which is wanted of it, or several as ``-c`` takes them, for errors to name; it is not checked.
 
     Raises:
         UserError: when it is not known or not planned, and for plans and a dataset.json that nnU-Net cannot use.
@@ -108,7 +113,7 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str) -> PlannedDatas
     folder = preprocessed / name
     plans_file = folder / f"{plans_identifier}.json"
     if not plans_file.exists():
-        raise UserError(describe_missing_plans(plans_file))
+        raise UserError(describe_missing_plans(plans_file, configuration))
     plans, dataset_json = read_json_file(plans_file), read_json_file(folder / "dataset.json")
     check_plans(plans, str(plans_file))
     if plans["dataset_name"] != name:

@@ -63,7 +63,7 @@ def _findings(name_or_id: str, plans_identifier: str, configuration: str, traine
             yield from diagnose_raw_data(raw_dataset_folder, dataset_json, off_limits=off_limits, trainer=trainer)
             # Other plans may be meant. Without any, and with a folder for them, planning is what comes next.
             is_to_do = nnUNet_preprocessed.is_set() and not plans_there(raw_dataset_folder.name)
-        dataset = read_planned_dataset(name_or_id, plans_identifier)
+        dataset = read_planned_dataset(name_or_id, plans_identifier, configuration)
         dataset.configuration(configuration)
         yield Finding(f"{dataset.name} is planned: {dataset.plans_file.name} has {configuration}")
         yield from _inputs(dataset, configuration, methods)

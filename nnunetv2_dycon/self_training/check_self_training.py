@@ -70,7 +70,7 @@ class SelfTrainingFolders:
 def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
     """Check all that can be checked before hours of training; a UserError names what is wrong."""
     source_raw = existing_dataset_folder(options.dataset)
-    source = read_planned_dataset(source_raw.name, options.plans)
+    source = read_planned_dataset(source_raw.name, options.plans, options.configuration)
     configuration = source.configuration(options.configuration)
     if configuration.previous_stage_name is not None:
         raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")

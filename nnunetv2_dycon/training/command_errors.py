@@ -58,8 +58,11 @@ def _fault_of_arguments(arguments: dict[str, Any]) -> str | None:
     """Look trainer, dataset, plans and configuration up as the command did, with our own errors."""
     try:
         find_trainer(arguments["trainer_name"])
-        dataset = read_planned_dataset(str(arguments["dataset_name_or_id"]), arguments["plans_identifier"])
-        dataset.configuration(arguments["configuration"])
+        configuration = arguments["configuration"]
+        dataset = read_planned_dataset(
+            str(arguments["dataset_name_or_id"]), arguments["plans_identifier"], configuration
+        )
+        dataset.configuration(configuration)
     except UserError as fault:
         return str(fault)
     return None

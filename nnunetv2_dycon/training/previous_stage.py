@@ -19,6 +19,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
+from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
 
 _MAX_LISTED_CASES = 5
@@ -84,7 +85,7 @@ class PreviousStage:
         if checkpoints and checkpoints[0].name != FINAL_CHECKPOINT:
             options += " --c"
         dataset = dataset_id(self.plans_manager.dataset_name)
-        return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}"
+        return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}{device_option()}"
 
     def refuse_missing_checkpoint(self) -> None:
         """A UserError that names the command to run where the model is not trained to its end."""

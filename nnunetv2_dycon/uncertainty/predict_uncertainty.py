@@ -127,7 +127,9 @@ def predict_uncertainty(
     written = ["segmentations", "entropy", *["mutual information"] * (predictor.num_members > 1), "pictures"]
     if not pending:
         return written
-    with tqdm(desc="Predicting", unit="step", total=predictor.steps_per_case * len(pending)) as progress:
+    total = predictor.steps_per_case * len(pending)
+    # nnU-Net prints lines first.
+    with tqdm(desc="Predicting", unit="step", total=total, delay=1) as progress:
         predictor.predict_cases(
             pending,
             output,

@@ -110,9 +110,14 @@ ROWS = [
         "There is nothing to change in nnUNetPlansNew: give settings as NAME=VALUE, or --network",
     ),
     Row(
-        "no dataset, or no name for the new plans",
-        ("plan uncl_weight=2", "plan -d 501 uncl_weight=2", "plan -d 501 --network ResidualUNet"),
-        "-d (the dataset) and -o (the name of the new plans) are needed to write plans",
+        "no dataset and no name for the new plans",
+        ("plan uncl_weight=2",),
+        "Give -d (the dataset) and -o (the name of the new plans), to write plans",
+    ),
+    Row(
+        "no name for the new plans",
+        ("plan -d 501 uncl_weight=2", "plan -d 501 --network ResidualUNet"),
+        "Give -o (the name of the new plans), to write plans",
     ),
     Row(
         "a setting without value",

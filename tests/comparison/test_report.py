@@ -39,6 +39,17 @@ def test_names_with_dollar_signs_are_no_formulas(
 
 
 @pytest.mark.usefixtures("_two_trainers")
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["compare", "-d", "501", "-o", str(tmp_path / "file")]) == 1
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert str(tmp_path / "file") in printed.err
+
+
+@pytest.mark.usefixtures("_two_trainers")
 def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "-d", "501"]) == 0
     output = capsys.readouterr().out

@@ -37,9 +37,11 @@ def test_an_unknown_dataset_is_refused_by_name(name: str, message: str) -> None:
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize(("name", "number"), [("501", 501), ("Dataset012_Other", 12)])
 def test_plans_that_are_not_there_are_named_with_the_remedy(name: str, number: int) -> None:
-    command = f"nnUNetv2_plan_and_preprocess -d {number} -c CONFIGURATION"
-    with pytest.raises(UserError, match=rf"nnUNetPlansX.json is not there.*{command}"):
+    command = rf"nnUNetPlansX.json is not there.*nnUNetv2_plan_and_preprocess -d {number}"
+    with pytest.raises(UserError, match=f"{command} -c CONFIGURATION"):
         read_planned_dataset(name, "nnUNetPlansX")
+    with pytest.raises(UserError, match=f"{command} -c 3d_lowres"):
+        read_planned_dataset(name, "nnUNetPlansX", "3d_lowres")
 
 
 def test_plans_that_are_there_are_named_with_nnunets_own_first(workspace: Workspace) -> None:

@@ -19,6 +19,7 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.methods import all_methods
 from nnunetv2_dycon.methods.dycon import DyCON
 from nnunetv2_dycon.methods.method import Method
+from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 from nnunetv2_dycon.training import start
 from nnunetv2_dycon.training.previous_stage import previous_stage_of
@@ -106,7 +107,7 @@ def test_a_missing_model_is_named_with_the_command(
     for name, option in (("checkpoint_final.pth", " --c"), ("checkpoint_best.pth", "")):
         (workspace.results / MODEL / "fold_0" / name).unlink()
         text = refused(make_trainer, "needs the model of 3d_lowres for the same fold")
-        assert f"{command}{option}, and the other" in text
+        assert f"{command}{option}{device_option()}, and the other" in text
     assert not (workspace.preprocessed / "nnUNetPlans_3d_fullres_unlabeled").exists()
 
 
@@ -122,10 +123,11 @@ def test_missing_predictions_of_labeled_cases_are_named_with_the_commands(
     val = ["demo_004", "demo_005"]
     workspace.write_splits({"train": train, "val": val}, {"train": val, "val": train})
     text = refused(make_trainer, "Run first")
-    commands = [f"nnUNetv2_train 501 3d_lowres {fold} -tr nnUNetTrainerDyCON -p {PLANS}" for fold in (0, 1)]
+    options = f"-tr nnUNetTrainerDyCON -p {PLANS}{device_option()}"
+    commands = [f"nnUNetv2_train 501 3d_lowres {fold} {options}" for fold in (0, 1)]
     assert f"Run first: {commands[0]} --val; {commands[1]}." in text
     text = refused(make_trainer, "Run first", fold="all")
-    assert f"3d_lowres all -tr nnUNetTrainerDyCON -p {PLANS} --val." in text
+    assert f"3d_lowres all {options} --val." in text
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
     with pytest.raises(UserError, match=r"1 are not in .* \(demo_004\)"):
         trainer.perform_actual_validation()
