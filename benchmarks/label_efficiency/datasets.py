@@ -187,7 +187,6 @@ def _make_budget_dataset(
         protocol_file=source.protocol_file,
         channel_name=None if source.has_dataset_json else preset.channel_name,
         label_names=None if source.has_dataset_json else (preset.label_names or None),
-        link=True,
         overwrite=(workspace.raw / name / RECORD).is_file(),
         show_progress=False,
     )

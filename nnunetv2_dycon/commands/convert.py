@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "spacing in mm of h5 files, which have none (default: what the data set has as a rule; the output tells)"
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("X", "Y", "Z"), help=text)
     text = "take labels voxel by voxel where their header puts them elsewhere in space than their scan"
-    parser.add_argument("--match-voxels", action="store_true", help=text)
+    parser.add_argument("--match_voxels", action="store_true", help=text)
     add_processes_argument(parser, "conversion")
 
 

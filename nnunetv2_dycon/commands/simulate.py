@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from nnunetv2_dycon.commands.shared_arguments import DATASET_HELP, add_new_dataset_argument
+from nnunetv2_dycon.commands.shared_arguments import DATASET_HELP, add_copy_argument, add_new_dataset_argument
 
 NAME = "simulate"
 HELP = "make a dataset with few labels from a fully labeled one, for experiments"
@@ -36,15 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "make a random protocol with this share of the training cases for testing (default: the source's own test set, "
         "imagesTs with labelsTs, where there is one, else 0.25)"
     )
-    parser.add_argument("--test-fraction", type=float, metavar="FRACTION", help=text)
+    parser.add_argument("--test_fraction", type=float, metavar="FRACTION", help=text)
     parser.add_argument("--seed", type=int, default=12345, help="seed of the random protocol (default: 12345)")
     text = "what the images are, such as MRI or CT, by which nnU-Net normalises; only for a source without dataset.json"
-    parser.add_argument("--channel-name", metavar="NAME", help=text)
+    parser.add_argument("--channel_name", metavar="NAME", help=text)
     text = "names of the labels 1, 2, ... of a source without dataset.json (default: class_1, class_2, ...)"
     parser.add_argument("--labels", nargs="+", metavar="NAME", help=text)
-    parser.add_argument(
-        "--link", action="store_true", help="make symbolic links to the source's files (default: copies)"
-    )
+    add_copy_argument(parser)
     text = "replace a dataset that this command made before, together with its preprocessed data"
     parser.add_argument("--overwrite", action="store_true", help=text)
 
@@ -66,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         channel_name=arguments.channel_name,
         label_names=arguments.labels,
-        link=arguments.link,
+        copy=arguments.copy,
         overwrite=arguments.overwrite,
     )
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))

@@ -68,7 +68,7 @@ def match_grid(label: sitk.Image, image: sitk.Image, where: str, *, by_voxels: b
             raise UserError(
                 f"{where} lies elsewhere in space than its scan by their headers (origin {_numbers(label.GetOrigin())} "
                 f"and {_numbers(image.GetOrigin())}, spacing {_numbers(label.GetSpacing())} and "
-                f"{_numbers(image.GetSpacing())}): correct the file, or give --match-voxels if it fits its scan voxel "
+                f"{_numbers(image.GetSpacing())}): correct the file, or give --match_voxels if it fits its scan voxel "
                 "by voxel, and look at one of the results"
             )
         oriented = label

@@ -55,10 +55,10 @@ def random_protocol(names: Iterable[str], *, test_fraction: float, seed: int) ->
         UserError: if the fraction is out of range or leaves no training case.
     """
     if not 0 <= test_fraction < 1:
-        raise UserError(f"--test-fraction must lie in [0, 1) and is {test_fraction}")
+        raise UserError(f"--test_fraction must lie in [0, 1) and is {test_fraction}")
     ordered = sorted(names)
     shuffled = [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
     number = round(test_fraction * len(shuffled))
     if number == len(shuffled):
-        raise UserError(f"--test-fraction {test_fraction} leaves none of {len(shuffled)} cases to train on: lower it")
+        raise UserError(f"--test_fraction {test_fraction} leaves none of {len(shuffled)} cases to train on: lower it")
     return Protocol(tuple(shuffled[number:]), tuple(sorted(shuffled[:number])))

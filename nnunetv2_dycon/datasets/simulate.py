@@ -33,7 +33,7 @@ def simulate(
     seed: int = 12345,
     channel_name: str | None = None,
     label_names: Sequence[str] | None = None,
-    link: bool = False,
+    copy: bool = False,
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> Path:
@@ -53,7 +53,7 @@ def simulate(
         seed: seed of the random protocol.
         channel_name: nnU-Net's channel name, such as MRI or CT; needed exactly where the source has no dataset.json.
         label_names: names of the labels 1, 2, …; only where the source has no dataset.json.
-        link: make symbolic links instead of copies.
+        copy: copy images and labels instead of making symbolic links to them.
         overwrite: replace a dataset of the same name that an earlier run made, with its preprocessed data.
         show_progress: show a progress bar.
 
@@ -97,7 +97,7 @@ def simulate(
             *_files(source, unlabeled_names, partial / "imagesUnlabeled", None),
             *_files(source, protocol.test, partial / "imagesTs", partial / "labelsTs"),
         ]
-        copy_files(tqdm(files, desc="link" if link else "copy", unit="file", disable=not show_progress), link=link)
+        copy_files(tqdm(files, desc="copy" if copy else "link", unit="file", disable=not show_progress), link=not copy)
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
         for folder in stale:
@@ -110,7 +110,7 @@ def _protocol(
 ) -> tuple[Protocol, dict[str, str | int | float]]:
     """The protocol to follow, and where it comes from."""
     if file is not None and test_fraction is not None:
-        raise UserError("--protocol and --test-fraction exclude each other: the protocol says which cases test")
+        raise UserError("--protocol and --test_fraction exclude each other: the protocol says which cases test")
     if seed < 0:
         raise UserError(f"--seed must be at least 0, not {seed}")
     if file is None and test_fraction is None and (source.folder / "protocol.json").is_file():
@@ -164,13 +164,13 @@ def _dataset_json(
     if source.dataset_json is not None:
         if channel_name is not None or label_names is not None:
             raise UserError(
-                f"--channel-name and --labels are for datasets without dataset.json: change "
+                f"--channel_name and --labels are for datasets without dataset.json: change "
                 f"{source.folder / 'dataset.json'} instead"
             )
         return {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     if channel_name is None:
         raise UserError(
-            f"{source.folder} has no dataset.json that tells what the images are: give --channel-name, such as MRI or "
+            f"{source.folder} has no dataset.json that tells what the images are: give --channel_name, such as MRI or "
             f"CT. nnU-Net normalises CT by its Hounsfield units, and everything else scan by scan"
         )
     labels = _name_labels([source.cases[name].label for name in labeled], label_names)

@@ -183,19 +183,19 @@ ROWS = [
     ),
     Row(
         "a share of test cases that is none",
-        (f"{SIMULATE} --test-fraction 1.5", f"{SIMULATE} --test-fraction nan"),
-        "--test-fraction must lie in [0, 1)",
+        (f"{SIMULATE} --test_fraction 1.5", f"{SIMULATE} --test_fraction nan"),
+        "--test_fraction must lie in [0, 1)",
     ),
-    Row("a negative seed", (f"{SIMULATE} --test-fraction 0.5 --seed -1",), "--seed must be at least 0, not -1"),
+    Row("a negative seed", (f"{SIMULATE} --test_fraction 0.5 --seed -1",), "--seed must be at least 0, not -1"),
     Row(
         "a protocol and a share of test cases",
-        (f"{SIMULATE} --protocol a.json --test-fraction 0.5",),
-        "--protocol and --test-fraction exclude each other",
+        (f"{SIMULATE} --protocol a.json --test_fraction 0.5",),
+        "--protocol and --test_fraction exclude each other",
     ),
     Row(
         "a channel name for a dataset that has one",
-        (f"{SIMULATE} --channel-name CT",),
-        "--channel-name and --labels are for datasets without dataset.json",
+        (f"{SIMULATE} --channel_name CT",),
+        "--channel_name and --labels are for datasets without dataset.json",
     ),
     Row(
         "an output that is no dataset",

@@ -255,7 +255,7 @@ ACCEPTED = [
     ),
     Row(
         "hidden files in the source of a simulation: skipped",
-        ("simulate -i plain -o 601 -n 2 --channel-name MRI",),
+        ("simulate -i plain -o 601 -n 2 --channel_name MRI",),
         "2 labeled, 2 unlabeled, 2 test cases",
         plain_layout_with_a_hidden_file,
         0,

@@ -48,7 +48,7 @@ def test_rounded_headers_are_the_same() -> None:
 def test_a_label_elsewhere_in_space_is_refused_unless_told() -> None:
     image, label = itk_image(image_of(0)), itk_image(label_of((1,)))
     label.SetOrigin((0, 0, 0))
-    with pytest.raises(UserError, match=r"FILE lies elsewhere in space .*origin \(0, 0, 0\).*--match-voxels"):
+    with pytest.raises(UserError, match=r"FILE lies elsewhere in space .*origin \(0, 0, 0\).*--match_voxels"):
         match_grid(label, image, "FILE")
     np.testing.assert_array_equal(array(match_grid(label, image, "FILE", by_voxels=True)), label_of((1,)))
 

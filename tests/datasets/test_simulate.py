@@ -160,13 +160,14 @@ def test_all_cases_labeled_leaves_no_unlabeled_folder(raw_source: Path) -> None:
     assert not (simulate(raw_source, "502", 6) / "imagesUnlabeled").exists()
 
 
-def test_link_makes_links_to_the_source(raw_source: Path) -> None:
-    target = simulate(raw_source, "502", 2, link=True)
-    links = list(target.rglob("*.nii.gz"))
-    assert links
-    for file in links:
-        assert file.is_symlink()
-        assert file.resolve().parent.parent == raw_source
+@pytest.mark.parametrize("copy", [False, True])
+def test_files_are_links_to_the_source_unless_they_are_to_be_copies(raw_source: Path, copy: bool) -> None:
+    target = simulate(raw_source, "502", 2, copy=copy)
+    files = list(target.rglob("*.nii.gz"))
+    assert files
+    for file in files:
+        assert file.is_symlink() != copy
+        assert file.resolve().parent.parent == (target if copy else raw_source)
 
 
 def test_overwrite_replaces_raw_and_preprocessed_data(folders: Path, raw_source: Path) -> None:
@@ -214,7 +215,7 @@ def test_an_interrupted_run_leaves_no_dataset(folders: Path, raw_source: Path, m
 )
 def test_real_data(shared_folder: Path, folders: Path, dataset: str, channel: str, labels: dict[str, int]) -> None:
     source = shared_folder / "data" / dataset
-    target = simulate(source, "501", 8, channel_name=channel, link=True)
+    target = simulate(source, "501", 8, channel_name=channel)
     counts = {folder.name: len(names(folder)) for folder in target.iterdir() if folder.is_dir()}
     assert counts == {"imagesTr": 8, "labelsTr": 8, "imagesUnlabeled": 142, "imagesTs": 50, "labelsTs": 50}
     protocol = read(source / "protocol.json")

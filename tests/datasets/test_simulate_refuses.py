@@ -94,7 +94,7 @@ def test_names_an_unreadable_label_of_a_labeled_case(plain_source: Path) -> None
 
 
 def test_channel_name_belongs_to_the_plain_layout_alone(plain_source: Path, raw_source: Path) -> None:
-    with pytest.raises(UserError, match="--channel-name, such as MRI or CT"):
+    with pytest.raises(UserError, match="--channel_name, such as MRI or CT"):
         simulate(plain_source, "501", 1)
     with pytest.raises(UserError, match=r"for datasets without dataset\.json"):
         simulate(raw_source, "501", 1, channel_name="MRI")
