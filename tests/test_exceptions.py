@@ -43,7 +43,7 @@ def test_missing_plans_are_named_with_the_remedy(
     handed_on: list[BaseException], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
-    plans = tmp_path / "Dataset501_Tiny" / "nnUNetPlansX.json"
+    plans = tmp_path / "Dataset501_Tiny" / "nnUNetPlans.json"
     elsewhere = tmp_path / "Dataset501_Tiny" / "nnUNetPlans_3d_fullres" / "case.json"
     for file in (plans, elsewhere):
         with pytest.raises(FileNotFoundError) as error:

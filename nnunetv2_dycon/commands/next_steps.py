@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from nnunetv2_dycon.datasets.names import dataset_id
@@ -26,9 +27,9 @@ def print_next_steps(folder: Path, labeled: int, test: int) -> None:
     if test:
         model = f"$nnUNet_results/{folder.name}/nnUNetTrainerDyCON__nnUNetPlans__3d_fullres"
         print(f"  nnUNetv2_predict -d {dataset} -c 3d_fullres -f {fold} -tr nnUNetTrainerDyCON{device_option()} \\")
-        print(f"      -i {folder / 'imagesTs'} -o PREDICTIONS")
-        print(f"  nnUNetv2_evaluate_folder {folder / 'labelsTs'} PREDICTIONS \\")
-        print(f"      -djfile {model}/dataset.json \\\n      -pfile {model}/plans.json")
+        print(f"      -i {shlex.quote(str(folder / 'imagesTs'))} -o PREDICTIONS")
+        print(f"  nnUNetv2_evaluate_folder {shlex.quote(str(folder / 'labelsTs'))} PREDICTIONS \\")
+        print(f'      -djfile "{model}/dataset.json" \\\n      -pfile "{model}/plans.json"')
     print("For plain nnU-Net on the same labels, leave -tr out.\n")
     if few:
         print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from nnunetv2_dycon.commands.model_arguments import (
@@ -80,4 +81,6 @@ def run(arguments: argparse.Namespace) -> None:
         cases = [each.case for each in first]
         write_annotation_folder(arguments.annotate, cases, candidates, output, model.dataset_json["labels"])
         print(f"{arguments.annotate}: scans in images, and in labels what to correct. When some are finished:")
-        print(f"  nnunetv2_dycon add-labels -d {dataset_id(candidates.dataset)} -i {arguments.annotate}")
+        print(
+            f"  nnunetv2_dycon add-labels -d {dataset_id(candidates.dataset)} -i {shlex.quote(str(arguments.annotate))}"
+        )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from nnunetv2_dycon.comparison.compare import Comparison
 from nnunetv2_dycon.comparison.paired_difference import PairedDifference
@@ -15,9 +19,8 @@ from nnunetv2_dycon.uncertainty.picture import literal
 _BETTER, _WORSE, _EQUAL = "#0072B2", "#D55E00", "0.5"
 _MAX_NAMED = 3
 _INCHES = 3.6
-_BELOW_LABEL = (-35, -38)  # from the lower left corner of the axes, in points
-# What fits below the axes.
-_MAX_LETTERS = 44
+_SMALL = 7  # points, of numbers and names of cases
+_NAMES_WIDTH = 195.0  # points, that fit below the axes
 
 
 def draw_comparison(comparison: Comparison, file: BinaryIO) -> None:
@@ -37,10 +40,15 @@ def picture_of(comparison: Comparison) -> Figure:
             _draw_class(axis, each)
             # Above the numbers of cases, which among the points would lie on names.
             axis.set_title(literal(each.name), pad=18)
-            axis.set(xlabel=literal(f"Dice of {first.name}"), ylabel=literal(f"Dice of {other.name}"))
+            axis.set(xlabel=_axis_label(first.name), ylabel=_axis_label(other.name))
         for axis in row[len(differences) :]:
             axis.set_visible(False)
     return figure
+
+
+def _axis_label(model: str) -> str:
+    # The name of a folder is longer than the axis.
+    return literal(f"Dice of {model}".replace("__", "\n__"))
 
 
 def _draw_class(axis: Axes, each: PairedDifference) -> None:
@@ -56,35 +64,52 @@ def _draw_class(axis: Axes, each: PairedDifference) -> None:
     axis.text(0, 1.02, f"{each.won} better", color=_BETTER, transform=axis.transAxes)
     axis.text(1, 1.02, f"{each.lost} worse", color=_WORSE, transform=axis.transAxes, ha="right")
     worst = [case for case, difference in list(each.differences.items())[:_MAX_NAMED] if difference < 0]
+    span = limits[1] - limits[0]
+    # Numbers of points close to each other would lie on each other.
     numbers: dict[tuple[float, float], list[str]] = {}
     for number, case in enumerate(worst, 1):
-        # Numbers of points in one place would lie on each other.
-        numbers.setdefault((round(each.first[case], 2), round(each.second[case], 2)), []).append(str(number))
+        place = (each.first[case], each.second[case])
+        close = (other for other in numbers if math.dist(other, place) < 0.05 * span)
+        numbers.setdefault(next(close, place), []).append(str(number))
     for place, of_place in numbers.items():
-        # Below the point, but above one at the lower edge, where the number would cross the axis.
-        is_lowest = place[1] - limits[0] < 0.05 * (limits[1] - limits[0])
+        # Beside the point, on the side where the number does not cross an axis.
+        is_lowest, is_right = place[1] - limits[0] < 0.05 * span, limits[1] - place[0] < 0.12 * span
         axis.annotate(
             ", ".join(of_place),
             place,
-            xytext=(3, 3 if is_lowest else -8),
+            xytext=(-4 if is_right else 4, 3 if is_lowest else -8),
             textcoords="offset points",
-            fontsize=7,
+            ha="right" if is_right else "left",
+            fontsize=_SMALL,
             color="0.3",
         )
     # Below the axis, as among the points names would cover others and, at the edge, be cut.
-    names = "\n".join(f"{number}: {_shortened(case)}" for number, case in enumerate(worst, 1))
+    names = "\n".join(_fitting(f"{number}: {case}", _NAMES_WIDTH) for number, case in enumerate(worst, 1))
     axis.annotate(
-        literal(names),
+        names,
         (0, 0),
-        xycoords="axes fraction",
-        xytext=_BELOW_LABEL,
+        xycoords=("axes fraction", axis.xaxis.label),
+        xytext=(-35, -5),
         textcoords="offset points",
         va="top",
-        fontsize=7,
+        fontsize=_SMALL,
         color="0.3",
     )
 
 
-def _shortened(name: str) -> str:
-    half = _MAX_LETTERS // 2
-    return name if len(name) <= _MAX_LETTERS else f"{name[:half]}…{name[-half:]}"
+def _fitting(text: str, points: float) -> str:
+    """One line of small text that is at most so wide; where it would be wider, some of its middle is left out."""
+    text = " ".join(text.split())
+
+    def shortened_to(letters: int) -> str:
+        last = letters // 3
+        return literal(f"{text[: letters - last]}…{text[-last:]}")
+
+    if _width(literal(text)) <= points:
+        return literal(text)
+    number = bisect.bisect_right(range(3, len(text)), points, key=lambda letters: _width(shortened_to(letters)))
+    return shortened_to(2 + number)
+
+
+def _width(text: str) -> float:
+    return float(TextPath((0, 0), text, prop=FontProperties(size=_SMALL)).get_extents().width)

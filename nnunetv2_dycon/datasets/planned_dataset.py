@@ -21,6 +21,18 @@ from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json, read_json_file
 
+# The options of nnUNetv2_plan_experiment that make plans of these names.
+_PLANNERS = {
+    "nnUNetPlans": "",
+    **{f"nnUNetResEncUNet{size}Plans": f" -pl nnUNetPlannerResEnc{size}" for size in ("M", "L", "XL")},
+}
+# What -c of nnUNetv2_preprocess needs for a configuration: a cascade needs both of its stages.
+_TO_PREPROCESS = {
+    "2d": "2d",
+    "3d_fullres": "3d_fullres",
+    "3d_lowres": "3d_fullres 3d_lowres",
+    "3d_cascade_fullres": "3d_fullres 3d_lowres",
+}
 _OWN_PLANS, _NO_PLANS = "nnUNetPlans", ("dataset.json", "dataset_fingerprint.json", SPLITS_FILE)
 
 
@@ -91,10 +103,17 @@ def describe_missing_plans(plans_file: Path, configuration: str | None = None) -
     others = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
     if others and not plans_file.parent.is_dir() and find_raw_dataset_folder(name) is None:
         return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct the name of the dataset."
-    command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c {configuration or 'CONFIGURATION'}"
-    if others := plans_there(name):
-        return f"{plans_file} is not there. Name others with -p ({', '.join(others)} are there), or plan with {command}"
-    return f"{plans_file} is not there. Plan the dataset first: {command}, or name other plans with -p."
+    there, identifier = plans_there(name), plans_file.stem
+    configurations = _TO_PREPROCESS.get(configuration or "", "CONFIGURATION")
+    planning = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c {configurations}"
+    choice = f"Name others with -p ({', '.join(there)} are there), or"
+    if (option := _PLANNERS.get(identifier)) is not None:
+        first = f"{choice} plan with" if there else "Plan the dataset first:"
+        return f"{plans_file} is not there. {first} {planning}{option}"
+    # The command would make nnU-Net's own plans, and remove what is preprocessed for them.
+    first = choice if there else f"Plan the dataset first, with {planning}, then"
+    making = f'make these with "nnunetv2_dycon plan -d {dataset_id(name)} -o {identifier} NAME=VALUE"'
+    return f"{plans_file} is not there. {first} {making}"
 
 
 def read_planned_dataset(name_or_id: str, plans_identifier: str, configuration: str | None = None) -> PlannedDataset:
@@ -103,7 +122,7 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str, configuration: 
     Args:
         name_or_id: of the dataset.
         plans_identifier: name of the plans.
-        configuration: which is wanted of it, or several as ``-c`` takes them, for errors to name; it is not checked.
+        configuration: which is wanted of it, for errors to name; it is not checked.
 
     Raises:
         UserError: when it is not known or not planned, and for plans and a dataset.json that nnU-Net cannot use.

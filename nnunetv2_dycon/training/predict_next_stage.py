@@ -74,7 +74,7 @@ def predict_next_stage(
     if missing := sorted(set(unlabeled_data.identifiers) - set(data.identifiers)):
         raise UserError(
             f"{data.folder} lacks {len(missing)} of the unlabeled cases ({missing[0]}, ...), and the raw data are not "
-            f'here. Run "nnunetv2_dycon preprocess -c {stage.configuration_name}" where they are, and copy the folder.'
+            f"here. Copy the folder from where they are, after: {stage.preprocessing_command}"
         )
     checkpoint_hash = hash_file(stage.checkpoint)
     stamps = {
@@ -129,7 +129,7 @@ def _is_current(folder: Path, case: str, stamp: dict[str, Any]) -> bool:
 
 def _load_model(stage: PreviousStage, device: torch.device) -> nnUNetPredictor:
     """nnU-Net's predictor with the model of one fold, as its validation sets it up."""
-    remedy = f"Train it again: {stage.training_command(stage.fold)}."
+    remedy = f"Train it again: {stage.training_command(stage.fold)}"
     checkpoint = read_checkpoint(stage.checkpoint, "cpu", remedy=remedy)
     trained_with = checkpoint["init_args"]
     plans_manager, dataset_json = PlansManager(trained_with["plans"]), trained_with["dataset_json"]

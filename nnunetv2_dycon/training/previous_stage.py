@@ -87,13 +87,20 @@ class PreviousStage:
         dataset = dataset_id(self.plans_manager.dataset_name)
         return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}{device_option()}"
 
+    @property
+    def preprocessing_command(self) -> str:
+        """The command line that preprocesses its unlabeled cases."""
+        plans_manager = self.plans_manager
+        options = f"-c {self.configuration_name} -p {plans_manager.plans_name}"
+        return f"nnunetv2_dycon preprocess -d {dataset_id(plans_manager.dataset_name)} {options}"
+
     def refuse_missing_checkpoint(self) -> None:
         """A UserError that names the command to run where the model is not trained to its end."""
         if not self.checkpoint.is_file():
-            others = "" if self.fold == "all" else ", and the other folds likewise: their predictions are needed too"
+            folds = "" if self.fold == "all" else " (and the other folds, whose predictions are needed too)"
             raise UserError(
                 f"{self.next_stage} needs the model of {self.configuration_name} for the same fold, and "
-                f"{self.checkpoint} is not there. Run first: {self.training_command(self.fold)}{others}."
+                f"{self.checkpoint} is not there. Run first{folds}: {self.training_command(self.fold)}"
             )
 
 
@@ -181,7 +188,7 @@ def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -
         )
     trained = [fold for fold in folds if (stage.fold_folder(fold) / FINAL_CHECKPOINT).is_file()]
     lines = [stage.training_command(fold) + (" --val" if fold in trained else "") for fold in folds]
-    raise UserError(f"{problem} Run first: {'; '.join(lines)}.")
+    raise UserError(f"{problem} Run first: {'; '.join(lines)}")
 
 
 def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) -> None:

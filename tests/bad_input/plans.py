@@ -81,7 +81,7 @@ ROWS = [
     Row(
         "plans that are not there",
         tuple(command.replace("-p nnUNetPlansSmall", "-p nnUNetPlansX") for command in ALL),
-        "nnUNetPlansX.json is not there. Name others with -p (nnUNetPlans, ... are there), or plan with",
+        "nnUNetPlansX.json is not there. Name others with -p (nnUNetPlans, ... are there), or make these with",
     ),
     Row(
         "a configuration that the plans do not have",

@@ -37,11 +37,31 @@ def test_an_unknown_dataset_is_refused_by_name(name: str, message: str) -> None:
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize(("name", "number"), [("501", 501), ("Dataset012_Other", 12)])
 def test_plans_that_are_not_there_are_named_with_the_remedy(name: str, number: int) -> None:
-    command = rf"nnUNetPlansX.json is not there.*nnUNetv2_plan_and_preprocess -d {number}"
-    with pytest.raises(UserError, match=f"{command} -c CONFIGURATION"):
-        read_planned_dataset(name, "nnUNetPlansX")
-    with pytest.raises(UserError, match=f"{command} -c 3d_lowres"):
-        read_planned_dataset(name, "nnUNetPlansX", "3d_lowres")
+    command = f"nnUNetv2_plan_and_preprocess -d {number}"
+    for plans, configuration, remedy in (
+        ("nnUNetResEncUNetMPlans", None, f"{command} -c CONFIGURATION -pl nnUNetPlannerResEncM"),
+        ("nnUNetResEncUNetLPlans", "4d", f"{command} -c CONFIGURATION -pl nnUNetPlannerResEncL"),
+        (
+            "nnUNetResEncUNetXLPlans",
+            "3d_cascade_fullres",
+            f"{command} -c 3d_fullres 3d_lowres -pl nnUNetPlannerResEncXL",
+        ),
+        # What makes nnU-Net's own plans makes no others.
+        ("nnUNetPlansX", "2d", f'make these with "nnunetv2_dycon plan -d {number} -o nnUNetPlansX NAME=VALUE"'),
+    ):
+        with pytest.raises(UserError, match=f"{plans}.json is not there") as error:
+            read_planned_dataset(name, plans, configuration)
+        assert str(error.value).endswith(remedy)
+
+
+def test_a_dataset_that_is_not_planned_is_planned_first(workspace: Workspace) -> None:
+    for file in workspace.preprocessed.glob("*Plans*.json"):
+        file.unlink()
+    command = "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501 -c 2d"
+    with pytest.raises(UserError, match=f"{command}$"):
+        read_planned_dataset("501", "nnUNetPlans", "2d")
+    with pytest.raises(UserError, match=r"first, with nnUNetv2_plan_and_preprocess .* 2d, then make these with"):
+        read_planned_dataset("501", "nnUNetPlansX", "2d")
 
 
 def test_plans_that_are_there_are_named_with_nnunets_own_first(workspace: Workspace) -> None:

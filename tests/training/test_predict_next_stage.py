@@ -122,7 +122,7 @@ def test_a_model_of_other_preprocessing_is_refused(
     [
         (["-np", "0"], "-np must be at least 1, not 0"),
         (["-f", "first"], "-f must be a number or all, not first"),
-        (["-f", "1"], "Run first: nnUNetv2_train 501 3d_lowres 1 -tr nnUNetTrainerDyCON"),
+        (["-f", "1"], "too): nnUNetv2_train 501 3d_lowres 1 -tr nnUNetTrainerDyCON"),
         (["-c", "3d_fullres"], "has no next stage: only a cascade needs predictions"),
         (["-tr", "nnUNetTrainer"], "is not a semi-supervised trainer"),
         (["-device", "cuda"], "finds no cuda device"),
