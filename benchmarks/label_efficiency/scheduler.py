@@ -150,6 +150,10 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
                 f"{run.title}: recorded with other settings than now. To do it again, remove {run.folder}", flush=True
             )
         return "done"
+    first = _run_of_first_arm(workspace, run)
+    if first is not None and first.state() == "claimed":
+        print(f"{run.title}: needs {first.title}, which is claimed by {first.claim.describe()}.", flush=True)
+        return "claimed"
     device = options.device or default_device()
     environment = workspace.environment(
         run.folder / "nnUNet_results",
@@ -166,7 +170,7 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        "first_checkpoint": _checkpoint_of_first_arm(workspace, run, dataset.name),
+        "first_checkpoint": None if first is None else _checkpoint_to_start_from(first, dataset.name),
     }
     claim = run.claim
     if not claim.take():
@@ -189,12 +193,20 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         return "failed"
 
 
-def _checkpoint_of_first_arm(workspace: Workspace, run: Run, dataset: str) -> str | None:
-    """The final checkpoint from which self-training starts, where that run is done."""
-    folder = workspace.run_folder(run.dataset, run.budget, run.arm.first_arm, run.seed)
-    if run.arm.kind != "self-training" or not (folder / "record.json").is_file():
+def _run_of_first_arm(workspace: Workspace, run: Run) -> Run | None:
+    """The run from whose model self-training starts; None for other arms."""
+    if run.arm.kind != "self-training":
         return None
-    (checkpoint,) = (folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")
+    folder = workspace.run_folder(run.dataset, run.budget, run.arm.first_arm, run.seed)
+    return replace(run, folder=folder, arm=ARMS[run.arm.first_arm])
+
+
+def _checkpoint_to_start_from(first: Run, dataset: str) -> str | None:
+    """The final checkpoint of a run, where it is done with the settings that its arm has now."""
+    settings = settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings)
+    if not first.record_file.is_file() or read_json_file(first.record_file)["settings"] != settings:
+        return None
+    (checkpoint,) = (first.folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")
     return str(checkpoint)
 
 

@@ -251,6 +251,35 @@ def test_self_training_trains_on_predicted_labels(
     assert os.path.getsize(log) > 0
 
 
+def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and_takes_none_of_other_settings(
+    copied_workspace: Path, run_command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str | None] = []
+
+    def note(run: Run, _: object) -> int:
+        started.append(json.loads((run.folder / "run.json").read_text())["first_checkpoint"])
+        return 1
+
+    monkeypatch.setattr(scheduler, "_run_worker", note)
+    options = ("--budgets", "2", "--arms", "DyCONSelfTraining", "--seeds")
+    first = copied_workspace / "runs" / "Tiny" / "2" / "DyCON"
+    claim = Claim(first / "seed_1" / "claim")
+    assert claim.take()
+    with claim:
+        assert run_command(copied_workspace, *options, "1") == 0
+    assert "needs Tiny, 2 labels, DyCON, seed 1, which is claimed by process" in capsys.readouterr().out
+    assert not started
+    assert run_command(copied_workspace, *options, "0") == 1
+    record = json.loads((first / "seed_0" / "record.json").read_text())
+    record["settings"]["uncl_weight"] = 77.0
+    (first / "seed_0" / "record.json").write_text(json.dumps(record))
+    assert run_command(copied_workspace, *options, "0") == 1
+    (of_same, of_others) = started
+    assert of_same is not None
+    assert of_same.startswith(str(first / "seed_0"))
+    assert of_others is None
+
+
 def test_record_of_other_settings_is_named(
     copied_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
