@@ -1,4 +1,4 @@
-"""The tables of results and of costs in the README, made of the records beside this file.
+"""What the README says of results and of costs, made of the records beside this file.
 
 ``python -m benchmarks.results.readme`` writes it.
 """
@@ -9,7 +9,7 @@ from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM
 from benchmarks.results import costs, heart
 from benchmarks.results.records import compare, read_runs
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, counted
 
 TEACHER_ARM = "MeanTeacher"
 TASKS = {
@@ -18,6 +18,7 @@ TASKS = {
     ("lung_nodules", 8): "lung nodules, CT",
 }
 HEART_LABELS = 6
+SELF_TRAINING_ARM = "DyCONSelfTraining"
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 
@@ -42,6 +43,24 @@ def render_results() -> str:
     return markdown_table(HEADER, rows)
 
 
+def render_note_on_heart() -> str:
+    """What the table's row on the heart rests on, and what more labels and self-training give there."""
+    scores = heart.read_matrix()
+
+    def described(labels: int, arm: str) -> str:
+        of_trainings = scores[labels, arm].mean(1)
+        return f"{of_trainings.mean():.4f} ({counted(len(of_trainings), 'training')})"
+
+    nnunet, dycon = (counted(len(scores[HEART_LABELS, arm]), "training") for arm in (REFERENCE_ARM, METHOD_ARM))
+    trainings = f"{dycon} each" if nnunet == dycon else f"{nnunet} of nnU-Net, {dycon} of DyCON"
+    curve = [labels for labels, arm in sorted(scores) if arm == REFERENCE_ARM and labels > HEART_LABELS]
+    return (
+        f"- **Heart:** {trainings}, of 16,000 steps. nnU-Net retrained on DyCON's predictions "
+        f"([self-training](documentation/self_training.md)) has {described(HEART_LABELS, SELF_TRAINING_ARM)}, nnU-Net "
+        f"{', '.join(f'with {labels} labels {described(labels, REFERENCE_ARM)}' for labels in curve)}."
+    )
+
+
 def replace_table(text: str, name: str, table: str) -> str:
     """A text with a table in place of what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
 
@@ -56,7 +75,8 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
-    tables = {"results": render_results(), "costs": costs.short_table(costs.read_costs())}
+    results = f"{render_results()}\n\n{render_note_on_heart()}"
+    tables = {"results": results, "costs": costs.short_table(costs.read_costs())}
     for name, table in tables.items():
         text = replace_table(text, name, table)
     return text
