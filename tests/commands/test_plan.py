@@ -83,9 +83,9 @@ def test_without_settings_all_are_listed(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plan", "uncl_weight=2"], "-d (the dataset) and -o (the name of the new plans) are needed"),
-        (["plan", "-d", "501", "uncl_weight=2"], "-d (the dataset) and -o"),
-        (["plan", "-d", "501", "--network", "ResidualUNet"], "-d (the dataset) and -o"),
+        (["plan", "uncl_weight=2"], "Give -d (the dataset) and -o (the name of the new plans), to write"),
+        (["plan", "-d", "501", "uncl_weight=2"], "Give -o (the name of the new plans), to write"),
+        (["plan", "-d", "501", "--network", "ResidualUNet"], "Give -o (the name of the new plans), to write"),
         ([*COMMAND, "--network", "ResidualUNet", "weight=1"], '"weight" is not a setting'),
         ([*COMMAND, "uncl_weight"], '"uncl_weight" is no setting: write NAME=VALUE'),
         ([*COMMAND, "uncl_weight=much"], '"uncl_weight" must be a number'),
