@@ -22,8 +22,8 @@ SELF_TRAINING_ARM = "DyCONSelfTraining"
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 
-def render_results() -> str:
-    """The table of results."""
+def render_results(scores: heart.Scores) -> str:
+    """The table of results, whose last row is of these scores."""
     runs = read_runs()
     rows = []
     for (dataset, labels), name in TASKS.items():
@@ -33,7 +33,6 @@ def render_results() -> str:
         assert teacher is not None
         dice = [f"{mean:.4f}" for mean in (dycon.reference_mean, teacher.arm_mean, dycon.arm_mean)]
         rows.append([name, str(labels), *dice, f"{dycon.difference:+.4f} {dycon.describe_interval()}"])
-    scores = heart.read_matrix()
     dice = [
         f"{scores[HEART_LABELS, arm].mean():.4f}" if (HEART_LABELS, arm) in scores else ""
         for arm in (REFERENCE_ARM, TEACHER_ARM, METHOD_ARM)
@@ -43,9 +42,8 @@ def render_results() -> str:
     return markdown_table(HEADER, rows)
 
 
-def render_note_on_heart() -> str:
+def render_note_on_heart(scores: heart.Scores) -> str:
     """What the table's row on the heart rests on, and what more labels and self-training give there."""
-    scores = heart.read_matrix()
 
     def described(labels: int, arm: str) -> str:
         of_trainings = scores[labels, arm].mean(1)
@@ -75,7 +73,8 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
-    results = f"{render_results()}\n\n{render_note_on_heart()}"
+    scores = heart.read_matrix()
+    results = f"{render_results(scores)}\n\n{render_note_on_heart(scores)}"
     tables = {"results": results, "costs": costs.short_table(costs.read_costs())}
     for name, table in tables.items():
         text = replace_table(text, name, table)

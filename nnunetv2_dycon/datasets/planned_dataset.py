@@ -21,9 +21,10 @@ from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json, read_json_file
 
+_OWN_PLANS, _NO_PLANS = "nnUNetPlans", ("dataset.json", "dataset_fingerprint.json", SPLITS_FILE)
 # The options of nnUNetv2_plan_experiment that make plans of these names.
 _PLANNERS = {
-    "nnUNetPlans": "",
+    _OWN_PLANS: "",
     **{f"nnUNetResEncUNet{size}Plans": f" -pl nnUNetPlannerResEnc{size}" for size in ("M", "L", "XL")},
 }
 # What -c of nnUNetv2_preprocess needs for a configuration: a cascade needs both of its stages.
@@ -33,7 +34,6 @@ _TO_PREPROCESS = {
     "3d_lowres": "3d_fullres 3d_lowres",
     "3d_cascade_fullres": "3d_fullres 3d_lowres",
 }
-_OWN_PLANS, _NO_PLANS = "nnUNetPlans", ("dataset.json", "dataset_fingerprint.json", SPLITS_FILE)
 
 
 @dataclass(frozen=True)
