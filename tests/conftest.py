@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,13 @@ os.environ.update(
     }
 )
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
 from filelock import FileLock
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
@@ -261,3 +263,14 @@ def prepare_unlabeled(workspace: Workspace) -> Callable[..., UnlabeledData]:
         return prepare_unlabeled_data(dataset.plans_manager, configuration, dataset.dataset_json, off_limits, 1)
 
     return prepare
+
+
+@pytest.fixture
+def progress_png_drawn(tmp_path: Path) -> Iterator[None]:
+    """As after nnU-Net has drawn its progress.png, which leaves its large letters in Matplotlib's settings."""
+    logger = LocalLogger()
+    for key, values in logger.my_fantastic_logging.items():
+        values.append([0.5] if key == "dice_per_class_or_region" else 0.5)
+    with mpl.rc_context():
+        logger.plot_progress_png(str(tmp_path))
+        yield

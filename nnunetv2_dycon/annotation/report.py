@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_dycon.annotation.rank_cases import RankedCase
 from nnunetv2_dycon.files import explained_write_errors, written_aside
-from nnunetv2_dycon.uncertainty.picture import literal
+from nnunetv2_dycon.pictures import literal, matplotlib_defaults
 
 TABLE, TEXT, PICTURE = "ranking.csv", "ranking.txt", "ranking.png"
 # Cells are empty where uncertainty alone decided.
@@ -69,7 +69,7 @@ def write_ranking(cases: Sequence[RankedCase], labeled: Sequence[str], number: i
             # Of an earlier order.
             (output / PICTURE).unlink(missing_ok=True)
         else:
-            with written_aside(output / PICTURE) as partial:
+            with matplotlib_defaults(), written_aside(output / PICTURE) as partial:
                 _draw(cases, number, title).savefig(partial, format="png", dpi=110)
 
 

@@ -13,7 +13,7 @@ from matplotlib.textpath import TextPath
 
 from nnunetv2_dycon.comparison.compare import Comparison
 from nnunetv2_dycon.comparison.paired_difference import PairedDifference
-from nnunetv2_dycon.uncertainty.picture import literal
+from nnunetv2_dycon.pictures import literal, matplotlib_defaults
 
 # Distinguishable with every common colour vision deficiency.
 _BETTER, _WORSE, _EQUAL = "#0072B2", "#D55E00", "0.5"
@@ -23,11 +23,13 @@ _SMALL = 7  # points, of numbers and names of cases
 _NAMES_WIDTH = 195.0  # points, that fit below the axes
 
 
+@matplotlib_defaults()
 def draw_comparison(comparison: Comparison, file: BinaryIO) -> None:
     """Write the picture as PNG."""
     picture_of(comparison).savefig(file, format="png", dpi=110)
 
 
+@matplotlib_defaults()
 def picture_of(comparison: Comparison) -> Figure:
     """Dice of each model against that of the first, a row a model and a column a class."""
     first, *others = comparison.results

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from nnunetv2_dycon.demo.report import ShownCase, TrainerResult
+from nnunetv2_dycon.pictures import matplotlib_defaults
 
 # Distinguishable with every common colour vision deficiency.
 LABEL_COLOURS = ("#56B4E9", "#CC79A7")
@@ -20,6 +21,7 @@ RIGHT_COLOURS = ("#D55E00", "#009E73")
 FONT_SIZE = 11
 
 
+@matplotlib_defaults()
 def draw_picture(
     file: Path,
     *,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_dycon.files import explained_write_errors, written_aside
+from nnunetv2_dycon.pictures import literal, matplotlib_defaults
 
 _INCHES = 3.6
 # Those of Okabe and Ito without black, which common colour vision deficiencies leave distinguishable.
@@ -37,11 +38,7 @@ def least_certain_slices(entropy: np.ndarray, axis: int, number: int) -> list[in
     return chosen
 
 
-def literal(text: str) -> str:
-    """A name as Matplotlib shows it as it is: between two dollar signs it would look for a formula."""
-    return text.replace("$", r"\$")
-
-
+@matplotlib_defaults()
 def draw_case(
     file: Path,
     title: str,

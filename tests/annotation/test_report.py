@@ -80,6 +80,14 @@ def test_files_of_the_order(tmp_path: Path) -> None:
     assert (tmp_path / "ranking.csv").read_text().splitlines()[1] == "1,s,0.5,0.5,,,"
 
 
+def test_the_picture_looks_the_same_after_nnunets_progress_png(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    write_ranking(CASES, ["old"], 1, "title", tmp_path / "before")
+    request.getfixturevalue("progress_png_drawn")
+    write_ranking(CASES, ["old"], 1, "title", tmp_path / "after")
+    before, after = ((tmp_path / name / "ranking.png").read_bytes() for name in ("before", "after"))
+    assert before == after
+
+
 def test_the_folder_for_an_annotation_tool(few: RawDataset, tmp_path: Path) -> None:
     model = TrainedModel(Path("model"), (0,), "checkpoint_final.pth", few.dataset_json, None)
     candidates = find_candidates("601", model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from matplotlib.text import Annotation
 
 from nnunetv2_dycon.comparison.compare import compare_models
-from nnunetv2_dycon.comparison.picture import picture_of
+from nnunetv2_dycon.comparison.picture import draw_comparison, picture_of
 
 
 @pytest.mark.parametrize(("rest", "fits"), [("x", True), (35 * "x", True), (200 * "x", False), (40 * "M", False)])
@@ -60,3 +61,22 @@ def test_numbers_stand_at_their_points_and_those_of_close_points_together(write_
     assert outer.get_ylabel() == "Dice of nnUNetTrainer\n__Plans1\n__3d_fullres"
     (names,) = (text for text in outer.texts if text.get_text().startswith("1: apart"))
     assert names.get_window_extent().y1 < outer.xaxis.label.get_window_extent().y0
+
+
+def test_looks_the_same_after_nnunets_progress_png(
+    write_model: Callable[..., Path], request: pytest.FixtureRequest
+) -> None:
+    models = {
+        f"{name}__nnUNetPlans__3d_fullres": write_model(name, {"0": {"a": (found, 10), "b": (9, 8)}})
+        for name, found in (("first", 9), ("second", 7))
+    }
+    comparison = compare_models("Dataset501_X", models, ["0"])
+
+    def picture() -> bytes:
+        file = BytesIO()
+        draw_comparison(comparison, file)
+        return file.getvalue()
+
+    before = picture()
+    request.getfixturevalue("progress_png_drawn")
+    assert picture() == before

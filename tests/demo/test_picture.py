@@ -73,6 +73,13 @@ def test_has_a_row_for_each_case_and_one_for_the_labeled_scans(raw: Path) -> Non
     assert two.shape[0] == pytest.approx(1.5 * one.shape[0], rel=0.05)
 
 
+def test_looks_the_same_after_nnunets_progress_png(raw: Path, request: pytest.FixtureRequest) -> None:
+    results = trainer(raw, "nnU-Net", right=False), trainer(raw, "DyCON", right=True)
+    before = draw(raw, results, "demo_002")
+    request.getfixturevalue("progress_png_drawn")
+    assert np.array_equal(draw(raw, results, "demo_002"), before)
+
+
 def test_only_one_is_right() -> None:
     truth, first, second = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]), np.array([1, 0, 1, 0])
     assert only_one_is_right(truth, first, second).tolist() == [1, 2, 0, 0]

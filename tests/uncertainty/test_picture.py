@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from nnunetv2_dycon.uncertainty.picture import draw_case, least_certain_slices
@@ -47,3 +48,15 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
     scan = np.zeros((4, 5, 6), np.float32)
     draw_case(tmp_path / "a.png", "case $_$", scan, {r"$\organ$": scan > 0}, scan, (1.0, 1.0, 1.0), 0.6931)
     assert (tmp_path / "a.png").is_file()
+
+
+def test_looks_the_same_after_nnunets_progress_png(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    scan = np.zeros((4, 5, 6), np.float32)
+
+    def picture() -> bytes:
+        draw_case(tmp_path / "a.png", "case", scan, {"organ": scan > 0}, scan, (1.0, 1.0, 1.0), 0.6931)
+        return (tmp_path / "a.png").read_bytes()
+
+    before = picture()
+    request.getfixturevalue("progress_png_drawn")
+    assert picture() == before
