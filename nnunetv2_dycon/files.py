@@ -26,11 +26,22 @@ def hash_file(file: Path) -> str:
 
 
 def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> None:
-    """Copy, or link, each file to the place that it is given with, whose folder is made."""
+    """Copy, or link, each file to the place that it is given with, whose folder is made.
+
+    Raises:
+        UserError: for a link that cannot be made.
+    """
     for file, target in files:
         target.parent.mkdir(parents=True, exist_ok=True)
         if link:
-            target.symlink_to(file.resolve())
+            try:
+                target.symlink_to(file.resolve())
+            except OSError as error:
+                # Not as it is, since it names the file that the link would lead to.
+                raise UserError(
+                    f"no link to {file} can be made ({error.strerror}): give --copy if the disk of nnUNet_raw has no "
+                    "symbolic links"
+                ) from error
         else:
             shutil.copyfile(file, target)
 

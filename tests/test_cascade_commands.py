@@ -132,4 +132,4 @@ def test_self_training_needs_the_data_of_the_next_stage_and_takes_no_cascade(
     assert "self-training does not support cascades" in capsys.readouterr().err
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
     assert main([*command, "-c", LOW_RESOLUTION]) == 1
-    assert f"nnUNetv2_preprocess -d 501 -plans_name {PLANS} -c {CASCADE}" in capsys.readouterr().err
+    assert f"nnUNetv2_preprocess -d 501 -c {CASCADE} -plans_name {PLANS}" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -208,3 +209,14 @@ def test_json_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, mes
         read_json(file, ("a", "b"))
     file.write_text('{"a": 1, "b": 2, "c": 3}')
     assert read_json(file, ("a", "b")) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_disk_without_links_is_told_from_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: object, target: object, target_is_directory: bool) -> None:
+        assert not target_is_directory
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(source), None, str(target))
+
+    (tmp_path / "scan").touch()
+    monkeypatch.setattr(os, "symlink", refuse)
+    with pytest.raises(UserError, match=r"no link to .*scan can be made \(Operation not supported\): give --copy"):
+        copy_files([(tmp_path / "scan", tmp_path / "link")], link=True)

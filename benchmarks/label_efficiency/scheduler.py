@@ -151,7 +151,8 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
             )
         return "done"
     first = _run_of_first_arm(workspace, run)
-    if first is not None and first.state() == "claimed":
+    # A process that does one run alone will not come back to it, and so trains its own.
+    if first is not None and first.state() == "claimed" and options.only is None:
         print(f"{run.title}: needs {first.title}, which is claimed by {first.claim.describe()}.", flush=True)
         return "claimed"
     device = options.device or default_device()

@@ -72,6 +72,18 @@ def _check_variables() -> None:
             raise UserError(f"the environment variable {name} must be a whole number, not {value!r}: correct it.")
 
 
+def _is_output_closed() -> bool:
+    """Whether nobody reads what is printed any more, as after ``| head``; then nothing is printed from here on."""
+    try:
+        # Flushing would not do: what could not be written is gone.
+        os.write(sys.stdout.fileno(), b"\n")
+    except BrokenPipeError:
+        # For what Python still flushes when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand of the process's command line, or of another one, and return the exit code.
 
@@ -91,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_variables()
         with StopSignals() as signals, silence_of_threads_cut_short(signals):
             parsed.run(parsed)
+            sys.stdout.flush()
     except FirstProcessError:
         # One sentence is enough, and that process prints it.
         return 1
@@ -98,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            return 1
         if error.filename is None:
             raise
         place = f"{error.filename}: {error.strerror}"

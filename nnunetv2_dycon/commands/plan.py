@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     missing = {"-d (the dataset)": arguments.d, "-o (the name of the new plans)": arguments.o}
     if needed := " and ".join(option for option, value in missing.items() if value is None):
         raise UserError(f"Give {needed}, to write plans.")
-    dataset = read_planned_dataset(arguments.d, arguments.p, arguments.c[0])
+    dataset = read_planned_dataset(arguments.d, arguments.p, *arguments.c)
     target = write_plans(
         dataset,
         arguments.c,

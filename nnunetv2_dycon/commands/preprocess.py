@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.np < 1:
         raise UserError(f"-np must be at least 1, not {arguments.np}.")
-    dataset = read_planned_dataset(arguments.d, arguments.p, arguments.c[0])
+    dataset = read_planned_dataset(arguments.d, arguments.p, *arguments.c)
     off_limits = off_limits_cases_of_all_folds(dataset.splits_file)
     # The second stage of a cascade starts with what the first one predicts of the same scans.
     stages = [stage for name in arguments.c for stage in (dataset.configuration(name).previous_stage_name, name)]

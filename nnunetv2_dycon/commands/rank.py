@@ -53,7 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict, order and print."""
-    from nnunetv2_dycon.annotation.annotation_folder import refuse_folder_in_use, write_annotation_folder
+    from nnunetv2_dycon.annotation.annotation_folder import (
+        IMAGES,
+        LABELS,
+        refuse_folder_in_use,
+        write_annotation_folder,
+    )
     from nnunetv2_dycon.annotation.candidates import find_candidates
     from nnunetv2_dycon.annotation.rank_cases import rank_cases
     from nnunetv2_dycon.annotation.report import TABLE, text_table, write_ranking
@@ -80,7 +85,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.annotate is not None:
         cases = [each.case for each in first]
         write_annotation_folder(arguments.annotate, cases, candidates, output, model.dataset_json["labels"])
-        print(f"{arguments.annotate}: scans in images, and in labels what to correct. When some are finished:")
+        print(f"\nThe scans are in {arguments.annotate / IMAGES}.")
+        print(f"Correct their segmentations in {arguments.annotate / LABELS}. When some are finished:")
         print(
             f"  nnunetv2_dycon add-labels -d {dataset_id(candidates.dataset)} -i {shlex.quote(str(arguments.annotate))}"
         )

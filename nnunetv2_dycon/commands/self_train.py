@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from nnunetv2_dycon.commands.shared_arguments import (
     add_configuration_argument,
@@ -70,6 +71,6 @@ def run(arguments: argparse.Namespace) -> None:
     model = run_self_training(options)
     dataset = dataset_id(model.parent.parent.name)
     print(f"\nThe second model is in {model}. Predict with:")
-    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {options.plans}"
+    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {shlex.quote(options.plans)}"
     device = "" if options.device == "cuda" else f" -device {options.device}"
     print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT{device}")

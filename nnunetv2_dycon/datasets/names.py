@@ -153,7 +153,9 @@ def _only_one(name_or_id: str, names: Iterable[str], where: str, key: str) -> st
         number = f"{len(found)} datasets" if found else "no dataset"
         all_of_them = f" ({', '.join(found)}): remove or rename all but one"
         question = "" if name_or_id.isdecimal() else _do_you_mean(name_or_id)
-        correct = f".{question}" if question else ": correct it, or the environment variable that names the folder"
+        correct = (
+            f".{question}" if question else f": correct the {key}, or the environment variable that names the folder"
+        )
         remedy = all_of_them if found else correct
         raise UserError(f"{where} {number} with the {key} {name_or_id}{remedy}")
     return str(found[0])

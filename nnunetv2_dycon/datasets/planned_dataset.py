@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ _OWN_PLANS, _NO_PLANS = "nnUNetPlans", ("dataset.json", "dataset_fingerprint.jso
 # The options of nnUNetv2_plan_experiment that make plans of these names.
 _PLANNERS = {
     _OWN_PLANS: "",
+    "nnUNetResEncUNetPlans": " -pl ResEncUNetPlanner",
     **{f"nnUNetResEncUNet{size}Plans": f" -pl nnUNetPlannerResEnc{size}" for size in ("M", "L", "XL")},
 }
 # What -c of nnUNetv2_preprocess needs for a configuration: a cascade needs both of its stages.
@@ -97,32 +100,41 @@ def _identifier_of_plans(file: Path) -> str | None:
         return None
 
 
-def describe_missing_plans(plans_file: Path, configuration: str | None = None) -> str:
-    """A sentence on a plans file that is not there, with the remedy, for a configuration if one is meant."""
+def describe_missing_plans(plans_file: Path, *configurations: str) -> str:
+    """A sentence on a plans file that is not there, with the remedy, for the configurations that are meant."""
     name = plans_file.parent.name
     others = [other for other in find_candidate_datasets(dataset_id(name)) if other != name]
     if others and not plans_file.parent.is_dir() and find_raw_dataset_folder(name) is None:
         return f"{name} is in none of nnU-Net's folders, which have {others[0]}: correct the name of the dataset."
     there, identifier = plans_there(name), plans_file.stem
-    configurations = _TO_PREPROCESS.get(configuration or "", "CONFIGURATION")
-    planning = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c {configurations}"
+    needed = " ".join(dict.fromkeys(stage for each in configurations for stage in _TO_PREPROCESS.get(each, "").split()))
+    planning = f"nnUNetv2_plan_and_preprocess -d {dataset_id(name)} -c {needed or 'CONFIGURATION'}"
     choice = f"Name others with -p ({', '.join(there)} are there), or"
     if (option := _PLANNERS.get(identifier)) is not None:
         first = f"{choice} plan with" if there else "Plan the dataset first:"
         return f"{plans_file} is not there. {first} {planning}{option}"
     # The command would make nnU-Net's own plans, and remove what is preprocessed for them.
-    first = choice if there else f"Plan the dataset first, with {planning}, then"
-    making = f'make these with "nnunetv2_dycon plan -d {dataset_id(name)} -o {identifier} NAME=VALUE"'
+    first = choice if there else f'Plan the dataset first, with "{planning}", then'
+    if not can_name_plans(identifier):
+        return f"{plans_file} is not there, and plans cannot have this name. {first} correct it."
+    options = f" -c {' '.join(configurations)}" if configurations else ""
+    options += f" -p {shlex.quote(there[0])}" if there and there[0] != _OWN_PLANS else ""
+    making = f'make these with "nnunetv2_dycon plan -d {dataset_id(name)}{options} -o {identifier} NAME=VALUE"'
     return f"{plans_file} is not there. {first} {making}"
 
 
-def read_planned_dataset(name_or_id: str, plans_identifier: str, configuration: str | None = None) -> PlannedDataset:
+def can_name_plans(identifier: str) -> bool:
+    """Whether ``nnunetv2_dycon plan`` writes plans of this name."""
+    return re.fullmatch(r"\w[\w.-]*", identifier) is not None and "__" not in identifier
+
+
+def read_planned_dataset(name_or_id: str, plans_identifier: str, *configurations: str) -> PlannedDataset:
     """Read the plans (such as ``nnUNetPlans``) of a dataset.
 
     Args:
         name_or_id: of the dataset.
         plans_identifier: name of the plans.
-        configuration: which is wanted of it, for errors to name; it is not checked.
+        configurations: which are wanted of it, for errors to name; they are not checked.
 
     Raises:
         UserError: when it is not known or not planned, and for plans and a dataset.json that nnU-Net cannot use.
@@ -132,7 +144,7 @@ def read_planned_dataset(name_or_id: str, plans_identifier: str, configuration: 
     folder = preprocessed / name
     plans_file = folder / f"{plans_identifier}.json"
     if not plans_file.exists():
-        raise UserError(describe_missing_plans(plans_file, configuration))
+        raise UserError(describe_missing_plans(plans_file, *configurations))
     plans, dataset_json = read_json_file(plans_file), read_json_file(folder / "dataset.json")
     check_plans(plans, str(plans_file))
     if plans["dataset_name"] != name:

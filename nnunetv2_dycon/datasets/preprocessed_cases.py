@@ -43,11 +43,11 @@ def check_preprocessed_folder(folder: Path, preprocess: str) -> None:
     """
     names = sorted(file.name for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
     if not preprocessed_cases(folder):
-        raise UserError(f"{folder} has no preprocessed cases: run {preprocess}.")
+        raise UserError(f"{folder} has no preprocessed cases: run {preprocess}")
     if others := [name for name in names if name.startswith(".") or not name.endswith(_ENDINGS)]:
         raise UserError(f"{folder / others[0]} is none of nnU-Net's files, and nnU-Net would fail on it: remove it.")
     if len({Path(name).suffix for name in names} & _FILES_OF_A_CASE.keys()) > 1:
-        raise UserError(f"{folder} has cases of two formats, .b2nd and .npz: remove it and run {preprocess}.")
+        raise UserError(f"{folder} has cases of two formats, .b2nd and .npz: remove it and run {preprocess}")
 
 
 def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: str, preprocess: str) -> None:
@@ -86,14 +86,14 @@ def check_cases_of_fold(base: Path, folder: Path, fold: int | str, file_ending: 
         # Not the fold: folds share their cases, and the doctor says the same sentence once.
         lacking = f"{listed(missing)} {'lacks' if len(missing) == 1 else 'lack'} preprocessed data in {folder}"
         names_in_file = (
-            f", or correct the names in {splits_file}" if isinstance(fold, int) and fold < len(splits) else ""
+            f"correct the names in {splits_file}, or " if isinstance(fold, int) and fold < len(splits) else ""
         )
-        raise UserError(f"{lacking}: run {preprocess}{names_in_file}.")
+        raise UserError(f"{lacking}: {names_in_file}run {preprocess}")
     files = [folder / (case + ending) for case in sorted(set(used)) for ending in endings]
     if damaged := [file.name for file in files if not _is_whole(file)]:
         them = "it" if len(damaged) == 1 else "them"
         text = f"{listed(damaged)} {is_or_are(damaged)} damaged or cut short, in {folder}"
-        raise UserError(f"{text}: run {preprocess}, which writes {them} anew.")
+        raise UserError(f"{text}. To write {them} anew, run {preprocess}")
     _check_files(
         (base / "gt_segmentations" / f"{case}{file_ending}" for case in validated),
         f"the validation at the end compares with it. Copy the label file there, or run {preprocess}",
@@ -123,4 +123,4 @@ def _is_whole(file: Path) -> bool:
 
 def _check_files(files: Iterable[Path], remedy: str) -> None:
     if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f"{listed(map(str, missing))} {is_or_are(missing)} not there, and {remedy}.")
+        raise UserError(f"{listed(map(str, missing))} {is_or_are(missing)} not there, and {remedy}")

@@ -97,6 +97,8 @@ def simulate(
             *_files(source, unlabeled_names, partial / "imagesUnlabeled", None),
             *_files(source, protocol.test, partial / "imagesTs", partial / "labelsTs"),
         ]
+        if not copy:
+            _refuse_links_into(stale, (file for file, _ in files))
         copy_files(tqdm(files, desc="copy" if copy else "link", unit="file", disable=not show_progress), link=not copy)
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
@@ -155,6 +157,16 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
             f"its preprocessed data"
         )
     return existing
+
+
+def _refuse_links_into(folders: Sequence[Path], files: Iterable[Path]) -> None:
+    """Refuse links to files that replacing these folders removes."""
+    places = [folder.resolve() for folder in folders]
+    if inside := [file for file in files if any(file.resolve().is_relative_to(place) for place in places)]:
+        raise UserError(
+            f"{inside[0]} is in the dataset that --overwrite replaces, {folders[0]}, or leads there: give --copy, or "
+            f"choose another ID or name with -o"
+        )
 
 
 def _dataset_json(

@@ -62,7 +62,7 @@ def _training(folder: Path, fold: str) -> Iterator[Finding]:
 def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:
     files = checkpoints_in(folder)
     if not files:
-        yield Finding(f"fold {fold} has no checkpoint yet; its log has what there is to say")
+        yield Finding(f"fold {fold} has no checkpoint: unless its training has just begun, train it", is_note=True)
         return
     # Of a training that goes on, any can be the newest, also beside the last one of a training before it.
     file = max(files, key=lambda path: path.stat().st_mtime_ns)

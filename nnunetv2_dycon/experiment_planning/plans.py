@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset
+from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, can_name_plans
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.networks import change_network
 from nnunetv2_dycon.files import written_aside
@@ -113,7 +112,7 @@ def write_plans(
 
 def _plans_file(dataset: PlannedDataset, plans_identifier: str, overwrite: bool) -> Path:
     """The file of new plans, which may be written."""
-    if re.fullmatch(r"\w[\w.-]*", plans_identifier) is None or "__" in plans_identifier:
+    if not can_name_plans(plans_identifier):
         raise UserError(
             f'"{plans_identifier}" cannot be the name of plans: use letters, digits, "-", "." and "_", but neither "-" '
             'nor "." in front, and no "__", which nnU-Net puts between trainer, plans and configuration in the names '

@@ -10,7 +10,7 @@ import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
-from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
+from nnunetv2_dycon.datasets.names import existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
@@ -94,10 +94,8 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
     for stage in configurations_of_data(source, options.configuration):
         data_folder = source.data_folder(stage)
         if not is_trained(folders.first_model) and not data_folder.is_dir():
-            raise UserError(
-                f"{data_folder} is not there: preprocess the dataset first, with nnUNetv2_preprocess -d "
-                f"{dataset_id(source.name)} -plans_name {options.plans} -c {stage}"
-            )
+            command = preprocessing_command(source.name, stage, options.plans)
+            raise UserError(f"{data_folder} is not there: preprocess the dataset first, with {command}")
     if not is_trained(folders.first_model):
         _check_labeled_cases(options, folders)
     _check_target(folders)
@@ -119,9 +117,9 @@ def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingFold
     labeled = sorted(folders.cases.labeled.training)
     if missing := [case for case in labeled if not all((place / (case + end)).is_file() for place, end in places)]:
         command = preprocessing_command(source.name, options.configuration, options.plans)
-        raise UserError(f"{listed(missing)} {is_or_are(missing)} not preprocessed: run {command}.")
+        raise UserError(f"{listed(missing)} {is_or_are(missing)} not preprocessed: run {command}")
     if changed := changed_labels(options, folders):
-        raise UserError(f"{changed}.")
+        raise UserError(changed)
 
 
 def configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[str]:

@@ -69,23 +69,24 @@ def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFol
     """Tell of labels from which the first model, which is trained, may not have learnt."""
     source = folders.source
     data_folder = source.data_folder(options.configuration)
+    again = f"remove {folders.first_model}, and start again with a new -o"
     trained = time_of(folders.first_model / FINAL_CHECKPOINT)
     if changed := changed_labels(options, folders):
-        again = f"remove {folders.first_model}, and start again with a new -o"
-        print(f"WARNING: {changed}. To train the first model on the labels as they are, then {again}.")
+        print(f"WARNING: {changed}")
+        print(f"To train the first model on the labels as they are, then {again}.")
     labeled = sorted(folders.cases.labeled.training)
     new = [case for case in labeled if not (data_folder / f"{case}.pkl").is_file()]
     if new and data_folder.is_dir():
         command = preprocessing_command(source.name, options.configuration, options.plans)
         print(
             f"WARNING: {listed(new)}: labeled, but not preprocessed, so the first model did not learn from "
-            f"{'it' if len(new) == 1 else 'them'}. If it is to: {command}, then remove {folders.first_model}, and "
-            "start again with a new -o."
+            f"{'it' if len(new) == 1 else 'them'}. If it is to, run {command}"
         )
+        print(f"Then {again}.")
     if later := [case for case in labeled if time_of(data_folder / f"{case}.pkl") > trained]:
         print(
             f"WARNING: {listed(later)}: preprocessed after the first model was trained. If the labels have changed, "
-            f"remove {folders.first_model} to train it on them, and start again, with a new -o."
+            f"{again}."
         )
 
 

@@ -55,7 +55,7 @@ def refuse_what_is_not_supported(trainer: nnUNetTrainer) -> None:
         if not folder.is_dir():
             plans = trainer.plans_manager
             command = preprocessing_command(plans.dataset_name, stage, plans.plans_name)
-            raise UserError(f"{folder} is not there: the labeled cases are not preprocessed. Run {command}.")
+            raise UserError(f"{folder} is not there: the labeled cases are not preprocessed. Run {command}")
     # nnU-Net fails on other files without naming them.
     check_preprocessed_folder(Path(trainer.preprocessed_dataset_folder), preprocessing_command_of(trainer))
 

@@ -74,7 +74,7 @@ def predict_next_stage(
     if missing := sorted(set(unlabeled_data.identifiers) - set(data.identifiers)):
         raise UserError(
             f"{data.folder} lacks {len(missing)} of the unlabeled cases ({missing[0]}, ...), and the raw data are not "
-            f"here. Copy the folder from where they are, after: {stage.preprocessing_command}"
+            f"here. Copy the folder from where they are, after: {stage.unlabeled_preprocessing_command}"
         )
     checkpoint_hash = hash_file(stage.checkpoint)
     stamps = {

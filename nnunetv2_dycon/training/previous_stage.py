@@ -7,6 +7,7 @@ same for unlabeled cases.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class PreviousStage:
 
         With ``--val`` it repeats the predictions of labeled cases alone.
         """
-        options = f"-tr {self.trainer_class.__name__} -p {self.plans_manager.plans_name}"
+        options = f"-tr {self.trainer_class.__name__} -p {shlex.quote(self.plans_manager.plans_name)}"
         checkpoints = checkpoints_in(self.fold_folder(fold))
         if checkpoints and checkpoints[0].name != FINAL_CHECKPOINT:
             options += " --c"
@@ -88,10 +89,10 @@ class PreviousStage:
         return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}{device_option()}"
 
     @property
-    def preprocessing_command(self) -> str:
+    def unlabeled_preprocessing_command(self) -> str:
         """The command line that preprocesses its unlabeled cases."""
         plans_manager = self.plans_manager
-        options = f"-c {self.configuration_name} -p {plans_manager.plans_name}"
+        options = f"-c {self.configuration_name} -p {shlex.quote(plans_manager.plans_name)}"
         return f"nnunetv2_dycon preprocess -d {dataset_id(plans_manager.dataset_name)} {options}"
 
     def refuse_missing_checkpoint(self) -> None:

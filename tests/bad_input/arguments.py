@@ -50,7 +50,7 @@ ROWS = [
     Row(
         "an ID that no dataset has",
         of_dataset("777"),
-        "no dataset with the ID ... 777: correct it, or the environment variable",
+        "no dataset with the ID ... 777: correct the ID ... or the environment variable",
     ),
     Row(
         "a name that is none of a dataset",

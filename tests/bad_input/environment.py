@@ -185,7 +185,7 @@ ROWS = [
     Row(
         "no raw data",
         (SIMULATE, PSEUDO_LABEL, SELF_TRAIN),
-        "no dataset with the ID or name 501: correct it, or the environment variable",
+        "no dataset with the ID or name 501: correct the ID or name, or the environment variable",
         no_raw_data,
     ),
     Row(

@@ -128,7 +128,7 @@ ROWS = [
     Row(
         "a case to train on that is not preprocessed",
         (TRAIN, DOCTOR),
-        "demo_099 lacks preprocessed data in ...: run nnUNetv2_preprocess ... or correct the names in ...",
+        "demo_099 lacks preprocessed data in ...: correct the names in ..., or run nnUNetv2_preprocess",
         fold(train=[*TRAINED, "demo_099"]),
     ),
     Row("no case to train on", (TRAIN, DOCTOR), '"train" of fold 0 of ... is empty', fold(train=[])),

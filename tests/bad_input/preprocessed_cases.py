@@ -76,8 +76,8 @@ ROWS = [
         Row(
             f"a preprocessed file of a labeled case that is cut short ({ending})",
             (TRAIN, DOCTOR),
-            f"{case}{ending} is damaged or cut short, in ...: run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name "
-            "nnUNetPlansSmall, which writes it anew",
+            f"{case}{ending} is damaged or cut short, in .... To write it anew, run nnUNetv2_preprocess -d 501 -c "
+            "3d_fullres -plans_name nnUNetPlansSmall",
             preprocessed_files_cut_short(f"{case}{ending}"),
         )
         for case, ending in (("demo_002", ".b2nd"), ("demo_004", "_seg.b2nd"), ("demo_002", ".pkl"))
@@ -85,7 +85,7 @@ ROWS = [
     Row(
         "two preprocessed files of labeled cases that are cut short",
         (TRAIN, DOCTOR),
-        "demo_002.b2nd, demo_004_seg.b2nd are damaged or cut short, in ...: run nnUNetv2_preprocess",
+        "demo_002.b2nd, demo_004_seg.b2nd are damaged or cut short, in .... To write them anew, run nnUNetv2_prep",
         preprocessed_files_cut_short("demo_002.b2nd", "demo_004_seg.b2nd"),
     ),
     Row(
@@ -103,7 +103,7 @@ ROWS = [
     Row(
         "a case of which a preprocessed file is missing",
         (TRAIN, DOCTOR),
-        "demo_002 lacks preprocessed data in ...: run nnUNetv2_preprocess -d 501 -c 3d_fullres",
+        "demo_002 lacks preprocessed data in ...: correct the names in ..., or run nnUNetv2_preprocess -d 501",
         removed("nnUNetPlans_3d_fullres/demo_002.pkl"),
     ),
     Row(

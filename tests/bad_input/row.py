@@ -92,6 +92,13 @@ def is_one_message(err: str, exit_code: int) -> bool:
     return "Traceback" not in err and re.search(f"^{start}", err, flags=re.MULTILINE) is not None
 
 
+def command_with_full_stop(text: str) -> str | None:
+    """A command with options in a text that the full stop of its sentence follows, which would be pasted with it."""
+    command = r"(?:nnUNetv2_\w+|nnunetv2_dycon [\w-]+)(?: +[\w./-]+)*? --?\w+(?: [\w./-]+)*\.(?=\s|$)"
+    found = re.search(command, text, flags=re.MULTILINE)
+    return None if found is None else found[0]
+
+
 def run(command: str, place: Place) -> tuple[int, str, str]:
     """Run a command line in this process, by the function that is installed as the command.
 

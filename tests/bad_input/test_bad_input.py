@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bad_input.page import ACCEPTED, PAGE, REFUSED, render
-from tests.bad_input.row import Place, Row, is_one_message, run
+from tests.bad_input.row import Place, Row, command_with_full_stop, is_one_message, run
 from tests.conftest import Workspace
 
 
@@ -23,9 +23,16 @@ def test_it_is_refused_in_a_sentence_before_the_first_epoch(row: Row, place: Pla
         found = out + err if command.split()[0] == "doctor" else err
         assert row.matches(found), f"{command}\n{out[-2000:]}\n{err}"
         assert "Traceback" not in out, command
+        assert command_with_full_stop(found) is None, f"{command}\n{found}"
         # What comes next in a first hour is no error of the doctor's.
         is_to_do = "\n[to do] " in found and found.endswith("What is marked [to do] comes next.\n")
         assert is_to_do or is_one_message(err, code), f"{command}\n{err}"
+
+
+def test_a_command_at_the_end_of_a_sentence_is_found() -> None:
+    assert command_with_full_stop("no data: run nnUNetv2_preprocess -d 501 -c 2d -plans_name nnUNetPlans.\n")
+    assert command_with_full_stop("no data: run nnUNetv2_preprocess -d 501 -c 2d -plans_name nnUNetPlans") is None
+    assert command_with_full_stop("run nnUNetv2_train -p x.json again, or nnunetv2_dycon plan.") is None
 
 
 @pytest.mark.parametrize("row", ACCEPTED, ids=str)

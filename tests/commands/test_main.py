@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from types import ModuleType
 
@@ -108,3 +109,20 @@ def test_a_signal_is_answered_by_how_to_go_on(
     monkeypatch.setattr(command, "run", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     assert main([command.NAME, *arguments]) == EXIT_CODE
     assert capsys.readouterr().err == f"Stopped by SIGTERM. {advice}\n"
+
+
+def test_output_that_nobody_reads_is_no_traceback() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "nnunetv2_dycon.commands.main", "plan"],
+            stdout=writes,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    finally:
+        os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,23 @@ def test_source_is_needed_and_only_one(raw: Path, capsys: pytest.CaptureFixture[
         with pytest.raises(SystemExit):
             call(*source, "-o", "502", "-n", "4")
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_files_are_links_unless_copies_are_asked_for(raw: Path) -> None:
+    call("-d", "1", "-o", "502", "-n", "4")
+    call("-d", "1", "-o", "503", "-n", "4", "--copy")
+    linked, copied = ([f.is_symlink() for f in raw.glob(f"Dataset50{n}_*/*/*.nii.gz")] for n in (2, 3))
+    assert len(linked) == len(copied) == 4 + 4 + 3 + 2 + 2
+    assert all(linked)
+    assert not any(copied)
+
+
+def test_what_to_do_next_can_be_pasted_where_a_folder_has_a_space(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "my scans").mkdir()
+    monkeypatch.setenv("nnUNet_raw", str(raw / "my scans"))
+    call("-i", str(raw / "Dataset001_Source"), "-o", "502", "-n", "5")
+    commands = shlex.split(capsys.readouterr().out.replace("\\\n", " "))
+    assert commands[commands.index("-i") + 1] == str(raw / "my scans" / "Dataset502_Source_5labeled" / "imagesTs")
+    assert str(raw / "my scans" / "Dataset502_Source_5labeled" / "labelsTs") in commands

@@ -47,10 +47,13 @@ def test_plans_that_are_not_there_are_named_with_the_remedy(name: str, number: i
             f"{command} -c 3d_fullres 3d_lowres -pl nnUNetPlannerResEncXL",
         ),
         # What makes nnU-Net's own plans makes no others.
-        ("nnUNetPlansX", "2d", f'make these with "nnunetv2_dycon plan -d {number} -o nnUNetPlansX NAME=VALUE"'),
+        ("nnUNetPlansX", "2d", f'make these with "nnunetv2_dycon plan -d {number} -c 2d -o nnUNetPlansX NAME=VALUE"'),
+        ("nnUNetPlansX", None, f'make these with "nnunetv2_dycon plan -d {number} -o nnUNetPlansX NAME=VALUE"'),
+        ("nnUNetResEncUNetPlans", "2d", f"{command} -c 2d -pl ResEncUNetPlanner"),
+        ("my plans", "2d", " correct it."),
     ):
         with pytest.raises(UserError, match=f"{plans}.json is not there") as error:
-            read_planned_dataset(name, plans, configuration)
+            read_planned_dataset(name, plans, *filter(None, (configuration,)))
         assert str(error.value).endswith(remedy)
 
 
@@ -60,7 +63,16 @@ def test_a_dataset_that_is_not_planned_is_planned_first(workspace: Workspace) ->
     command = "Plan the dataset first: nnUNetv2_plan_and_preprocess -d 501 -c 2d"
     with pytest.raises(UserError, match=f"{command}$"):
         read_planned_dataset("501", "nnUNetPlans", "2d")
-    with pytest.raises(UserError, match=r"first, with nnUNetv2_plan_and_preprocess .* 2d, then make these with"):
+    with pytest.raises(UserError, match=r'first, with "nnUNetv2_plan_and_preprocess .* 2d", then make these with'):
+        read_planned_dataset("501", "nnUNetPlansX", "2d")
+    with pytest.raises(UserError, match=r"-c 2d 3d_fullres 3d_lowres$"):
+        read_planned_dataset("501", "nnUNetPlans", "2d", "3d_lowres")
+
+
+def test_new_plans_are_made_of_those_that_are_there(workspace: Workspace) -> None:
+    (workspace.preprocessed / "nnUNetPlansSmall.json").unlink()
+    (workspace.preprocessed / "nnUNetPlans.json").rename(workspace.preprocessed / "nnUNetResEncUNetMPlans.json")
+    with pytest.raises(UserError, match=r'plan -d 501 -c 2d -p nnUNetResEncUNetMPlans -o nnUNetPlansX NAME=VALUE"$'):
         read_planned_dataset("501", "nnUNetPlansX", "2d")
 
 

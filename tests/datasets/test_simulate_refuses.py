@@ -142,3 +142,16 @@ def test_says_which_variable_is_not_set(plain_source: Path, monkeypatch: pytest.
     monkeypatch.delenv("nnUNet_raw", raising=False)
     with pytest.raises(UserError, match="export nnUNet_raw"):
         simulate(plain_source, "501", 1, channel_name="MRI")
+
+
+def test_links_into_the_dataset_that_is_replaced(raw_source: Path) -> None:
+    """The second dataset leads to the files of the first, which --overwrite would remove before the links are used."""
+    copied = simulate(raw_source, "Dataset502_Copied", 3, copy=True)
+    linked = simulate(copied, "503", 2)
+    contents = {file: file.read_bytes() for file in copied.rglob("*.nii.gz")}
+    with pytest.raises(UserError, match=r"Dataset502_Copied, or leads there: give --copy, or choose another"):
+        simulate(linked, "Dataset502_Copied", 1, overwrite=True)
+    assert {file: file.read_bytes() for file in copied.rglob("*.nii.gz")} == contents
+    assert len(names(copied.parent)) == 3
+    simulate(linked, "Dataset502_Copied", 1, overwrite=True, copy=True)
+    assert read(copied / "simulate.json")["source"] == str(linked)

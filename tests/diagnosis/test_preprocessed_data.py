@@ -91,7 +91,7 @@ def test_cases_that_are_not_preprocessed_are_told_once_for_all_folds(workspace: 
         (folder / f"{case}.pkl").unlink()
     lack = "demo_002 lacks" if len(missing) == 1 else "demo_001, demo_002 lack"
     command = "nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"
-    remedy = f"run {command}, or correct the names in {workspace.preprocessed / 'splits_final.json'}."
+    remedy = f"correct the names in {workspace.preprocessed / 'splits_final.json'}, or run {command}"
     assert diagnose()[1] == [f"{lack} preprocessed data in {folder}: {remedy}"]
 
 
@@ -100,7 +100,7 @@ def test_without_a_file_of_folds_no_names_can_be_wrong(workspace: Workspace) -> 
     (workspace.preprocessed / "nnUNetPlans_3d_fullres" / "demo_002.pkl").unlink()
     (problem,) = diagnose()[1]
     assert problem.startswith("demo_002 lacks preprocessed data in ")
-    assert problem.endswith(": run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall.")
+    assert problem.endswith(": run nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall")
 
 
 def test_too_few_labels_for_folds_are_told(workspace: Workspace) -> None:
@@ -157,7 +157,7 @@ def test_the_first_stage_of_a_cascade_is_looked_at(workspace: Workspace) -> None
     ]
     folder = workspace.preprocessed / f"{PLANS}_3d_lowres"
     folder.mkdir()
-    assert diagnose(PLANS, CASCADE)[1] == [f"{folder} has no preprocessed cases: run {command}."]
+    assert diagnose(PLANS, CASCADE)[1] == [f"{folder} has no preprocessed cases: run {command}"]
 
 
 def test_missing_raw_data_are_told(workspace: Workspace, prepare_unlabeled: Prepare) -> None:

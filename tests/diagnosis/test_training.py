@@ -46,7 +46,7 @@ def test_a_fold_that_is_not_there_is_a_problem(results: Path) -> None:
 
 def test_a_fold_that_has_just_begun(results: Path) -> None:
     (results / "fold_1").mkdir()
-    assert diagnose("1") == ["[ok] fold 1 has no checkpoint yet; its log has what there is to say"]
+    assert diagnose("1") == ["[note] fold 1 has no checkpoint: unless its training has just begun, train it"]
 
 
 def test_what_an_earlier_release_did_not_finish_is_left_alone(results: Path) -> None:

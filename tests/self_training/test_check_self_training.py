@@ -59,7 +59,7 @@ def test_options_that_cannot_be_are_refused(change: dict, message: str) -> None:
 def test_a_dataset_that_cannot_be_used_is_refused(workspace: Workspace) -> None:
     data = workspace.preprocessed / "nnUNetPlans_3d_fullres"
     data.rename(data.with_name("away"))
-    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 501 -plans_name nnUNetPlansSmall -c 3d_fullres"):
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 501 -c 3d_fullres -plans_name nnUNetPlansSmall"):
         check_self_training(OPTIONS)
     data.with_name("away").rename(data)
     workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"], "unlabeled": ["demo_002"]})

@@ -117,6 +117,19 @@ def test_a_model_of_other_preprocessing_is_refused(
         start.prepare_unlabeled_cases(make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE))
 
 
+def test_data_that_were_preprocessed_elsewhere_are_asked_for(
+    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], stage: PreviousStage
+) -> None:
+    start.prepare_unlabeled_cases(make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE))
+    shutil.rmtree(stage.unlabeled_predictions)
+    shutil.rmtree(workspace.raw)
+    (low,) = workspace.preprocessed.glob(f"*{LOW_RESOLUTION}_unlabeled/*")
+    for file in low.glob("demo_006*"):
+        file.unlink()
+    with pytest.raises(UserError, match=f"Copy .* after: nnunetv2_dycon preprocess -d 501 -c 3d_lowres -p {PLANS}$"):
+        start.prepare_unlabeled_cases(make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -269,6 +269,11 @@ def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and
         assert run_command(copied_workspace, *options, "1") == 0
     assert "needs Tiny, 2 labels, DyCON, seed 1, which is claimed by process" in capsys.readouterr().out
     assert not started
+    with Claim(first / "seed_1" / "claim") as again:
+        assert again.take()
+        # An array of SLURM will not come back to it.
+        assert run_command(copied_workspace, *options, "1", "--only", "0") == 1
+    assert started.pop() is None
     assert run_command(copied_workspace, *options, "0") == 1
     record = json.loads((first / "seed_0" / "record.json").read_text())
     record["settings"]["uncl_weight"] = 77.0
