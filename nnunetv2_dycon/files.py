@@ -39,8 +39,8 @@ def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> Non
             except OSError as error:
                 # Not as it is, since it names the file that the link would lead to.
                 raise UserError(
-                    f"no link to {file} can be made ({error.strerror}): give --copy if the disk of nnUNet_raw has no "
-                    "symbolic links"
+                    f"no symbolic link to {file} can be made ({error.strerror}). If the disk of nnUNet_raw has none, "
+                    "copy instead: simulate, self-train and pseudo-label have the option --copy"
                 ) from error
         else:
             shutil.copyfile(file, target)

@@ -135,6 +135,11 @@ class Run:
         return f"{self.dataset}, {self.budget} labels, {self.arm.name}, seed {self.seed}"
 
     @property
+    def order_file(self) -> Path:
+        """What the worker is to do, written when an attempt starts."""
+        return self.folder / "run.json"
+
+    @property
     def record_file(self) -> Path:
         """Written last, when everything is there."""
         return self.folder / "record.json"
@@ -162,7 +167,7 @@ class Run:
             return "claimed"
         if self.failure_file.is_file():
             return "failed"
-        return "interrupted" if (self.folder / "run.json").is_file() else "not started"
+        return "interrupted" if self.order_file.is_file() else "not started"
 
     def plan(self) -> None:
         """Note that the run is wanted, so that reports name it until it is done."""
@@ -176,7 +181,7 @@ class Run:
         Args:
             details: dataset in nnU-Net, preset and device, beside what the run knows of itself.
         """
-        write_whole_json(self.folder / "run.json", self._identity() | details)
+        write_whole_json(self.order_file, self._identity() | details)
 
     def _identity(self) -> dict[str, Any]:
         return {"dataset": self.dataset, "budget": self.budget, "arm": asdict(self.arm), "seed": self.seed}

@@ -171,7 +171,7 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        "first_checkpoint": None if first is None else _checkpoint_to_start_from(first, dataset.name),
+        "first_checkpoint": None if first is None else _checkpoint_to_start_from(first, run, dataset.name),
     }
     claim = run.claim
     if not claim.take():
@@ -202,8 +202,13 @@ def _run_of_first_arm(workspace: Workspace, run: Run) -> Run | None:
     return replace(run, folder=folder, arm=ARMS[run.arm.first_arm])
 
 
-def _checkpoint_to_start_from(first: Run, dataset: str) -> str | None:
-    """The final checkpoint of a run, where it is done with the settings that its arm has now."""
+def _checkpoint_to_start_from(first: Run, run: Run, dataset: str) -> str | None:
+    """The final checkpoint of a first run, where it is done with the settings that its arm has now.
+
+    None for a run that has begun with a first training of its own.
+    """
+    if run.order_file.is_file() and read_json_file(run.order_file)["first_checkpoint"] is None:
+        return None
     settings = settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings)
     if not first.record_file.is_file() or read_json_file(first.record_file)["settings"] != settings:
         return None

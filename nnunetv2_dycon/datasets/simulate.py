@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from nnunetv2_dycon.datasets.protocol import Protocol, random_protocol, read_pro
 from nnunetv2_dycon.datasets.raw_dataset import LabeledDataset, read_labeled_dataset
 from nnunetv2_dycon.datasets.raw_file_names import place_images, place_labels
 from nnunetv2_dycon.exceptions import UserError, counted
-from nnunetv2_dycon.files import copy_files, written_aside
+from nnunetv2_dycon.files import copy_files, scratch_folder
 
 DEFAULT_TEST_FRACTION = 0.25
 RECORD = "simulate.json"
@@ -91,19 +92,19 @@ def simulate(
         "test": protocol.test,
     }
 
-    with written_aside(target) as partial:
+    with scratch_folder(target) as scratch:
+        partial = scratch / target.name
         files = [
             *_files(source, labeled_names, partial / "imagesTr", partial / "labelsTr"),
             *_files(source, unlabeled_names, partial / "imagesUnlabeled", None),
             *_files(source, protocol.test, partial / "imagesTs", partial / "labelsTs"),
         ]
-        if not copy:
-            _refuse_links_into(stale, (file for file, _ in files))
+        _refuse_files_in(stale, (file for file, _ in files))
         copy_files(tqdm(files, desc="copy" if copy else "link", unit="file", disable=not show_progress), link=not copy)
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
-        for folder in stale:
-            shutil.rmtree(folder)
+        with _replaced(stale):
+            partial.rename(target)
     return target
 
 
@@ -151,6 +152,11 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
             f"{existing[0]} exists and was not made by this command: choose another ID or name with -o, or remove it "
             f"yourself"
         )
+    if links := [folder for folder in existing if folder.is_symlink()]:
+        raise UserError(
+            f"{links[0]} is a symbolic link, and --overwrite replaces folders only: choose another ID or name with -o, "
+            f"or remove it yourself"
+        )
     if not overwrite:
         raise UserError(
             f"{existing[0]} exists: choose another ID or name with -o, or give --overwrite to replace it together with "
@@ -159,14 +165,27 @@ def _folders_to_replace(target: Path, source_folder: Path, overwrite: bool) -> l
     return existing
 
 
-def _refuse_links_into(folders: Sequence[Path], files: Iterable[Path]) -> None:
-    """Refuse links to files that replacing these folders removes."""
+def _refuse_files_in(folders: Sequence[Path], files: Iterable[Path]) -> None:
+    """Refuse files that replacing these folders removes; links of the source can lead there."""
     places = [folder.resolve() for folder in folders]
     if inside := [file for file in files if any(file.resolve().is_relative_to(place) for place in places)]:
         raise UserError(
-            f"{inside[0]} is in the dataset that --overwrite replaces, {folders[0]}, or leads there: give --copy, or "
-            f"choose another ID or name with -o"
+            f"{inside[0]} is in the dataset that --overwrite replaces, {folders[0]}, or leads there: choose another ID "
+            f"or name with -o"
         )
+
+
+@contextlib.contextmanager
+def _replaced(folders: Sequence[Path]) -> Iterator[None]:
+    """Folders that are out of the way in this block and removed after it; they are back when it raises."""
+    with contextlib.ExitStack() as undo:
+        for folder in folders:
+            aside = folder.rename(folder.with_name(f".replaced_{folder.name}"))
+            undo.callback(aside.rename, folder)
+        yield
+        undo.pop_all()
+    for folder in folders:
+        shutil.rmtree(folder.with_name(f".replaced_{folder.name}"))
 
 
 def _dataset_json(

@@ -144,14 +144,44 @@ def test_says_which_variable_is_not_set(plain_source: Path, monkeypatch: pytest.
         simulate(plain_source, "501", 1, channel_name="MRI")
 
 
-def test_links_into_the_dataset_that_is_replaced(raw_source: Path) -> None:
-    """The second dataset leads to the files of the first, which --overwrite would remove before the links are used."""
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_source_whose_files_are_in_the_dataset_that_is_replaced(raw_source: Path, copy: bool) -> None:
+    """Its links would lead nowhere then, those to what the new dataset does not take too."""
     copied = simulate(raw_source, "Dataset502_Copied", 3, copy=True)
     linked = simulate(copied, "503", 2)
     contents = {file: file.read_bytes() for file in copied.rglob("*.nii.gz")}
-    with pytest.raises(UserError, match=r"Dataset502_Copied, or leads there: give --copy, or choose another"):
-        simulate(linked, "Dataset502_Copied", 1, overwrite=True)
+    with pytest.raises(UserError, match="Dataset502_Copied, or leads there: choose another"):
+        simulate(linked, "Dataset502_Copied", 1, overwrite=True, copy=copy)
     assert {file: file.read_bytes() for file in copied.rglob("*.nii.gz")} == contents
     assert len(names(copied.parent)) == 3
-    simulate(linked, "Dataset502_Copied", 1, overwrite=True, copy=True)
-    assert read(copied / "simulate.json")["source"] == str(linked)
+
+
+def test_a_dataset_is_back_where_a_later_folder_cannot_be_replaced(raw_source: Path, folders: Path) -> None:
+    target = simulate(raw_source, "Dataset502_Few", 3)
+    preprocessed = folders / "nnUNet_preprocessed" / "Dataset502_Few"
+    (preprocessed / "data").mkdir(parents=True)
+    remains = preprocessed.with_name(f".replaced_{preprocessed.name}") / "of a run that was killed"
+    remains.mkdir(parents=True)
+    before = (target / "simulate.json").read_bytes()
+    with pytest.raises(OSError, match="not empty") as error:
+        simulate(raw_source, "Dataset502_Few", 1, overwrite=True)
+    assert str(error.value.filename2) == str(remains.parent)
+    assert (target / "simulate.json").read_bytes() == before
+    assert len(names(target / "labelsTr")) == 3
+    assert (preprocessed / "data").is_dir()
+    remains.rmdir()
+    simulate(raw_source, "Dataset502_Few", 1, overwrite=True)
+    assert len(names(target / "labelsTr")) == 1
+    assert not preprocessed.exists()
+    assert not list(target.parent.glob(".*"))
+    assert not list(preprocessed.parent.glob(".replaced*"))
+
+
+def test_a_link_in_place_of_a_folder_is_not_replaced(raw_source: Path, folders: Path, tmp_path: Path) -> None:
+    target = simulate(raw_source, "Dataset502_Few", 3)
+    (tmp_path / "elsewhere").mkdir()
+    (folders / "nnUNet_preprocessed").mkdir(exist_ok=True)
+    (folders / "nnUNet_preprocessed" / "Dataset502_Few").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="nnUNet_preprocessed/Dataset502_Few is a symbolic link"):
+        simulate(raw_source, "Dataset502_Few", 1, overwrite=True)
+    assert len(names(target / "labelsTr")) == 3
