@@ -88,6 +88,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (sizes[item.path] < MANY_TESTS, sizes[item.path], item.path))
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Commands that predict take all cores, also where a test runs them in this process."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """The folder with reference values and real data sets, which is not part of the repository."""

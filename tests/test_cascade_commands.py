@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import SimpleITK as sitk
-import torch
 from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 
 from nnunetv2_dycon.commands.main import main
@@ -30,9 +29,8 @@ def workspace(workspace: Workspace, trained_low_resolution: Path) -> Workspace:
 
 
 @pytest.fixture
-def predict(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+def predict(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that runs nnUNetv2_predict on the test scans, in this process."""
-    threads = torch.get_num_threads()
 
     def run(configuration: str, output: Path, *more: object) -> None:
         data = ("-i", workspace.raw / "imagesTs", "-o", output, "-npp", 0, "-nps", 0, "-device", "cpu")
@@ -41,8 +39,7 @@ def predict(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
         output.mkdir()
         predict_entry_point()
 
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def test_the_second_stage_is_trained_and_predicts(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 from nnunetv2.run.run_training import run_training_entry
 
 import nnunetv2_dycon
@@ -123,7 +122,6 @@ def _train(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     def begin(_: nnUNetTrainerSemiSupervised) -> None:
         raise TheFirstEpochBeganError
 
-    threads = torch.get_num_threads()
     with monkeypatch.context() as patch:
         # A process of the command imports the trainers anew, and sets its hook then.
         patch.delitem(sys.modules, trainers.__name__)
@@ -140,8 +138,6 @@ def _train(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         except Exception as error:  # noqa: BLE001 (what the interpreter does with it is tested)
             sys.excepthook(type(error), error, error.__traceback__)
             return 1
-        finally:
-            torch.set_num_threads(threads)
     return 0
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from PIL import Image
 
@@ -21,14 +20,6 @@ from tests.conftest import Workspace
 from tests.uncertainty.models import preprocess_in_this_process, train_again, write_model
 
 UNLABELED = [f"demo_{number:03d}" for number in range(6, 10)]
-
-
-@pytest.fixture
-def _threads() -> Iterator[None]:
-    """The command takes all cores, as nnUNetv2_predict does."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def read_ranking(folder: Path) -> list[dict[str, str]]:
@@ -85,7 +76,6 @@ def test_from_training_to_more_labels(
     trainer.on_train_end()
 
 
-@pytest.mark.usefixtures("_threads")
 def test_ranking_with_a_model_of_nnunet_goes_on_where_it_ended(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

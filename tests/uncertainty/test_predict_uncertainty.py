@@ -6,26 +6,16 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from scipy.special import xlogy
 
 from nnunetv2_dycon.commands.main import main
 from tests.conftest import Workspace
 from tests.uncertainty.models import CASES, predict_with_nnunet, preprocess_in_this_process, train_again, write_model
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """The command takes all cores, as nnUNetv2_predict does."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
