@@ -25,6 +25,8 @@ from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 REFERENCE_ARM = "nnUNet"
 METHOD_ARM = "DyCON"
 FECL_ARM = "WithFeCL"
+SELF_TRAINING_ARM = "DyCONSelfTraining"
+ALL_COMPONENTS_ARM = "AllComponents"
 _PREFIX = "nnUNetTrainer"
 
 # The released training: UnCL at half weight with the whole entropy term, beta from 5 to 0.5, the released FeCL, no
@@ -61,6 +63,8 @@ class Arm:
         kind: ``trainer``: one training; ``self-training``: a training on the labeled cases, and one on these and the
             unlabeled ones with predicted labels.
         first_arm: of self-training, the arm whose training predicts the labels; it has the same seed.
+        all_components: of self-training, whether predictions become labels as they are; see the package's
+            ``self-train --all_components``.
         needs_unlabeled: whether the arm can do nothing where all cases are labeled.
     """
 
@@ -71,6 +75,7 @@ class Arm:
     settings: Mapping[str, Value] = field(default_factory=dict)
     kind: Literal["trainer", "self-training"] = "trainer"
     first_arm: str = REFERENCE_ARM
+    all_components: bool = False
     needs_unlabeled: bool = True
 
 
@@ -106,12 +111,21 @@ ARMS: dict[str, Arm] = {
         Arm(METHOD_ARM, "nnUNetTrainerDyCON", "DyCON with its defaults", "method"),
         Arm("DyCONCoTraining", "nnUNetTrainerDyCONCoTraining", "DyCON's losses in a co-training", "method"),
         Arm(
-            "DyCONSelfTraining",
+            SELF_TRAINING_ARM,
             _PREFIX,
             "nnU-Net, trained with DyCON's predictions of the unlabeled cases as labels",
             "method",
             kind="self-training",
             first_arm=METHOD_ARM,
+        ),
+        Arm(
+            ALL_COMPONENTS_ARM,
+            _PREFIX,
+            f"as {SELF_TRAINING_ARM}, with the predictions as they are",
+            "ablation",
+            kind="self-training",
+            first_arm=METHOD_ARM,
+            all_components=True,
         ),
         _ablation("HardTargets", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
         _ablation("LabeledBoxes", "DyCON with a labeled box in every unlabeled patch, and no others", **_LABELED_BOXES),

@@ -116,7 +116,9 @@ class Training:
         return Path(nnUNet_results) / self.plans["dataset_name"] / name / f"fold_{FOLD}"
 
 
-def self_train(first: Training, training: Training, folder: Path, first_checkpoint: Path | None) -> tuple[Path, Path]:
+def self_train(
+    first: Training, training: Training, folder: Path, first_checkpoint: Path | None, *, all_components: bool
+) -> tuple[Path, Path]:
     """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
 
     Plans and their figures of the intensities stay those of the labeled cases.
@@ -126,6 +128,7 @@ def self_train(first: Training, training: Training, folder: Path, first_checkpoi
         training: on all cases; its plans are of the dataset of the labeled ones.
         folder: of the run; the dataset with pseudo-labels is made in it.
         first_checkpoint: of the first training where it has been done already.
+        all_components: whether the predictions become labels as they are; see write_pseudo_labeled_dataset.
 
     Returns:
         The final checkpoints of both trainings.
@@ -149,7 +152,7 @@ def self_train(first: Training, training: Training, folder: Path, first_checkpoi
         first.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
         # Its labels may be those of an attempt that was interrupted.
         shutil.rmtree(raw, ignore_errors=True)
-        write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw)
+        write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw, all_components=all_components)
         _preprocess(plans, training.configuration, raw, source_preprocessed, preprocessed)
     dataset_json = read_json_file(preprocessed / "dataset.json")
     return first_checkpoint, replace(training, plans=plans, dataset_json=dataset_json).train()

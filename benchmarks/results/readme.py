@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM
+from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM
 from benchmarks.results import costs, heart
 from benchmarks.results.records import compare, read_runs
 from nnunetv2_dycon.exceptions import UserError, counted
@@ -18,7 +18,6 @@ TASKS = {
     ("lung_nodules", 8): "lung nodules, CT",
 }
 HEART_LABELS = 6
-SELF_TRAINING_ARM = "DyCONSelfTraining"
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 

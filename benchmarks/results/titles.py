@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.label_efficiency.arms import FECL_ARM, REFERENCE_ARM
+from benchmarks.label_efficiency.arms import ALL_COMPONENTS_ARM, FECL_ARM, REFERENCE_ARM, SELF_TRAINING_ARM
 
 HARD_ARM = "HardTargets"
 LABELED_BOXES_ARM = "LabeledBoxes"
-SELF_TRAINING_ARM = "DyCONSelfTraining"
 TITLES = {
     REFERENCE_ARM: "nnU-Net",
     FECL_ARM: "DyCON with FeCL",
     HARD_ARM: "DyCON, hard targets",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
     SELF_TRAINING_ARM: "DyCON, then self-training",
+    ALL_COMPONENTS_ARM: "the same, all components",
 }
 # What one training or more changed in DyCON with FeCL, by the arm's name in the records.
 PARTS_OF_DYCON = {

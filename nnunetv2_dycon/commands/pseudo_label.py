@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_dycon.commands.shared_arguments import add_copy_argument, add_dataset_argument, add_new_dataset_argument
+from nnunetv2_dycon.commands.shared_arguments import (
+    add_all_components_argument,
+    add_copy_argument,
+    add_dataset_argument,
+    add_new_dataset_argument,
+)
 
 NAME = "pseudo-label"
 HELP = "make a dataset in which predictions are the labels of the unlabeled scans (a step of self-train)"
@@ -26,13 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that nnUNetv2_predict made of imagesUnlabeled",
     )
     add_new_dataset_argument(parser)
+    add_all_components_argument(parser)
     add_copy_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset."""
-    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels, warn_of_empty_predictions
+    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
+        add_pseudo_labels,
+        tell_of_components,
+        warn_of_empty_predictions,
+    )
 
-    dataset = add_pseudo_labels(arguments.d, arguments.i, arguments.o, link=not arguments.copy)
+    dataset = add_pseudo_labels(
+        arguments.d, arguments.i, arguments.o, link=not arguments.copy, all_components=arguments.all_components
+    )
     print(f"{dataset.folder}: {len(dataset.labeled)} labeled and {len(dataset.pseudo_labeled)} pseudo-labeled cases.")
+    tell_of_components(dataset)
     warn_of_empty_predictions(dataset)

@@ -6,6 +6,7 @@ import argparse
 import shlex
 
 from nnunetv2_dycon.commands.shared_arguments import (
+    add_all_components_argument,
     add_configuration_argument,
     add_copy_argument,
     add_dataset_argument,
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-tr2", metavar="TRAINER", help="trainer of the second model, not a semi-supervised one (default: the same)"
     )
     add_mirroring_argument(parser)
+    add_all_components_argument(parser)
     add_copy_argument(parser)
     add_device_argument(parser)
     parser.add_argument(
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         disable_tta=arguments.disable_tta,
         copy=arguments.copy,
+        all_components=arguments.all_components,
         num_processes=arguments.np,
     )
     model = run_self_training(options)

@@ -93,6 +93,16 @@ def add_copy_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copy", action="store_true", help="copy images and labels (default: symbolic links to them)")
 
 
+def add_all_components_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--all_components`` of commands that take predictions for labels."""
+    parser.add_argument(
+        "--all_components",
+        action="store_true",
+        help="take predictions as they are (default: where every labeled case has one connected component of a "
+        "structure, keep the largest one of each prediction)",
+    )
+
+
 def add_mirroring_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--disable_tta`` of commands that predict."""
     parser.add_argument("--disable_tta", action="store_true", help="predict without mirroring: faster, less accurate")

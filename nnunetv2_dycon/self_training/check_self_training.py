@@ -16,13 +16,12 @@ from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-    SourceCases,
     origin_of_predictions,
     pseudo_labeled_dataset_name,
     read_record,
-    read_source_cases,
     read_source_splits,
 )
+from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_dycon.training.find_trainer import find_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
@@ -42,6 +41,7 @@ class SelfTrainingOptions:
     device: str = "cuda"
     disable_tta: bool = False
     copy: bool = False
+    all_components: bool = False
     num_processes: int | None = None
 
     @property

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_json
-from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+from tqdm import tqdm
 
 from nnunetv2_dycon.datasets.names import (
     dataset_description,
@@ -20,21 +22,19 @@ from nnunetv2_dycon.datasets.names import (
     preprocessed_folder,
     raw_folder,
 )
-from nnunetv2_dycon.datasets.raw_dataset import (
-    LabeledDataset,
-    UnlabeledCase,
-    files_per_case,
-    find_unlabeled_cases,
-    misnamed_unlabeled_folder,
-    read_labeled_dataset,
-    surplus_files,
-)
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_images, place_labels
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
 from nnunetv2_dycon.exceptions import UserError, counted, is_or_are, listed
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json, read_json_file
-from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS, check_nifti
+from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS
+from nnunetv2_dycon.self_training.largest_components import (
+    Structure,
+    keep_largest_components,
+    structures_of_one_component,
+)
+from nnunetv2_dycon.self_training.predictions import check_prediction, read_label_map
+from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 
 RECORD = "self_training.json"
 
@@ -43,25 +43,26 @@ RECORD = "self_training.json"
 class PseudoLabeledDataset:
     """A raw dataset, the cases that have labels of their own and those whose labels are predictions, both sorted.
 
-    ``empty`` are those of the latter whose predictions were seen to be background alone when the dataset was made.
+    Attributes:
+        folder: the raw dataset's.
+        labeled: cases that have labels of their own.
+        pseudo_labeled: cases whose labels are predictions.
+        one_component: the structures that have one connected component in every label, pseudo-labels included.
+        empty: pseudo-labeled cases whose predictions were seen to be background alone when the dataset was made.
+        removed: of pseudo-labeled cases that lost components when the dataset was made, the share of their foreground.
     """
 
     folder: Path
     labeled: list[str]
     pseudo_labeled: list[str]
+    one_component: list[Structure] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    removed: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class SourceCases:
-    """A raw dataset as nnU-Net sees it, its dataset.json and the cases of ``imagesUnlabeled``, at least one."""
-
-    labeled: LabeledDataset
-    dataset_json: dict[str, Any]
-    unlabeled: list[UnlabeledCase]
-
-
-def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool = True) -> PseudoLabeledDataset:
+def add_pseudo_labels(
+    source: str, predictions: Path, output: str, *, link: bool = True, all_components: bool = False
+) -> PseudoLabeledDataset:
     """Make a dataset with pseudo-labels in nnU-Net's folders: raw data, dataset.json and folds.
 
     Afterwards it takes nnUNetv2_extract_fingerprint, nnUNetv2_move_plans_between_datasets and nnUNetv2_preprocess, as
@@ -73,7 +74,9 @@ def add_pseudo_labels(source: str, predictions: Path, output: str, *, link: bool
     source_preprocessed, target_preprocessed = preprocessed_folder() / source_raw.name, preprocessed_folder() / name
     # What is wrong with the folds must be said before the dataset is made.
     read_source_splits(source_preprocessed / SPLITS_FILE, [])
-    dataset = write_pseudo_labeled_dataset(source_raw, predictions, raw_folder() / name, link=link)
+    dataset = write_pseudo_labeled_dataset(
+        source_raw, predictions, raw_folder() / name, link=link, all_components=all_components
+    )
     write_pseudo_labeled_splits(source_preprocessed, dataset, target_preprocessed)
     # nnU-Net's planning would do this; plans that are moved need it done.
     target_preprocessed.mkdir(exist_ok=True)
@@ -93,41 +96,8 @@ def pseudo_labeled_dataset_name(source_name: str, output: str) -> str:
     return name
 
 
-def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
-    """List the cases of a raw dataset and check that their files are there. None is opened.
-
-    Raises:
-        UserError: when there are no unlabeled scans, when a case is both labeled and unlabeled, and for missing files.
-    """
-    dataset = read_labeled_dataset(raw_dataset_folder)
-    if dataset.dataset_json is None:
-        raise UserError(f"{raw_dataset_folder} has no dataset.json: bring it into nnU-Net's raw layout first")
-    unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.file_ending)
-    if not unlabeled:
-        remedy = misnamed_unlabeled_folder(raw_dataset_folder) or "Put the unlabeled ones there."
-        raise UserError(f"{raw_dataset_folder / UNLABELED_FOLDER_NAME} has no scans. {remedy}")
-    if both := sorted({case.identifier for case in unlabeled} & dataset.training.keys()):
-        raise UserError(
-            f"{raw_dataset_folder}: {', '.join(both)} is both labeled and in {UNLABELED_FOLDER_NAME}: remove one of "
-            "the two"
-        )
-    needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
-    if missing := [file for file in needed if not file.is_file()]:
-        raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
-    files = files_per_case((case.images for case in dataset.training.values()), dataset.dataset_json)
-    for case in unlabeled:
-        if surplus := surplus_files(case, dataset.dataset_json):
-            raise UserError(surplus)
-        if len(case.images) != files:
-            raise UserError(
-                f"case {case.identifier} of {raw_dataset_folder / UNLABELED_FOLDER_NAME} has {len(case.images)} of "
-                f"{files} channels: add the missing files"
-            )
-    return SourceCases(dataset, dataset.dataset_json, unlabeled)
-
-
 def write_pseudo_labeled_dataset(
-    source_raw: Path, predictions: Path, target_raw: Path, *, link: bool = True
+    source_raw: Path, predictions: Path, target_raw: Path, *, link: bool = True, all_components: bool = False
 ) -> PseudoLabeledDataset:
     """Make a raw dataset of a dataset's labeled cases and of its unlabeled scans with predictions for labels.
 
@@ -141,6 +111,8 @@ def write_pseudo_labeled_dataset(
         target_raw: folder to make, ``nnUNet_raw/DatasetXXX_NAME``. ``self_training.json`` in it records where its
             cases come from.
         link: make symbolic links to the source's images and labels, not copies. Predictions are always copied.
+        all_components: take the predictions as they are. Otherwise structures that have one component in every labeled
+            case keep their largest alone; see :mod:`nnunetv2_dycon.self_training.largest_components`.
 
     Raises:
         UserError: if the source has no unlabeled scans or a case that is both labeled and unlabeled, if files or
@@ -154,7 +126,8 @@ def write_pseudo_labeled_dataset(
             f"{len(missing)} of {len(predicted)} predictions are missing, {missing[0]} for one: predict all of "
             f"{UNLABELED_FOLDER_NAME} with nnUNetv2_predict"
         )
-    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted))
+    one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
+    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted), one_component)
     hashes = [f"{identifier} {hash_file(file)}\n" for identifier, file in sorted(predicted.items())]
     record = {
         "source": source_raw.name,
@@ -162,11 +135,12 @@ def write_pseudo_labeled_dataset(
         "labeled": dataset.labeled,
         "pseudo_labeled": dataset.pseudo_labeled,
         "pseudo_labels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "one_component": [list(structure) for structure in one_component],
     }
     if target_raw.exists():
         _refuse_another_dataset(target_raw, record)
         return dataset
-    empty = [case for case, file in sorted(predicted.items()) if not check_prediction(file, source.dataset_json)]
+    empty, removed = _look_at_predictions(predicted, source.dataset_json, one_component)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     with written_aside(target_raw) as partial:
@@ -176,9 +150,68 @@ def write_pseudo_labeled_dataset(
         copy_files(place_images(images, partial / "imagesTr", ending), link=link)
         copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
         copy_files(place_labels(predicted, partial / "labelsTr", ending))
+        changed = [partial / "labelsTr" / (case + ending) for case in removed]
+        _rewrite(changed, str(source.unlabeled[0].images[0]), source.dataset_json, one_component)
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
-    return replace(dataset, empty=empty)
+    return replace(dataset, empty=empty, removed=removed)
+
+
+def _labels_of(source: SourceCases) -> Iterator[np.ndarray]:
+    for case in source.labeled.training.values():
+        try:
+            yield read_label_map(case.label)
+        except READING_ERRORS as error:
+            raise UserError(f"{case.label} cannot be read ({' '.join(str(error).split())}): replace it") from error
+
+
+def _look_at_predictions(
+    predicted: dict[str, Path], dataset_json: dict[str, Any], one_component: list[Structure]
+) -> tuple[list[str], dict[str, float]]:
+    """Which predictions are background alone, and the share of the foreground that others lose with components."""
+    empty: list[str] = []
+    removed: dict[str, float] = {}
+    for case, file in tqdm(sorted(predicted.items()), desc="Reading predictions"):
+        label_map = check_prediction(file, dataset_json)
+        foreground = np.count_nonzero(label_map)
+        kept = np.count_nonzero(keep_largest_components(label_map, one_component))
+        if foreground == 0:
+            empty.append(case)
+        elif kept < foreground:
+            removed[case] = 1 - kept / foreground
+    return empty, removed
+
+
+def _rewrite(files: list[Path], image: str, dataset_json: dict[str, Any], one_component: list[Structure]) -> None:
+    """Remove components from label files, with the reader and writer that nnU-Net chooses by an image."""
+    if not files:
+        return
+    reader_writer = determine_reader_writer_from_dataset_json(dataset_json, image, verbose=False)()
+    for file in tqdm(files, desc="Removing components"):
+        segmentation, properties = reader_writer.read_seg(str(file))
+        reader_writer.write_seg(keep_largest_components(segmentation[0], one_component), str(file), properties)
+
+
+def tell_of_components(dataset: PseudoLabeledDataset) -> None:
+    """Print which structures keep their largest component alone in the pseudo-labels, and what that removed."""
+    if not dataset.one_component:
+        return
+    names = _names_of(dataset.one_component, read_json_file(dataset.folder / "dataset.json")["labels"])
+    print(f"One connected component in every labeled case, and so in every pseudo-label: {', '.join(names)}.")
+    if dataset.removed:
+        share = sum(dataset.removed.values()) / len(dataset.removed)
+        print(
+            f"{len(dataset.removed)} of {counted(len(dataset.pseudo_labeled), 'prediction')} had more, {share:.1%} of "
+            "their foreground on average, which is background now. If scans can show several, start again with "
+            "--all_components and a new -o."
+        )
+    sys.stdout.flush()
+
+
+def _names_of(structures: list[Structure], labels: dict[str, Any]) -> list[str]:
+    """Classes by their names, and the foreground as a whole."""
+    names: dict[Structure, str] = {(value,): name for name, value in labels.items() if not isinstance(value, list)}
+    return [names.get(structure, "the whole foreground") for structure in structures]
 
 
 def warn_of_empty_predictions(dataset: PseudoLabeledDataset) -> None:
@@ -245,49 +278,3 @@ def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> None:
             f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
             "dataset ID or name with -o, or remove it with its preprocessed data and results"
         )
-
-
-def check_prediction(file: Path, dataset_json: dict[str, Any]) -> bool:
-    """Read a predicted segmentation to its end and see that it could be a label file of the dataset.
-
-    nnUNetv2_predict writes a label map for a region-based dataset too.
-
-    Returns:
-        Whether it has any foreground.
-
-    Raises:
-        UserError: for a file that is missing or damaged, as a killed prediction leaves it, and for values that
-            are not labels of the dataset.
-    """
-    try:
-        segmentation = _read_prediction(file, dataset_json["file_ending"])
-    except READING_ERRORS as error:
-        raise UserError(
-            f"{file} cannot be read ({' '.join(str(error).split())}): remove it and predict that case again"
-        ) from error
-    # A region lists several values, and the ignore label is never predicted.
-    labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
-    values = set(np.unique(segmentation).tolist())
-    if unknown := sorted(values - set(np.hstack(labels).tolist())):
-        raise UserError(
-            f"{file} holds the value {unknown[0]:g}, which is no label of the dataset: predict with a model of this "
-            "dataset"
-        )
-    return values != {0}
-
-
-def _read_prediction(file: Path, file_ending: str) -> np.ndarray:
-    if file.name.endswith((".nii", ".nii.gz")):
-        check_nifti(file)
-        # ITK refuses some of the directions that nnU-Net reads.
-        image = nibabel.load(file)
-        assert isinstance(image, nibabel.Nifti1Pair)
-        return np.asarray(image.dataobj)
-    errors = []
-    for reader in LIST_OF_IO_CLASSES:
-        if file_ending.lower() in reader.supported_file_endings:
-            try:
-                return reader().read_seg(str(file))[0]
-            except READING_ERRORS as error:
-                errors.append(str(error))
-    raise ValueError("; ".join(errors) or f"nnU-Net has no reader for {file_ending}")

@@ -24,10 +24,11 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
     time_of,
 )
+from nnunetv2_dycon.self_training.predictions import check_prediction
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     PseudoLabeledDataset,
     add_pseudo_labels,
-    check_prediction,
+    tell_of_components,
     warn_of_empty_predictions,
 )
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
@@ -55,8 +56,12 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     _predict_unlabeled(options, folders)
     print_heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
-    print(f"$ {shlex.join([*line, '--copy'] if options.copy else line)}", flush=True)
-    dataset = add_pseudo_labels(source, folders.predictions, target, link=not options.copy)
+    line += ["--copy"] * options.copy + ["--all_components"] * options.all_components
+    print(f"$ {shlex.join(line)}", flush=True)
+    dataset = add_pseudo_labels(
+        source, folders.predictions, target, link=not options.copy, all_components=options.all_components
+    )
+    tell_of_components(dataset)
     warn_of_empty_predictions(dataset)
     print_heading(f"4/5  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)

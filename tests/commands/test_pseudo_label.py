@@ -24,7 +24,7 @@ def predictions(workspace: Workspace, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("options", [[], ["--copy"]])
+@pytest.mark.parametrize("options", [[], ["--copy", "--all_components"]])
 def test_the_dataset_is_ready_for_moved_plans(
     workspace: Workspace, predictions: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

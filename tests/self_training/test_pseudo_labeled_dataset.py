@@ -17,6 +17,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     RECORD,
     PseudoLabeledDataset,
+    tell_of_components,
     warn_of_empty_predictions,
     write_pseudo_labeled_dataset,
     write_pseudo_labeled_splits,
@@ -93,6 +94,79 @@ def test_predictions_of_background_alone_are_told(predicted: Predicted, capsys: 
     dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
     warn_of_empty_predictions(dataset)
     assert "WARNING: of 2 predicted scans, 1 is background alone: demo_006." in capsys.readouterr().out
+
+
+def _write_label(file: Path, *boxes: slice, like: Path | None = None) -> None:
+    """A label file with a component of two classes for each slice of its first axis."""
+    image = sitk.ReadImage(str(file if like is None else like))
+    label_map = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
+    for box in boxes:
+        label_map[box, 3:6, 3:6] = 1
+        label_map[box, 3:6, 6:8] = 2
+    label = sitk.GetImageFromArray(label_map)
+    label.CopyInformation(image)
+    sitk.WriteImage(label, str(file))
+
+
+@pytest.fixture
+def one_component(predicted: Predicted) -> Predicted:
+    """Each labeled case has one component, the prediction of ``demo_005`` has two, that of ``demo_006`` one."""
+    for file in sorted((predicted.raw / "labelsTr").iterdir()):
+        _write_label(file, slice(1, 5))
+    _write_label(predicted.predictions / "demo_005.nii.gz", slice(0, 5), slice(9, 11))
+    _write_label(predicted.predictions / "demo_006.nii.gz", slice(7, 9))
+    return predicted
+
+
+def test_predictions_keep_the_largest_component_where_labeled_cases_have_one(
+    one_component: Predicted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predicted = one_component
+    before = contents(predicted.predictions)
+    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
+    assert dataset.one_component == [(1, 2), (1,), (2,)]
+    assert dataset.removed == {"demo_005": pytest.approx(2 / 7)}
+    expected = predicted.target.with_name("expected.nii.gz")
+    _write_label(expected, slice(0, 5), like=predicted.predictions / "demo_005.nii.gz")
+    made, wanted = (sitk.ReadImage(str(f)) for f in (predicted.target / "labelsTr" / "demo_005.nii.gz", expected))
+    assert (sitk.GetArrayFromImage(made) == sitk.GetArrayFromImage(wanted)).all()
+    for geometry in ("GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(made, geometry)() == pytest.approx(getattr(wanted, geometry)())
+    labels = contents(predicted.target / "labelsTr")
+    assert labels["demo_006.nii.gz"] == before["demo_006.nii.gz"]
+    assert contents(predicted.predictions) == before
+    capsys.readouterr()
+    tell_of_components(dataset)
+    assert capsys.readouterr().out == (
+        "One connected component in every labeled case, and so in every pseudo-label: the whole foreground, organ, "
+        "lesion.\n1 of 2 predictions had more, 28.6% of their foreground on average, which is background now. If scans "
+        "can show several, start again with --all_components and a new -o.\n"
+    )
+    with pytest.raises(UserError, match=r"\(one_component differ\)"):
+        write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target, all_components=True)
+
+
+def test_predictions_are_taken_as_they_are_where_they_may_be(
+    one_component: Predicted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predicted = one_component
+    before = contents(predicted.predictions)
+    other = predicted.target.with_name("Dataset503_Other")
+    write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target, all_components=True)
+    _write_label(predicted.raw / "labelsTr" / "demo_003.nii.gz", slice(0, 3), slice(5, 8))
+    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, other)
+    tell_of_components(dataset)
+    assert "connected" not in capsys.readouterr().out
+    for target in (predicted.target, other):
+        assert contents(target / "labelsTr")["demo_005.nii.gz"] == before["demo_005.nii.gz"]
+
+
+def test_a_label_that_cannot_be_read_is_named(predicted: Predicted) -> None:
+    file = predicted.raw / "labelsTr" / "demo_003.nii.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"demo_003\.nii\.gz cannot be read .* replace it"):
+        write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
+    assert not predicted.target.exists()
 
 
 def test_predictions_must_be_whole_and_of_the_dataset(predicted: Predicted) -> None:
@@ -172,6 +246,15 @@ def test_rgb_images_are_one_file_a_case(tmp_path: Path) -> None:
     dataset_json = {"channel_names": channels, "labels": {"background": 0, "a": 1}, "file_ending": ".png"}
     (raw / "dataset.json").write_text(json.dumps(dataset_json))
     assert write_pseudo_labeled_dataset(raw, predictions, target).pseudo_labeled == ["b"]
+    shutil.rmtree(target)
+    prediction, one = np.zeros((2, 5, 6), dtype=np.uint8)
+    one[1:3, 1:4] = prediction[1:3, 1:4] = prediction[4, 5] = 1
+    io.imsave(predictions / "b.png", prediction, check_contrast=False)
+    for case in "acde":
+        (raw / "imagesTr" / f"{case}_0000.png").write_bytes((raw / "imagesTr" / "a_0000.png").read_bytes())
+        io.imsave(raw / "labelsTr" / f"{case}.png", one, check_contrast=False)
+    write_pseudo_labeled_dataset(raw, predictions, target)
+    assert (io.imread(target / "labelsTr" / "b.png") == one).all()
     shutil.copyfile(raw / "imagesUnlabeled" / "b_0000.png", raw / "imagesUnlabeled" / "b_0001.png")
     with pytest.raises(UserError, match=r"case b .* has 2 of 1"):
         write_pseudo_labeled_dataset(raw, predictions, tmp_path / "Dataset503_RGB")

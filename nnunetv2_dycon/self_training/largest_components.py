@@ -1,0 +1,83 @@
+"""Structures that have one connected component in every labeled case: predictions of them keep their largest alone.
+
+What a model of few labels takes for an organ somewhere else, such as the liver for the heart, would be taught to the
+next model. nnU-Net removes such components from predictions where that raises the Dice of a cross-validation
+(``determine_postprocessing``). Few labels give no cross-validation to go by, but the labels themselves tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+# With fewer cases that show it, chance may be why none has a second component.
+_FEWEST_CASES = 4
+# Of a structure's voxels: stray voxels of an annotator's brush are no second component.
+_LEAST_SHARE = 0.99
+
+Structure = tuple[int, ...]
+"""The values of a structure in label maps: those of one class, or of all."""
+
+
+def structures_of(dataset_json: dict[str, Any]) -> list[Structure]:
+    """The foreground as a whole, then each class; of a region-based dataset the former alone, as regions overlap."""
+    labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
+    values = sorted({int(value) for value in np.hstack(labels)} - {0})
+    has_regions = any(isinstance(value, Sequence) for value in labels)
+    return [tuple(values), *([] if has_regions or len(values) == 1 else [(value,) for value in values])]
+
+
+def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: dict[str, Any]) -> list[Structure]:
+    """The structures of which no label map has more than one connected component.
+
+    Voxels that touch at a corner are connected, as in nnU-Net. A component of 99 % of a structure counts as all of it.
+
+    Args:
+        label_maps: of the labeled cases.
+        dataset_json: nnU-Net's, for the labels.
+
+    Returns:
+        Those of :func:`structures_of` that at least four of the label maps show; none where a label map has ignored
+        voxels, as nobody knows what is there.
+    """
+    cases = dict.fromkeys(structures_of(dataset_json), 0)
+    ignored = dataset_json["labels"].get("ignore")
+    for label_map in label_maps:
+        if ignored is not None and (label_map == ignored).any():
+            return []
+        for structure in list(cases):
+            *_, sizes = _components(label_map, structure)
+            if len(sizes) > 0 and sizes.max() < _LEAST_SHARE * sizes.sum():
+                del cases[structure]
+            else:
+                cases[structure] += len(sizes) > 0
+    return [structure for structure, number in cases.items() if number >= _FEWEST_CASES]
+
+
+def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:
+    """A label map in which each of the structures has its largest component alone; the others are background.
+
+    It does what nnU-Net's ``remove_all_but_largest_component_from_segmentation`` does, in the box around a structure.
+
+    Args:
+        label_map: of any shape; it stays as it is.
+        structures: in the order in which they are looked at.
+    """
+    label_map = label_map.copy()
+    for structure in structures:
+        box, components, sizes = _components(label_map, structure)
+        if len(sizes) > 1:
+            label_map[box][(components > 0) & (components != 1 + sizes.argmax())] = 0
+    return label_map
+
+
+def _components(label_map: np.ndarray, structure: Structure) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
+    """The box around a structure, its components in that box, numbered from 1 on, and the voxels of each."""
+    mask = np.isin(label_map, structure)
+    # Of a structure that is not there, an empty one.
+    box = next(iter(ndimage.find_objects(mask.astype(np.uint8))), (slice(0),) * mask.ndim)
+    components, _ = ndimage.label(mask[box], ndimage.generate_binary_structure(mask.ndim, mask.ndim))
+    return box, components, np.bincount(components.ravel(), minlength=1)[1:]

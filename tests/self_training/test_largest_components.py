@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
+
+from nnunetv2_dycon.self_training.largest_components import (
+    keep_largest_components,
+    structures_of,
+    structures_of_one_component,
+)
+
+HEART = {"labels": {"background": 0, "cavity": 1, "wall": 2}}
+WHOLE, CAVITY, WALL = (1, 2), (1,), (2,)
+
+
+def test_the_foreground_as_a_whole_comes_first() -> None:
+    assert structures_of(HEART) == [WHOLE, CAVITY, WALL]
+    assert structures_of({"labels": {"background": 0, "nodule": 4, "ignore": 5}}) == [(4,)]
+    assert structures_of({"labels": {"background": 0, "whole": [1, 2, 3], "core": [2]}}) == [(1, 2, 3)]
+    assert structures_of({"labels": {"background": 0, "whole": [1]}}) == [(1,)]
+
+
+def row(text: str) -> np.ndarray:
+    """A label map of one row."""
+    return np.array([[int(character) for character in text]], dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("label_maps", "expected"),
+    [
+        (["01220"] * 4, [WHOLE, CAVITY, WALL]),
+        # Three cases are too few.
+        (["01220"] * 3, []),
+        # One case has two walls, which the cavity between them makes one foreground.
+        (["01220"] * 4 + ["02120"], [WHOLE, CAVITY]),
+        (["01220"] * 4 + ["01201"], [WALL]),
+        # A case without a structure says nothing of it.
+        (["01220"] * 3 + ["00220"], [WHOLE, WALL]),
+        (["00000"] * 9, []),
+        # 1 of 101 voxels is no second component, 1 of 21 is one.
+        (["0" + "2" * 100 + "02"] * 4, [WHOLE, WALL]),
+        (["0" + "2" * 20 + "02"] * 4, []),
+    ],
+)
+def test_structures_of_one_component(label_maps: list[str], expected: list[tuple[int, ...]]) -> None:
+    assert structures_of_one_component(map(row, label_maps), HEART) == expected
+
+
+def test_voxels_that_touch_at_a_corner_are_connected() -> None:
+    corner = np.zeros((2, 2, 2), dtype=np.uint8)
+    corner[0, 0, 0] = corner[1, 1, 1] = 1
+    nodules = {"labels": {"background": 0, "nodule": 1}}
+    assert structures_of_one_component([corner] * 4, nodules) == [(1,)]
+    assert (keep_largest_components(corner, [(1,)]) == corner).all()
+
+
+def test_what_is_ignored_may_be_anything() -> None:
+    labels = {"labels": HEART["labels"] | {"ignore": 3}}
+    assert structures_of_one_component([row("01220")] * 4, labels) == [WHOLE, CAVITY, WALL]
+    assert structures_of_one_component([*[row("01220")] * 4, row("01223")], labels) == []
+
+
+@pytest.mark.parametrize(
+    ("structures", "expected"),
+    [
+        ([], "1022011220021"),
+        ([WHOLE], "0000011220000"),
+        ([WALL], "1022011000001"),
+        ([CAVITY], "0022011220020"),
+        ([WHOLE, CAVITY, WALL], "0000011220000"),
+    ],
+)
+def test_largest_components_are_kept(structures: list[tuple[int, ...]], expected: str) -> None:
+    label_map = row("1022011220021")
+    before = label_map.copy()
+    kept = keep_largest_components(label_map, structures)
+    assert "".join(map(str, kept[0])) == expected
+    assert kept.dtype == label_map.dtype
+    assert (label_map == before).all()
+
+
+def test_as_nnunet_does() -> None:
+    generator = np.random.default_rng(0)
+    label_map = generator.choice(3, size=(20, 21, 22), p=(0.94, 0.03, 0.03)).astype(np.uint8)
+    label_map[3:9, 4:12, 5:9], label_map[9:12, 4:12, 5:9] = 1, 2
+    expected = label_map
+    for structure in (WHOLE, CAVITY, WALL):
+        expected = remove_all_but_largest_component_from_segmentation(expected, structure)
+    kept = keep_largest_components(label_map, [WHOLE, CAVITY, WALL])
+    assert (kept == expected).all()
+    assert 0 < np.count_nonzero(kept) < np.count_nonzero(label_map)
+
+
+def test_a_map_of_background_stays() -> None:
+    assert (keep_largest_components(row("0000"), [WHOLE, CAVITY]) == row("0000")).all()
