@@ -17,6 +17,8 @@ from scipy import ndimage
 _FEWEST_CASES = 4
 # Of a structure's voxels: stray voxels of an annotator's brush are no second component.
 _LEAST_SHARE = 0.99
+# Of a class's voxels in the largest component of the foreground: with fewer, that class is somewhere else.
+_LEAST_SHARE_OF_CLASS = 0.1
 
 Structure = tuple[int, ...]
 """The values of a structure in label maps: those of one class, or of all."""
@@ -26,7 +28,7 @@ def structures_of(dataset_json: dict[str, Any]) -> list[Structure]:
     """The foreground as a whole, then each class; of a region-based dataset the former alone, as regions overlap."""
     labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
     values = sorted({int(value) for value in np.hstack(labels)} - {0})
-    has_regions = any(isinstance(value, Sequence) for value in labels)
+    has_regions = any(isinstance(value, Sequence) and len(value) > 1 for value in labels)
     return [tuple(values), *([] if has_regions or len(values) == 1 else [(value,) for value in values])]
 
 
@@ -48,8 +50,9 @@ def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: 
     for label_map in label_maps:
         if ignored is not None and (label_map == ignored).any():
             return []
+        boxes = _boxes(label_map)
         for structure in list(cases):
-            *_, sizes = _components(label_map, structure)
+            *_, sizes = _components(label_map, structure, boxes)
             if len(sizes) > 0 and sizes.max() < _LEAST_SHARE * sizes.sum():
                 del cases[structure]
             else:
@@ -60,7 +63,9 @@ def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: 
 def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:
     """A label map in which each of the structures has its largest component alone; the others are background.
 
-    It does what nnU-Net's ``remove_all_but_largest_component_from_segmentation`` does, in the box around a structure.
+    As nnU-Net's ``remove_all_but_largest_component_from_segmentation``, but that no class is lost: where less than a
+    tenth of a class is in the largest component of several classes, the one that has most of that class stays too. A
+    gap of a voxel between two organs that touch each other is no reason to call one of them background.
 
     Args:
         label_map: of any shape; it stays as it is.
@@ -68,16 +73,32 @@ def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structur
     """
     label_map = label_map.copy()
     for structure in structures:
-        box, components, sizes = _components(label_map, structure)
-        if len(sizes) > 1:
-            label_map[box][(components > 0) & (components != 1 + sizes.argmax())] = 0
+        box, components, sizes = _components(label_map, structure, _boxes(label_map))
+        if len(sizes) < 2:
+            continue
+        kept = {1 + int(sizes.argmax())}
+        for value in structure if len(structure) > 1 else ():
+            of_class = np.bincount(components[label_map[box] == value], minlength=len(sizes) + 1)
+            if of_class[list(kept)].sum() < _LEAST_SHARE_OF_CLASS * of_class.sum():
+                kept.add(int(of_class.argmax()))
+        label_map[box][(components > 0) & ~np.isin(components, list(kept))] = 0
     return label_map
 
 
-def _components(label_map: np.ndarray, structure: Structure) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
+def _boxes(label_map: np.ndarray) -> list[tuple[slice, ...] | None]:
+    """The box around each class from 1 on; None where there is none of it."""
+    return ndimage.find_objects(label_map if label_map.dtype.kind in "iu" else label_map.astype(np.int32))
+
+
+def _components(
+    label_map: np.ndarray, structure: Structure, boxes: Sequence[tuple[slice, ...] | None]
+) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
     """The box around a structure, its components in that box, numbered from 1 on, and the voxels of each."""
-    mask = np.isin(label_map, structure)
+    found = [box for value, box in enumerate(boxes, start=1) if value in structure and box is not None]
     # Of a structure that is not there, an empty one.
-    box = next(iter(ndimage.find_objects(mask.astype(np.uint8))), (slice(0),) * mask.ndim)
-    components, _ = ndimage.label(mask[box], ndimage.generate_binary_structure(mask.ndim, mask.ndim))
+    box = tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*found, strict=True))
+    box = box or (slice(0),) * label_map.ndim
+    crop = label_map[box]
+    mask = crop == structure[0] if len(structure) == 1 else np.isin(crop, structure)
+    components, _ = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim))
     return box, components, np.bincount(components.ravel(), minlength=1)[1:]

@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
 
 from nnunetv2_dycon.exceptions import UserError
@@ -47,17 +48,47 @@ def read_label_map(file: Path) -> np.ndarray:
     Raises:
         Exception: one of READING_ERRORS, for a file that is missing or damaged.
     """
-    if file.name.endswith((".nii", ".nii.gz")):
-        check_nifti(file)
-        # ITK refuses some of the directions that nnU-Net reads.
-        image = nibabel.load(file)
-        assert isinstance(image, nibabel.Nifti1Pair)
-        return np.asarray(image.dataobj)
+    if _is_nifti(file):
+        return np.asarray(_load_nifti(file).dataobj)
+    _, label_map, _ = _read_with_nnunet(file)
+    return label_map
+
+
+def rewrite_label_map(file: Path, label_map: np.ndarray) -> None:
+    """Replace the values of a label file; all else stays as it is.
+
+    Args:
+        file: to be written over.
+        label_map: of the same shape, as :func:`read_label_map` gives it.
+    """
+    if _is_nifti(file):
+        image = _load_nifti(file)
+        nibabel.save(type(image)(label_map, image.affine, image.header), file)
+        return
+    reader_writer, _, properties = _read_with_nnunet(file)
+    reader_writer.write_seg(label_map, str(file), properties)
+
+
+def _is_nifti(file: Path) -> bool:
+    return file.name.endswith((".nii", ".nii.gz"))
+
+
+def _load_nifti(file: Path) -> nibabel.Nifti1Pair:
+    check_nifti(file)
+    # ITK refuses some of the directions that nnU-Net reads.
+    image = nibabel.load(file)
+    assert isinstance(image, nibabel.Nifti1Pair)
+    return image
+
+
+def _read_with_nnunet(file: Path) -> tuple[BaseReaderWriter, np.ndarray, dict[str, Any]]:
+    """nnU-Net's reader that can read a label file, the label map, and what it takes to write one."""
     errors = []
     for reader in LIST_OF_IO_CLASSES:
         if file.name.lower().endswith(tuple(reader.supported_file_endings)):
             try:
-                return reader().read_seg(str(file))[0]
+                label_map, properties = reader().read_seg(str(file))
+                return reader(), label_map[0], properties
             except READING_ERRORS as error:
                 errors.append(str(error))
     raise ValueError("; ".join(errors) or f"nnU-Net has no reader for {file.name}")

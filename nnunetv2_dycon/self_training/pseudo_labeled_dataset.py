@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_json
-from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from tqdm import tqdm
 
 from nnunetv2_dycon.datasets.names import (
@@ -33,7 +32,7 @@ from nnunetv2_dycon.self_training.largest_components import (
     keep_largest_components,
     structures_of_one_component,
 )
-from nnunetv2_dycon.self_training.predictions import check_prediction, read_label_map
+from nnunetv2_dycon.self_training.predictions import check_prediction, read_label_map, rewrite_label_map
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 
 RECORD = "self_training.json"
@@ -47,9 +46,9 @@ class PseudoLabeledDataset:
         folder: the raw dataset's.
         labeled: cases that have labels of their own.
         pseudo_labeled: cases whose labels are predictions.
-        one_component: the structures that have one connected component in every label, pseudo-labels included.
+        one_component: the structures of which predictions keep their largest connected component alone.
         empty: pseudo-labeled cases whose predictions were seen to be background alone when the dataset was made.
-        removed: of pseudo-labeled cases that lost components when the dataset was made, the share of their foreground.
+        removed: of pseudo-labeled cases that lost components, the share of their foreground.
     """
 
     folder: Path
@@ -110,7 +109,7 @@ def write_pseudo_labeled_dataset(
             writes them. Other files in it are ignored.
         target_raw: folder to make, ``nnUNet_raw/DatasetXXX_NAME``. ``self_training.json`` in it records where its
             cases come from.
-        link: make symbolic links to the source's images and labels, not copies. Predictions are always copied.
+        link: make symbolic links to the source's images and labels, not copies. Of predictions there are always copies.
         all_components: take the predictions as they are. Otherwise structures that have one component in every labeled
             case keep their largest alone; see :mod:`nnunetv2_dycon.self_training.largest_components`.
 
@@ -126,8 +125,7 @@ def write_pseudo_labeled_dataset(
             f"{len(missing)} of {len(predicted)} predictions are missing, {missing[0]} for one: predict all of "
             f"{UNLABELED_FOLDER_NAME} with nnUNetv2_predict"
         )
-    one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
-    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted), one_component)
+    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted))
     hashes = [f"{identifier} {hash_file(file)}\n" for identifier, file in sorted(predicted.items())]
     record = {
         "source": source_raw.name,
@@ -135,83 +133,83 @@ def write_pseudo_labeled_dataset(
         "labeled": dataset.labeled,
         "pseudo_labeled": dataset.pseudo_labeled,
         "pseudo_labels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
-        "one_component": [list(structure) for structure in one_component],
+        "all_components": all_components,
     }
     if target_raw.exists():
-        _refuse_another_dataset(target_raw, record)
-        return dataset
-    empty, removed = _look_at_predictions(predicted, source.dataset_json, one_component)
+        there = _refuse_another_dataset(target_raw, record)
+        one_component = [tuple(structure) for structure in there.get("one_component", [])]
+        return replace(dataset, one_component=one_component, removed=there.get("removed", {}))
+    one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     with written_aside(target_raw) as partial:
+        empty, removed = _place_predictions(predicted, partial / "labelsTr", source, one_component)
         images = {identifier: case.images for identifier, case in source.labeled.training.items()}
         images |= {case.identifier: case.images for case in source.unlabeled}
         labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
         copy_files(place_images(images, partial / "imagesTr", ending), link=link)
         copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
-        copy_files(place_labels(predicted, partial / "labelsTr", ending))
-        changed = [partial / "labelsTr" / (case + ending) for case in removed]
-        _rewrite(changed, str(source.unlabeled[0].images[0]), source.dataset_json, one_component)
+        record |= {"one_component": one_component, "removed": removed}
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
-    return replace(dataset, empty=empty, removed=removed)
+    return replace(dataset, one_component=one_component, empty=empty, removed=removed)
 
 
 def _labels_of(source: SourceCases) -> Iterator[np.ndarray]:
-    for case in source.labeled.training.values():
+    for case in tqdm(source.labeled.training.values(), desc="Reading labels"):
         try:
             yield read_label_map(case.label)
         except READING_ERRORS as error:
             raise UserError(f"{case.label} cannot be read ({' '.join(str(error).split())}): replace it") from error
 
 
-def _look_at_predictions(
-    predicted: dict[str, Path], dataset_json: dict[str, Any], one_component: list[Structure]
+def _place_predictions(
+    predicted: dict[str, Path], folder: Path, source: SourceCases, one_component: list[Structure]
 ) -> tuple[list[str], dict[str, float]]:
-    """Which predictions are background alone, and the share of the foreground that others lose with components."""
+    """Check the predictions and copy them, without components that are too many.
+
+    Returns:
+        The cases whose predictions are background alone, and the share of the foreground that others lost.
+    """
     empty: list[str] = []
     removed: dict[str, float] = {}
     for case, file in tqdm(sorted(predicted.items()), desc="Reading predictions"):
-        label_map = check_prediction(file, dataset_json)
-        foreground = np.count_nonzero(label_map)
-        kept = np.count_nonzero(keep_largest_components(label_map, one_component))
+        label_map = check_prediction(file, source.dataset_json)
+        kept = keep_largest_components(label_map, one_component)
+        copy_files(place_labels({case: file}, folder, source.labeled.file_ending))
+        foreground, lost = np.count_nonzero(label_map), np.count_nonzero(label_map != kept)
         if foreground == 0:
             empty.append(case)
-        elif kept < foreground:
-            removed[case] = 1 - kept / foreground
+        elif lost > 0:
+            removed[case] = lost / foreground
+            rewrite_label_map(folder / (case + source.labeled.file_ending), kept)
     return empty, removed
 
 
-def _rewrite(files: list[Path], image: str, dataset_json: dict[str, Any], one_component: list[Structure]) -> None:
-    """Remove components from label files, with the reader and writer that nnU-Net chooses by an image."""
-    if not files:
-        return
-    reader_writer = determine_reader_writer_from_dataset_json(dataset_json, image, verbose=False)()
-    for file in tqdm(files, desc="Removing components"):
-        segmentation, properties = reader_writer.read_seg(str(file))
-        reader_writer.write_seg(keep_largest_components(segmentation[0], one_component), str(file), properties)
-
-
 def tell_of_components(dataset: PseudoLabeledDataset) -> None:
-    """Print which structures keep their largest component alone in the pseudo-labels, and what that removed."""
+    """Print of which structures predictions keep their largest component alone, and what that removed."""
     if not dataset.one_component:
         return
     names = _names_of(dataset.one_component, read_json_file(dataset.folder / "dataset.json")["labels"])
-    print(f"One connected component in every labeled case, and so in every pseudo-label: {', '.join(names)}.")
+    print(
+        f"Every labeled case that shows it has one connected component of: {', '.join(names)}. Predictions keep the "
+        "largest one."
+    )
     if dataset.removed:
+        most = max(dataset.removed, key=lambda case: dataset.removed[case])
         share = sum(dataset.removed.values()) / len(dataset.removed)
         print(
-            f"{len(dataset.removed)} of {counted(len(dataset.pseudo_labeled), 'prediction')} had more, {share:.1%} of "
-            "their foreground on average, which is background now. If scans can show several, start again with "
-            "--all_components and a new -o."
+            f"{len(dataset.removed)} of {counted(len(dataset.pseudo_labeled), 'prediction')} had more. On average "
+            f"{share:.2%} of their foreground became background, at most {dataset.removed[most]:.2%} ({most}). If "
+            "scans can show several, start again with --all_components and a new -o."
         )
     sys.stdout.flush()
 
 
 def _names_of(structures: list[Structure], labels: dict[str, Any]) -> list[str]:
     """Classes by their names, and the foreground as a whole."""
-    names: dict[Structure, str] = {(value,): name for name, value in labels.items() if not isinstance(value, list)}
-    return [names.get(structure, "the whole foreground") for structure in structures]
+    names: dict[Structure, str] = {tuple(np.atleast_1d(value).tolist()): name for name, value in labels.items()}
+    return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]
 
 
 def warn_of_empty_predictions(dataset: PseudoLabeledDataset) -> None:
@@ -271,10 +269,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(folder / RECORD, ("source", "predictions"))
 
 
-def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> None:
+def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Returns the record of the dataset that is there."""
     there = read_record(folder)
-    if different := sorted(key for key in record if key != "predictions" and there.get(key) != record[key]):
+    # What a release without that option did.
+    there.setdefault("all_components", True)
+    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
+    if different == ["all_components"]:
+        has, change = ("with", "give it") if there["all_components"] else ("without", "leave it out")
+        raise UserError(
+            f"{folder} was made {has} --all_components: {change} to go on with that dataset, or choose another "
+            "dataset ID or name with -o"
+        )
+    if different:
         raise UserError(
             f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
             "dataset ID or name with -o, or remove it with its preprocessed data and results"
         )
+    return there

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import SimpleITK as sitk
 
 from nnunetv2_dycon.commands.main import main
 
@@ -28,9 +29,18 @@ def predictions(workspace: Workspace, tmp_path: Path) -> Path:
 def test_the_dataset_is_ready_for_moved_plans(
     workspace: Workspace, predictions: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for index in range(6):
+        image = sitk.ReadImage(str(workspace.raw / "labelsTr" / f"demo_{index:03d}.nii.gz")) * 0
+        image[2:5, 2:5, 2:5] = 1
+        sitk.WriteImage(image, str(workspace.raw / "labelsTr" / f"demo_{index:03d}.nii.gz"))
+    image[7, 7, 7] = 1
+    sitk.WriteImage(image, str(predictions / "demo_006.nii.gz"))
     command = ["pseudo-label", "-d", "501", "-i", str(predictions), "-o", "502", *options]
     assert main(command) == 0
     raw = workspace.raw.with_name("Dataset502_Tiny_self_training")
+    made = sitk.ReadImage(str(raw / "labelsTr" / "demo_006.nii.gz"))
+    assert made[3, 3, 3] == 1
+    assert made[7, 7, 7] == (1 if options else 0)
     assert f"{raw}: 6 labeled and 4 pseudo-labeled cases." in capsys.readouterr().out
     assert (raw / "imagesTr" / "demo_000_0000.nii.gz").is_symlink() is (not options)
     preprocessed = workspace.preprocessed.with_name(raw.name)

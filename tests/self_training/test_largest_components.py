@@ -18,7 +18,7 @@ def test_the_foreground_as_a_whole_comes_first() -> None:
     assert structures_of(HEART) == [WHOLE, CAVITY, WALL]
     assert structures_of({"labels": {"background": 0, "nodule": 4, "ignore": 5}}) == [(4,)]
     assert structures_of({"labels": {"background": 0, "whole": [1, 2, 3], "core": [2]}}) == [(1, 2, 3)]
-    assert structures_of({"labels": {"background": 0, "whole": [1]}}) == [(1,)]
+    assert structures_of({"labels": {"background": 0, "cavity": [1], "wall": [2]}}) == [WHOLE, CAVITY, WALL]
 
 
 def row(text: str) -> np.ndarray:
@@ -32,15 +32,16 @@ def row(text: str) -> np.ndarray:
         (["01220"] * 4, [WHOLE, CAVITY, WALL]),
         # Three cases are too few.
         (["01220"] * 3, []),
+        (["01220"] * 4 + ["00000"], [WHOLE, CAVITY, WALL]),
         # One case has two walls, which the cavity between them makes one foreground.
         (["01220"] * 4 + ["02120"], [WHOLE, CAVITY]),
         (["01220"] * 4 + ["01201"], [WALL]),
         # A case without a structure says nothing of it.
         (["01220"] * 3 + ["00220"], [WHOLE, WALL]),
         (["00000"] * 9, []),
-        # 1 of 101 voxels is no second component, 1 of 21 is one.
-        (["0" + "2" * 100 + "02"] * 4, [WHOLE, WALL]),
-        (["0" + "2" * 20 + "02"] * 4, []),
+        # 1 of 100 voxels is no second component, 1 of 99 is one.
+        (["0" + "2" * 99 + "02"] * 4, [WHOLE, WALL]),
+        (["0" + "2" * 98 + "02"] * 4, []),
     ],
 )
 def test_structures_of_one_component(label_maps: list[str], expected: list[tuple[int, ...]]) -> None:
@@ -78,6 +79,27 @@ def test_largest_components_are_kept(structures: list[tuple[int, ...]], expected
     assert "".join(map(str, kept[0])) == expected
     assert kept.dtype == label_map.dtype
     assert (label_map == before).all()
+
+
+@pytest.mark.parametrize(
+    ("label_map", "expected"),
+    [
+        # A gap between two classes that touch elsewhere: neither is lost.
+        ("1111101222022", "1111101222000"),
+        ("1111110222022", "1111110222000"),
+        ("1111120222222222022", "1111120222222222000"),
+        # A tenth of the class is in the largest component.
+        ("11111111111120222222222", "11111111111120000000000"),
+        ("1111111111112022222222202", "1111111111112022222222200"),
+    ],
+)
+def test_no_class_is_lost_with_the_foreground_s_other_components(label_map: str, expected: str) -> None:
+    kept = keep_largest_components(row(label_map), [WHOLE])
+    assert "".join(map(str, kept[0])) == expected
+
+
+def test_float_maps_are_read_too() -> None:
+    assert (keep_largest_components(row("1101").astype(np.float32), [CAVITY]) == row("1100")).all()
 
 
 def test_as_nnunet_does() -> None:

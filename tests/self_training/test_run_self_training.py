@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "Dataset502_Tiny_self_training"
 COMMAND = ("self-train", "-d", 501, "-o", 502, "-p", "nnUNetPlansSmall", "-device", "cpu", "-np", 1, "--disable_tta")
-TRAINERS = ("-tr", "nnUNetTrainerDyCONShort", "-tr2", "nnUNetTrainerShort")
+TRAINERS = ("-tr", "nnUNetTrainerDyCONShort", "-tr2", "nnUNetTrainerShort", "--all_components")
 COMMANDS = (
     "nnUNetv2_train Dataset501",
     "nnUNetv2_predict",
@@ -50,6 +50,8 @@ def test_all_steps_on_regions_and_again(
     monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
     output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
     assert commands_run(output) == list(COMMANDS)
+    (pseudo_label,) = (line for line in output.splitlines() if line.startswith("$ nnunetv2_dycon pseudo-label"))
+    assert pseudo_label.endswith(f"-o {NAME} --all_components")
     raw, preprocessed = workspace.raw.with_name(NAME), workspace.preprocessed.with_name(NAME)
     results = workspace.results.with_name(NAME)
     unlabeled = [f"demo_{i:03d}" for i in range(6, 10)]

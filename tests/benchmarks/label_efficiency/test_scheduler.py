@@ -233,9 +233,9 @@ def test_self_training_trains_on_predicted_labels(
     copied_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with patch.object(scheduler, "_run_worker", run_here):
-        assert run_command(copied_workspace, "--budgets", "2", "--arms", "DyCONSelfTraining") == 0
-    folder = copied_workspace / "runs" / "Tiny" / "2" / "DyCONSelfTraining" / "seed_0"
-    record = record_of(copied_workspace, "DyCONSelfTraining")
+        assert run_command(copied_workspace, "--budgets", "2", "--arms", "AllComponents") == 0
+    folder = copied_workspace / "runs" / "Tiny" / "2" / "AllComponents" / "seed_0"
+    record = record_of(copied_workspace, "AllComponents")
     assert f"The first training is that of {copied_workspace}/runs/Tiny/2/DyCON/seed_0/" in capsys.readouterr().out
     first = record_of(copied_workspace, "DyCON")["training_seconds"]
     assert record["training_seconds"] == pytest.approx(first + sum(record["curves"]["epoch_seconds"]))
@@ -244,6 +244,7 @@ def test_self_training_trains_on_predicted_labels(
         *record["labeled"],
         *record["unlabeled"],
     }
+    assert json.loads((raw / "self_training.json").read_text())["all_components"]
     for case in record["unlabeled"]:
         predicted = (folder / "pseudo_labels" / f"{case}.nii.gz").read_bytes()
         assert (raw / "labelsTr" / f"{case}.nii.gz").read_bytes() == predicted
