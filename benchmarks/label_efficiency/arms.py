@@ -26,6 +26,7 @@ REFERENCE_ARM = "nnUNet"
 METHOD_ARM = "DyCON"
 FECL_ARM = "WithFeCL"
 SELF_TRAINING_ARM = "DyCONSelfTraining"
+TWO_ROUNDS_ARM = "DyCONSelfTraining2"
 ALL_COMPONENTS_ARM = "AllComponents"
 _PREFIX = "nnUNetTrainer"
 
@@ -117,6 +118,14 @@ ARMS: dict[str, Arm] = {
             "method",
             kind="self-training",
             first_arm=METHOD_ARM,
+        ),
+        Arm(
+            TWO_ROUNDS_ARM,
+            _PREFIX,
+            f"a second round: nnU-Net, trained with the predictions of {SELF_TRAINING_ARM} as labels",
+            "method",
+            kind="self-training",
+            first_arm=SELF_TRAINING_ARM,
         ),
         Arm(
             ALL_COMPONENTS_ARM,

@@ -30,7 +30,7 @@ from benchmarks.label_efficiency.arms import (
 from benchmarks.label_efficiency.datasets import Source, prepare_budget_dataset, read_source
 from benchmarks.label_efficiency.presets import PRESETS, Preset
 from benchmarks.label_efficiency.runs import Run, Workspace, read_json_file, write_whole_json
-from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, FOLD
+from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, FOLD, pseudo_labeled_name
 from nnunetv2_dycon.exceptions import UserError
 
 Outcome = Literal["done", "failed", "claimed"]
@@ -155,6 +155,9 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
     if first is not None and first.state() == "claimed" and options.only is None:
         print(f"{run.title}: needs {first.title}, which is claimed by {first.claim.describe()}.", flush=True)
         return "claimed"
+    if first is not None and first.arm.kind == "self-training" and first.state() != "done":
+        print(f"{run.title}: starts from {first.title}, which is {first.state()}: do that run first.", flush=True)
+        return "failed"
     device = options.device or default_device()
     environment = workspace.environment(
         run.folder / "nnUNet_results",
@@ -163,6 +166,7 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         workers=options.workers,
     )
     dataset = prepare_budget_dataset(workspace, source, run.budget, preset, environment)
+    checkpoint = None if first is None else _checkpoint_to_start_from(first, run, dataset.name)
     details: dict[str, Any] = {
         "preset": asdict(preset),
         "dataset_in_nnunet": dataset.name,
@@ -171,7 +175,8 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        "first_checkpoint": None if first is None else _checkpoint_to_start_from(first, run, dataset.name),
+        "first_checkpoint": checkpoint,
+        "first_seconds": first and checkpoint and read_json_file(first.record_file)["training_seconds"],
     }
     claim = run.claim
     if not claim.take():
@@ -212,6 +217,8 @@ def _checkpoint_to_start_from(first: Run, run: Run, dataset: str) -> str | None:
     settings = settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings)
     if not first.record_file.is_file() or read_json_file(first.record_file)["settings"] != settings:
         return None
+    if first.arm.kind == "self-training":
+        dataset = pseudo_labeled_name(dataset)
     (checkpoint,) = (first.folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")
     return str(checkpoint)
 

@@ -116,6 +116,11 @@ class Training:
         return Path(nnUNet_results) / self.plans["dataset_name"] / name / f"fold_{FOLD}"
 
 
+def pseudo_labeled_name(dataset: str) -> str:
+    """What :func:`self_train` calls the dataset that it makes of another one."""
+    return f"{dataset}_self_training"
+
+
 def self_train(
     first: Training, training: Training, folder: Path, first_checkpoint: Path | None, *, all_components: bool
 ) -> tuple[Path, Path]:
@@ -140,7 +145,7 @@ def self_train(
     source = training.plans["dataset_name"]
     source_raw = Path(os.environ["nnUNet_raw"]) / source
     source_preprocessed = Path(os.environ["nnUNet_preprocessed"]) / source
-    name = f"{source}_self_training"
+    name = pseudo_labeled_name(source)
     # nnU-Net's variables point into the run's folder from here on.
     for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
         (folder / variable).mkdir(exist_ok=True)

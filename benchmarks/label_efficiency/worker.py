@@ -73,7 +73,7 @@ def execute_run(folder: Path) -> None:
         )
         first = None if order["first_checkpoint"] is None else Path(order["first_checkpoint"])
         first, checkpoint = self_train(first_training, training, folder, first, all_components=arm.all_components)
-        first_seconds = sum(read_curves(first)["epoch_seconds"])
+        first_seconds = order["first_seconds"] or sum(read_curves(first)["epoch_seconds"])
     else:
         checkpoint = training.train()
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.label_efficiency.arms import ALL_COMPONENTS_ARM, FECL_ARM, REFERENCE_ARM, SELF_TRAINING_ARM
+from benchmarks.label_efficiency.arms import (
+    ALL_COMPONENTS_ARM,
+    FECL_ARM,
+    REFERENCE_ARM,
+    SELF_TRAINING_ARM,
+    TWO_ROUNDS_ARM,
+)
 
 HARD_ARM = "HardTargets"
 LABELED_BOXES_ARM = "LabeledBoxes"
@@ -12,7 +18,8 @@ TITLES = {
     HARD_ARM: "DyCON, hard targets",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
     SELF_TRAINING_ARM: "DyCON, then self-training",
-    ALL_COMPONENTS_ARM: "the same, all components",
+    TWO_ROUNDS_ARM: "DyCON, then two rounds of it",
+    ALL_COMPONENTS_ARM: "self-training, all components",
 }
 # What one training or more changed in DyCON with FeCL, by the arm's name in the records.
 PARTS_OF_DYCON = {

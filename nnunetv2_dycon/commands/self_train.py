@@ -13,7 +13,7 @@ from nnunetv2_dycon.commands.shared_arguments import (
     add_device_argument,
     add_fold_argument,
     add_mirroring_argument,
-    add_new_dataset_argument,
+    add_new_datasets_argument,
     add_plans_argument,
     add_trainer_argument,
 )
@@ -27,15 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Self-training: trains a first model on the labeled cases (or takes it if it is trained), predicts "
         "imagesUnlabeled with it, makes a new dataset with these predictions as labels, and trains a second model with "
-        "the same plans on it, from scratch. Each command is printed as you would type it. Started again, it goes on "
-        "where it ended."
+        "the same plans on it, from scratch. With several -o there are several rounds: each model predicts for the "
+        "next one. Each command is printed as you would type it. Started again, it goes on where it ended."
     )
     add_dataset_argument(parser)
     add_configuration_argument(parser)
     add_trainer_argument(parser, "nnUNetTrainer", what="trainer of the first model")
     add_plans_argument(parser)
     add_fold_argument(parser, default="0")
-    add_new_dataset_argument(parser)
+    add_new_datasets_argument(parser, "one for each round, whose model predicts for the next")
     parser.add_argument(
         "-tr2", metavar="TRAINER", help="trainer of the second model, not a semi-supervised one (default: the same)"
     )
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = SelfTrainingOptions(
         dataset=arguments.d,
-        output=arguments.o,
+        outputs=arguments.o,
         configuration=arguments.c,
         fold=arguments.f,
         trainer=arguments.tr,
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     model = run_self_training(options)
     dataset = dataset_id(model.parent.parent.name)
-    print(f"\nThe second model is in {model}. Predict with:")
+    print(f"\nThe last model is in {model}. Predict with:")
     chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {shlex.quote(options.plans)}"
     device = "" if options.device == "cuda" else f" -device {options.device}"
     print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT{device}")

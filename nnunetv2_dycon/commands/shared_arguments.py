@@ -88,6 +88,22 @@ def add_new_dataset_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_new_datasets_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare ``-o`` of commands that make one dataset or several, which is required; its value is a list.
+
+    Args:
+        parser: of the command.
+        what: what each of them is for.
+    """
+    parser.add_argument(
+        "-o",
+        nargs="+",
+        required=True,
+        metavar="DATASET",
+        help=f"dataset to make in nnUNet_raw, by ID (502) or name (Dataset502_NAME), or several: {what}",
+    )
+
+
 def add_copy_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--copy`` of commands that make a dataset of links."""
     parser.add_argument("--copy", action="store_true", help="copy images and labels (default: symbolic links to them)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class SelfTrainingOptions:
     """The options of ``nnunetv2_dycon self-train``, as its help says."""
 
     dataset: str
-    output: str
+    outputs: Sequence[str]
     configuration: str = "3d_fullres"
     fold: str = "0"
     trainer: str = "nnUNetTrainer"
@@ -46,20 +47,32 @@ class SelfTrainingOptions:
 
     @property
     def last_trainer(self) -> str:
-        """The trainer of the second model."""
+        """The trainer of the second model, and of further ones."""
         return self.second_trainer or self.trainer
 
 
 @dataclass(frozen=True)
-class SelfTrainingFolders:
-    """Where a self-training reads and writes; models are fold folders."""
+class SelfTrainingRound:
+    """What a round reads and writes; models are fold folders.
+
+    Attributes:
+        first_trainer: of the model that predicts.
+        first_model: the model that predicts: of the source, or of the round before.
+        second_model: the model that is trained on the predictions.
+    """
 
     source: PlannedDataset
     cases: SourceCases
     target_raw: Path
     target_preprocessed: Path
+    first_trainer: str
     first_model: Path
     second_model: Path
+
+    @property
+    def first_dataset(self) -> str:
+        """The dataset that the first model was trained on."""
+        return self.first_model.parent.parent.name
 
     @property
     def predictions(self) -> Path:
@@ -67,8 +80,12 @@ class SelfTrainingFolders:
         return self.first_model / "pseudo_labels"
 
 
-def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
-    """Check all that can be checked before hours of training; a UserError names what is wrong."""
+def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]:
+    """Check all that can be checked before hours of training; a UserError names what is wrong.
+
+    Returns:
+        One round for each output.
+    """
     source_raw = existing_dataset_folder(options.dataset)
     source = read_planned_dataset(source_raw.name, options.plans, options.configuration)
     configuration = source.configuration(options.configuration)
@@ -87,19 +104,32 @@ def check_self_training(options: SelfTrainingOptions) -> SelfTrainingFolders:
         raise UserError("PyTorch finds no CUDA GPU: give -device cpu")
     if options.num_processes is not None and options.num_processes < 1:
         raise UserError(f"-np must be at least 1, not {options.num_processes}")
-    name = pseudo_labeled_dataset_name(source.name, options.output)
-    target_raw, target_preprocessed = raw_folder() / name, source.folder.with_name(name)
-    models = (_fold_folder(source.name, options.trainer, options), _fold_folder(name, options.last_trainer, options))
-    folders = SelfTrainingFolders(source, cases, target_raw, target_preprocessed, *models)
+    rounds = _rounds(options, source, cases)
+    first_model = rounds[0].first_model
     for stage in configurations_of_data(source, options.configuration):
         data_folder = source.data_folder(stage)
-        if not is_trained(folders.first_model) and not data_folder.is_dir():
+        if not is_trained(first_model) and not data_folder.is_dir():
             command = preprocessing_command(source.name, stage, options.plans)
             raise UserError(f"{data_folder} is not there: preprocess the dataset first, with {command}")
-    if not is_trained(folders.first_model):
-        _check_labeled_cases(options, folders)
-    _check_target(folders)
-    return folders
+    if not is_trained(first_model):
+        _check_labeled_cases(options, rounds[0])
+    for each in rounds:
+        _check_target(each)
+    return rounds
+
+
+def _rounds(options: SelfTrainingOptions, source: PlannedDataset, cases: SourceCases) -> list[SelfTrainingRound]:
+    names = [pseudo_labeled_dataset_name(source.name, output) for output in options.outputs]
+    if len(set(names)) < len(names):
+        raise UserError(f"-o names one dataset twice: each round makes one of its own ({', '.join(options.outputs)})")
+    rounds: list[SelfTrainingRound] = []
+    trainer, model = options.trainer, _fold_folder(source.name, options.trainer, options)
+    for name in names:
+        folders = (raw_folder() / name, source.folder.with_name(name))
+        second = _fold_folder(name, options.last_trainer, options)
+        rounds.append(SelfTrainingRound(source, cases, *folders, trainer, model, second))
+        trainer, model = options.last_trainer, second
+    return rounds
 
 
 def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
@@ -109,7 +139,7 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
 
 
-def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
     """Refuse what the first model would not learn from as it is."""
     source, ending = folders.source, folders.cases.labeled.file_ending
     data_folder = source.data_folder(options.configuration)
@@ -127,7 +157,7 @@ def configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[
     return [configuration, *(dataset.configuration(configuration).next_stage_names or [])]
 
 
-def _check_target(folders: SelfTrainingFolders) -> None:
+def _check_target(folders: SelfTrainingRound) -> None:
     name = folders.target_raw.name
     if folders.target_raw.exists():
         origin = read_record(folders.target_raw)["predictions"]
@@ -153,7 +183,7 @@ def is_trained(fold_folder: Path) -> bool:
     return (fold_folder / FINAL_CHECKPOINT).is_file()
 
 
-def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> str | None:
+def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingRound) -> str | None:
     """A sentence on labels that are not those which nnUNetv2_preprocess took last; None without such.
 
     Cases that are not preprocessed, or not any more, are passed over.

@@ -16,8 +16,8 @@ from nnunetv2_dycon.files import hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 from nnunetv2_dycon.self_training.check_self_training import (
-    SelfTrainingFolders,
     SelfTrainingOptions,
+    SelfTrainingRound,
     changed_labels,
     check_self_training,
     configurations_of_data,
@@ -35,26 +35,35 @@ from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 
 
 def run_self_training(options: SelfTrainingOptions) -> Path:
-    """Do all steps that are not done yet, each by the command line that is printed.
+    """Do all steps of all rounds that are not done yet, each by the command line that is printed.
 
     Returns:
-        Fold folder of the second model.
+        Fold folder of the last model.
 
     Raises:
         UserError: for what is wrong, before anything is done where it can be known, and when a command fails. Started
             again, the same call goes on where it ended.
     """
-    folders = check_self_training(options)
-    source, target = folders.source.name, folders.target_raw.name
+    rounds = check_self_training(options)
+    first = rounds[0]
     print_heading("1/5  First model, on the labeled cases")
-    if is_trained(folders.first_model):
-        _warn_of_later_labels(options, folders)
-        print(f"{folders.first_model} is trained.")
+    if is_trained(first.first_model):
+        _warn_of_later_labels(options, first)
+        print(f"{first.first_model} is trained.")
     else:
-        _train_model(source, options.trainer, folders.first_model, options)
-    print_heading(f"2/5  It predicts {len(folders.cases.unlabeled)} unlabeled scans")
+        _train_model(first.source.name, options.trainer, first.first_model, options)
+    for number, each in enumerate(rounds, start=1):
+        _run_round(options, each, f"Round {number} of {len(rounds)}: " if len(rounds) > 1 else "")
+    return rounds[-1].second_model
+
+
+def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, which: str) -> None:
+    source, target = folders.source.name, folders.target_raw.name
+    print_heading(
+        f"2/5  {which}{folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
+    )
     _predict_unlabeled(options, folders)
-    print_heading(f"3/5  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
+    print_heading(f"3/5  {which}{target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     line += ["--copy"] * options.copy + ["--all_components"] * options.all_components
     print(f"$ {shlex.join(line)}", flush=True)
@@ -63,14 +72,13 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     )
     tell_of_components(dataset)
     warn_of_empty_predictions(dataset)
-    print_heading(f"4/5  {target} gets the same plans and is preprocessed")
+    print_heading(f"4/5  {which}{target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
-    print_heading(f"5/5  Second model, from scratch, on {target}")
+    print_heading(f"5/5  {which}model from scratch, on {target}")
     _train_model(target, options.last_trainer, folders.second_model, options)
-    return folders.second_model
 
 
-def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+def _warn_of_later_labels(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
     """Tell of labels from which the first model, which is trained, may not have learnt."""
     source = folders.source
     data_folder = source.data_folder(options.configuration)
@@ -109,7 +117,7 @@ def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: Se
     run_nnunet_command("nnUNetv2_train", *arguments, environment=os.environ)
 
 
-def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
     """Predict what is not predicted yet, with nnUNetv2_predict.
 
     A killed nnUNetv2_predict leaves damaged files, which it would take for done: they are removed and made again.
@@ -124,8 +132,8 @@ def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingFolder
         return
     for file in pending:
         file.unlink(missing_ok=True)
-    arguments = ["-d", folders.source.name, "-c", options.configuration, "-f", options.fold]
-    arguments += ["-tr", options.trainer, "-p", options.plans, "-device", options.device]
+    arguments = ["-d", folders.first_dataset, "-c", options.configuration, "-f", options.fold]
+    arguments += ["-tr", folders.first_trainer, "-p", options.plans, "-device", options.device]
     arguments += ["-i", str(dataset.folder / UNLABELED_FOLDER_NAME), "-o", str(predictions), "--continue_prediction"]
     if options.disable_tta:
         arguments.append("--disable_tta")
@@ -142,7 +150,7 @@ def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
     return True
 
 
-def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingFolders) -> None:
+def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
     checkpoint, marker = folders.first_model / FINAL_CHECKPOINT, folders.predictions / "predicted_with.json"
     predicted_with = {"checkpoint_sha256": hash_file(checkpoint), "disable_tta": options.disable_tta}
     if not marker.is_file():
@@ -157,9 +165,7 @@ def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainin
         )
 
 
-def _preprocess_target(
-    options: SelfTrainingOptions, folders: SelfTrainingFolders, dataset: PseudoLabeledDataset
-) -> None:
+def _preprocess_target(options: SelfTrainingOptions, folders: SelfTrainingRound, dataset: PseudoLabeledDataset) -> None:
     """Move the plans and preprocess by nnU-Net's own commands; what is done is not done again."""
     target, name = folders.target_preprocessed, folders.target_raw.name
     number = str(dataset_id(name))

@@ -217,6 +217,11 @@ ROWS = [
         (SIMULATE.replace("-o 601", "-o Dataset501_Tiny"), SELF_TRAIN.replace("-o 601", "-o Dataset501_Tiny")),
         "is the source itself: choose another ID or name with -o",
     ),
+    Row(
+        "one dataset for two rounds",
+        (SELF_TRAIN.replace("-o 601", "-o 601 602 601"),),
+        "-o names one dataset twice: each round makes one of its own (601, 602, 601)",
+    ),
     Row("a folder of predictions that is not there", (PSEUDO_LABEL,), "4 of 4 predictions are missing"),
     Row(
         "a fold that is not there",

@@ -16,12 +16,12 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-OPTIONS = SelfTrainingOptions("501", "502", plans="nnUNetPlansSmall", trainer="nnUNetTrainer", device="cpu")
+OPTIONS = SelfTrainingOptions("501", ["502"], plans="nnUNetPlansSmall", trainer="nnUNetTrainer", device="cpu")
 
 
 def test_where_things_go(workspace: Workspace) -> None:
     options = dataclasses.replace(OPTIONS, trainer="nnUNetTrainerDyCON", second_trainer="nnUNetTrainer")
-    folders = check_self_training(options)
+    (folders,) = check_self_training(options)
     assert folders.target_raw == workspace.raw.with_name("Dataset502_Tiny_self_training")
     assert folders.target_preprocessed == workspace.preprocessed.with_name("Dataset502_Tiny_self_training")
     model = "nnUNetTrainerDyCON__nnUNetPlansSmall__3d_fullres"
@@ -31,6 +31,21 @@ def test_where_things_go(workspace: Workspace) -> None:
         "nnUNetTrainer__nnUNetPlansSmall__3d_fullres",
         "fold_0",
     )
+
+
+def test_each_round_starts_from_the_model_of_the_round_before(workspace: Workspace) -> None:
+    options = dataclasses.replace(
+        OPTIONS, outputs=["502", "503"], trainer="nnUNetTrainerDyCON", second_trainer="nnUNetTrainer"
+    )
+    first, second = check_self_training(options)
+    assert (first.first_dataset, first.first_trainer) == ("Dataset501_Tiny", "nnUNetTrainerDyCON")
+    assert (second.first_dataset, second.first_trainer) == ("Dataset502_Tiny_self_training", "nnUNetTrainer")
+    assert second.first_model == first.second_model
+    assert second.source == first.source
+    assert second.target_raw == workspace.raw.with_name("Dataset503_Tiny_self_training")
+    second.target_preprocessed.mkdir()
+    with pytest.raises(UserError, match="preprocessed data or results of Dataset503_Tiny_self_training"):
+        check_self_training(options)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +61,9 @@ def test_where_things_go(workspace: Workspace) -> None:
         ({"trainer": "nnUNetTrainerDyCON"}, "nnUNetTrainerDyCON needs unlabeled scans.*-tr2 nnUNetTrainer"),
         ({"device": "cuda"}, "no CUDA GPU"),
         ({"num_processes": 0}, "-np must be at least 1"),
-        ({"output": "501"}, "taken by Dataset501_Tiny"),
-        ({"output": "Dataset501_Tiny"}, "is the source itself"),
+        ({"outputs": ["501"]}, "taken by Dataset501_Tiny"),
+        ({"outputs": ["Dataset501_Tiny"]}, "is the source itself"),
+        ({"outputs": ["502", "503", "Dataset502_Tiny_self_training"]}, "-o names one dataset twice"),
     ],
 )
 @pytest.mark.usefixtures("workspace")
@@ -97,11 +113,11 @@ def test_cases_that_are_not_preprocessed_are_told_apart_from_changed_labels(work
     (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all").mkdir(parents=True)
     (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all" / "checkpoint_final.pth").touch()
     # A trained model needs neither any more.
-    assert changed_labels(folders, check_self_training(folders)) is None
+    assert changed_labels(folders, check_self_training(folders)[0]) is None
 
 
 def test_a_dataset_of_something_else_is_left_alone(workspace: Workspace) -> None:
-    folders = check_self_training(OPTIONS)
+    (folders,) = check_self_training(OPTIONS)
     folders.second_model.mkdir(parents=True)
     with pytest.raises(UserError, match="preprocessed data or results of Dataset502_Tiny_self_training"):
         check_self_training(OPTIONS)

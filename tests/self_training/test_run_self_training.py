@@ -14,8 +14,8 @@ from nnunetv2_dycon.commands.main import main
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-NAME = "Dataset502_Tiny_self_training"
-COMMAND = ("self-train", "-d", 501, "-o", 502, "-p", "nnUNetPlansSmall", "-device", "cpu", "-np", 1, "--disable_tta")
+NAME, NEXT_NAME = "Dataset502_Tiny_self_training", "Dataset503_Tiny_self_training"
+COMMAND = ("self-train", "-d", 501, "-p", "nnUNetPlansSmall", "-device", "cpu", "-np", 1, "--disable_tta")
 TRAINERS = ("-tr", "nnUNetTrainerDyCONShort", "-tr2", "nnUNetTrainerShort", "--all_components")
 COMMANDS = (
     "nnUNetv2_train Dataset501",
@@ -25,7 +25,9 @@ COMMANDS = (
     "nnUNetv2_move_plans_between_datasets",
     "nnUNetv2_preprocess",
     f"nnUNetv2_train {NAME}",
+    f"nnUNetv2_train {NEXT_NAME}",
 )
+ONE_ROUND, TWO_ROUNDS = ("-o", 502), ("-o", 502, 503)
 
 
 def commands_run(output: str) -> list[str]:
@@ -48,28 +50,33 @@ def test_all_steps_on_regions_and_again(
 ) -> None:
     # Where nnU-Net finds the short trainers of this test.
     monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
-    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
-    assert commands_run(output) == list(COMMANDS)
-    (pseudo_label,) = (line for line in output.splitlines() if line.startswith("$ nnunetv2_dycon pseudo-label"))
-    assert pseudo_label.endswith(f"-o {NAME} --all_components")
+    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *TWO_ROUNDS)
+    assert commands_run(output) == [*COMMANDS[:7], *COMMANDS[1:6], COMMANDS[7]]
+    labeling = [
+        line for line in output.splitlines() if line.startswith("$ nnunetv2_dycon pseudo-label -d Dataset501_T")
+    ]
+    assert [line.partition(" -o ")[2] for line in labeling] == [f"{n} --all_components" for n in (NAME, NEXT_NAME)]
+    assert "$ nnUNetv2_predict -d Dataset502_Tiny_self_training -c 3d_fullres -f 0 -tr nnUNetTrainerShort " in output
     raw, preprocessed = workspace.raw.with_name(NAME), workspace.preprocessed.with_name(NAME)
     results = workspace.results.with_name(NAME)
     unlabeled = [f"demo_{i:03d}" for i in range(6, 10)]
     predictions = workspace.results / "nnUNetTrainerDyCONShort__nnUNetPlansSmall__3d_fullres" / "fold_0/pseudo_labels"
-    for case in unlabeled:
-        made = (raw / "labelsTr" / f"{case}.nii.gz").read_bytes()
-        assert made == (predictions / f"{case}.nii.gz").read_bytes()
+    second = results / "nnUNetTrainerShort__nnUNetPlansSmall__3d_fullres"
+    for name, predicted in ((NAME, predictions), (NEXT_NAME, second / "fold_0" / "pseudo_labels")):
+        for case in unlabeled:
+            made = (raw.with_name(name) / "labelsTr" / f"{case}.nii.gz").read_bytes()
+            assert made == (predicted / f"{case}.nii.gz").read_bytes()
+    assert (results.with_name(NEXT_NAME) / second.name / "fold_0" / "checkpoint_final.pth").is_file()
     split = {"train": [*(f"demo_{i:03d}" for i in range(4)), *unlabeled], "val": ["demo_004", "demo_005"]}
     assert json.loads((preprocessed / "splits_final.json").read_text()) == [split]
-    second = results / "nnUNetTrainerShort__nnUNetPlansSmall__3d_fullres"
     assert "8 training and 2 validation cases" in next((second / "fold_0").glob("training_log*")).read_text()
     assert len(list((second / "fold_0" / "validation").glob("*.nii.gz"))) == 2
     plans = json.loads((second / "plans.json").read_text())
     assert plans == workspace.read_plans() | {"dataset_name": NAME}
 
     files = {file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file()}
-    again = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
-    assert commands_run(again) == ["nnunetv2_dycon pseudo-label"]
+    again = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *TWO_ROUNDS)
+    assert commands_run(again) == ["nnunetv2_dycon pseudo-label"] * 2
     ignored = "dataset.json"
     assert {
         file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
@@ -94,7 +101,7 @@ def _check_that_killed_steps_are_done_again(
     damaged.write_bytes(damaged.read_bytes()[:-30])
     (preprocessed / "nnUNetPlans_3d_fullres" / "demo_007.pkl").unlink()
     (second / "checkpoint_final.pth").rename(second / "checkpoint_latest.pth")
-    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS)
+    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *ONE_ROUND)
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
@@ -103,5 +110,5 @@ def _check_that_killed_steps_are_done_again(
     copy.write_bytes(content)
     assert (second / "checkpoint_final.pth").is_file()
     without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
-    assert main([*without_tta, *TRAINERS]) == 1
+    assert main([*without_tta, *TRAINERS, *map(str, ONE_ROUND)]) == 1
     assert "(disable_tta differ): remove that folder" in capsys.readouterr().err

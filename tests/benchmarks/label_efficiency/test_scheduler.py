@@ -250,6 +250,17 @@ def test_self_training_trains_on_predicted_labels(
         assert (raw / "labelsTr" / f"{case}.nii.gz").read_bytes() == predicted
     (log,) = (folder / "nnUNet_results").glob("*_self_training/nnUNetTrainer__*/fold_all/training_log*.txt")
     assert os.path.getsize(log) > 0
+    # A second round starts from the model of the first, here from one that had all components.
+    second = ("--budgets", "2", "--arms", "DyCONSelfTraining2")
+    assert run_command(copied_workspace, *second) == 1
+    assert "starts from Tiny, 2 labels, DyCONSelfTraining, seed 0, which is not started" in capsys.readouterr().out
+    folder.parent.rename(folder.parent.with_name("DyCONSelfTraining"))
+    with patch.object(scheduler, "_run_worker", run_here):
+        assert run_command(copied_workspace, *second) == 0
+    assert "/DyCONSelfTraining/seed_0/nnUNet_results/" in capsys.readouterr().out.partition("The first training is")[2]
+    again = record_of(copied_workspace, "DyCONSelfTraining2")
+    seconds = record["training_seconds"] + sum(again["curves"]["epoch_seconds"])
+    assert again["training_seconds"] == pytest.approx(seconds)
 
 
 def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and_takes_none_of_other_settings(
