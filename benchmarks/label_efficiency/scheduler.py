@@ -176,8 +176,10 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "device": device,
         "threads": options.threads,
         "first_checkpoint": checkpoint,
-        "first_seconds": first and checkpoint and read_json_file(first.record_file)["training_seconds"],
+        "first_seconds": None,
     }
+    if first is not None and checkpoint is not None:
+        details["first_seconds"] = read_json_file(first.record_file)["training_seconds"]
     claim = run.claim
     if not claim.take():
         print(f"{run.title}: claimed by {claim.describe()}.", flush=True)

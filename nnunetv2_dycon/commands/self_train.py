@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Self-training: trains a first model on the labeled cases (or takes it if it is trained), predicts "
         "imagesUnlabeled with it, makes a new dataset with these predictions as labels, and trains a second model with "
-        "the same plans on it, from scratch. With several -o there are several rounds: each model predicts for the "
-        "next one. Each command is printed as you would type it. Started again, it goes on where it ended."
+        "the same plans on it, from scratch. With several datasets after -o there are several rounds: each model "
+        "predicts for the next one. Each command is printed as you would type it. Started again, it goes on where it "
+        "ended."
     )
     add_dataset_argument(parser)
     add_configuration_argument(parser)

@@ -98,6 +98,7 @@ def add_new_datasets_argument(parser: argparse.ArgumentParser, what: str) -> Non
     parser.add_argument(
         "-o",
         nargs="+",
+        action="extend",
         required=True,
         metavar="DATASET",
         help=f"dataset to make in nnUNet_raw, by ID (502) or name (Dataset502_NAME), or several: {what}",

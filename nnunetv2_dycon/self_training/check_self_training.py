@@ -11,7 +11,7 @@ import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
-from nnunetv2_dycon.datasets.names import existing_dataset_folder, raw_folder, results_folder
+from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
@@ -19,8 +19,8 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     origin_of_predictions,
     pseudo_labeled_dataset_name,
-    read_record,
     read_source_splits,
+    refuse_another_dataset,
 )
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
@@ -114,14 +114,14 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
     if not is_trained(first_model):
         _check_labeled_cases(options, rounds[0])
     for each in rounds:
-        _check_target(each)
+        _check_target(options, each)
     return rounds
 
 
 def _rounds(options: SelfTrainingOptions, source: PlannedDataset, cases: SourceCases) -> list[SelfTrainingRound]:
     names = [pseudo_labeled_dataset_name(source.name, output) for output in options.outputs]
-    if len(set(names)) < len(names):
-        raise UserError(f"-o names one dataset twice: each round makes one of its own ({', '.join(options.outputs)})")
+    if len({dataset_id(name) for name in names}) < len(names):
+        raise UserError(f"-o has an ID twice: each round makes a dataset of its own ({', '.join(options.outputs)})")
     rounds: list[SelfTrainingRound] = []
     trainer, model = options.trainer, _fold_folder(source.name, options.trainer, options)
     for name in names:
@@ -157,14 +157,26 @@ def configurations_of_data(dataset: PlannedDataset, configuration: str) -> list[
     return [configuration, *(dataset.configuration(configuration).next_stage_names or [])]
 
 
-def _check_target(folders: SelfTrainingRound) -> None:
+def _check_target(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
     name = folders.target_raw.name
     if folders.target_raw.exists():
-        origin = read_record(folders.target_raw)["predictions"]
+        record = {
+            "labeled": sorted(folders.cases.labeled.training),
+            "pseudo_labeled": sorted(case.identifier for case in folders.cases.unlabeled),
+            "all_components": options.all_components,
+        }
+        origin = refuse_another_dataset(folders.target_raw, record)["predictions"]
         if origin != origin_of_predictions(folders.predictions):
             raise UserError(
                 f"{folders.target_raw} was made from {origin}, not from the model asked for. Its pseudo-labels come "
-                "from one fold of one model: choose another ID or name with -o"
+                "from one fold of one model, in further rounds from that of the dataset before it: choose another ID "
+                "or name with -o"
+            )
+        if not is_trained(folders.first_model):
+            raise UserError(
+                f"{folders.target_raw} is there, but no trained model in {folders.first_model}, whose predictions are "
+                "its labels. Those of another model would not fit: choose another ID or name with -o, for further "
+                f"rounds too, or remove {name} with its preprocessed data and results"
             )
     elif folders.target_preprocessed.exists() or folders.second_model.exists():
         raise UserError(

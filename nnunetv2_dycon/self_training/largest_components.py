@@ -48,9 +48,11 @@ def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: 
     cases = dict.fromkeys(structures_of(dataset_json), 0)
     ignored = dataset_json["labels"].get("ignore")
     for label_map in label_maps:
+        if not cases:
+            break
         if ignored is not None and (label_map == ignored).any():
             return []
-        boxes = _boxes(label_map)
+        boxes = _boxes(label_map, cases)
         for structure in list(cases):
             *_, sizes = _components(label_map, structure, boxes)
             if len(sizes) > 0 and sizes.max() < _LEAST_SHARE * sizes.sum():
@@ -73,7 +75,7 @@ def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structur
     """
     label_map = label_map.copy()
     for structure in structures:
-        box, components, sizes = _components(label_map, structure, _boxes(label_map))
+        box, components, sizes = _components(label_map, structure, _boxes(label_map, structures))
         if len(sizes) < 2:
             continue
         kept = {1 + int(sizes.argmax())}
@@ -85,9 +87,10 @@ def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structur
     return label_map
 
 
-def _boxes(label_map: np.ndarray) -> list[tuple[slice, ...] | None]:
+def _boxes(label_map: np.ndarray, structures: Iterable[Structure]) -> list[tuple[slice, ...] | None]:
     """The box around each class from 1 on; None where there is none of it."""
-    return ndimage.find_objects(label_map if label_map.dtype.kind in "iu" else label_map.astype(np.int32))
+    largest = max((value for structure in structures for value in structure), default=0)
+    return ndimage.find_objects(label_map if label_map.dtype.kind in "iu" else label_map.astype(np.int32), largest)
 
 
 def _components(

@@ -55,7 +55,7 @@ def read_label_map(file: Path) -> np.ndarray:
 
 
 def rewrite_label_map(file: Path, label_map: np.ndarray) -> None:
-    """Replace the values of a label file; all else stays as it is.
+    """Replace the values of a label file; of a NIfTI file, all else stays as it is.
 
     Args:
         file: to be written over.
@@ -63,6 +63,11 @@ def rewrite_label_map(file: Path, label_map: np.ndarray) -> None:
     """
     if _is_nifti(file):
         image = _load_nifti(file)
+        dtype = image.get_data_dtype()
+        if np.issubdtype(dtype, np.integer):
+            # Scaled ones are read as floats.
+            label_map = np.rint(label_map).astype(np.promote_types(dtype, np.min_scalar_type(int(label_map.max()))))
+            image.header.set_data_dtype(label_map.dtype)
         nibabel.save(type(image)(label_map, image.affine, image.header), file)
         return
     reader_writer, _, properties = _read_with_nnunet(file)

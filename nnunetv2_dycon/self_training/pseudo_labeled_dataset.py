@@ -47,7 +47,7 @@ class PseudoLabeledDataset:
         labeled: cases that have labels of their own.
         pseudo_labeled: cases whose labels are predictions.
         one_component: the structures of which predictions keep their largest connected component alone.
-        empty: pseudo-labeled cases whose predictions were seen to be background alone when the dataset was made.
+        empty: pseudo-labeled cases whose predictions are background alone.
         removed: of pseudo-labeled cases that lost components, the share of their foreground.
     """
 
@@ -136,9 +136,10 @@ def write_pseudo_labeled_dataset(
         "all_components": all_components,
     }
     if target_raw.exists():
-        there = _refuse_another_dataset(target_raw, record)
+        there = refuse_another_dataset(target_raw, record)
         one_component = [tuple(structure) for structure in there.get("one_component", [])]
-        return replace(dataset, one_component=one_component, removed=there.get("removed", {}))
+        found = {name: there[name] for name in ("empty", "removed") if name in there}
+        return replace(dataset, one_component=one_component, **found)
     one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
@@ -149,7 +150,7 @@ def write_pseudo_labeled_dataset(
         labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
         copy_files(place_images(images, partial / "imagesTr", ending), link=link)
         copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
-        record |= {"one_component": one_component, "removed": removed}
+        record |= {"one_component": one_component, "empty": empty, "removed": removed}
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
     return replace(dataset, one_component=one_component, empty=empty, removed=removed)
@@ -201,7 +202,7 @@ def tell_of_components(dataset: PseudoLabeledDataset) -> None:
         print(
             f"{len(dataset.removed)} of {counted(len(dataset.pseudo_labeled), 'prediction')} had more. On average "
             f"{share:.2%} of their foreground became background, at most {dataset.removed[most]:.2%} ({most}). If "
-            "scans can show several, start again with --all_components and a new -o."
+            "scans can show several, start again with --all_components and new datasets after -o."
         )
     sys.stdout.flush()
 
@@ -269,8 +270,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(folder / RECORD, ("source", "predictions"))
 
 
-def _refuse_another_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Returns the record of the dataset that is there."""
+def refuse_another_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a dataset that is there and was made from something else.
+
+    Args:
+        folder: of the raw dataset.
+        record: what its record should hold, or a part of that; where the predictions come from may differ.
+
+    Returns:
+        The record that is there.
+    """
     there = read_record(folder)
     # What a release without that option did.
     there.setdefault("all_components", True)

@@ -161,7 +161,8 @@ def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainin
     if different := [name for name, value in predicted_with.items() if there.get(name) != value]:
         raise UserError(
             f"{folders.predictions} holds predictions of another checkpoint or with other options "
-            f"({', '.join(different)} differ): remove that folder to predict again"
+            f"({', '.join(different)} differ): remove that folder to predict again. A dataset that was made of "
+            "them needs another -o then"
         )
 
 

@@ -218,9 +218,9 @@ ROWS = [
         "is the source itself: choose another ID or name with -o",
     ),
     Row(
-        "one dataset for two rounds",
-        (SELF_TRAIN.replace("-o 601", "-o 601 602 601"),),
-        "-o names one dataset twice: each round makes one of its own (601, 602, 601)",
+        "one ID for two rounds",
+        (SELF_TRAIN.replace("-o 601", "-o 601 602 Dataset601_X"), SELF_TRAIN.replace("-o 601", "-o 601 -o 601")),
+        "-o has an ID twice: each round makes a dataset of its own (601, ",
     ),
     Row("a folder of predictions that is not there", (PSEUDO_LABEL,), "4 of 4 predictions are missing"),
     Row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,7 +64,8 @@ def test_each_round_starts_from_the_model_of_the_round_before(workspace: Workspa
         ({"num_processes": 0}, "-np must be at least 1"),
         ({"outputs": ["501"]}, "taken by Dataset501_Tiny"),
         ({"outputs": ["Dataset501_Tiny"]}, "is the source itself"),
-        ({"outputs": ["502", "503", "Dataset502_Tiny_self_training"]}, "-o names one dataset twice"),
+        ({"outputs": ["502", "503", "Dataset502_Tiny_self_training"]}, "-o has an ID twice"),
+        ({"outputs": ["502", "Dataset502_Other"]}, "-o has an ID twice"),
     ],
 )
 @pytest.mark.usefixtures("workspace")
@@ -114,6 +116,35 @@ def test_cases_that_are_not_preprocessed_are_told_apart_from_changed_labels(work
     (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all" / "checkpoint_final.pth").touch()
     # A trained model needs neither any more.
     assert changed_labels(folders, check_self_training(folders)[0]) is None
+
+
+def _write_record(raw: Path, **changes: object) -> None:
+    """As if self-training had made a dataset of fold 0's predictions, or of others."""
+    cases = {"labeled": [f"demo_{i:03d}" for i in range(6)], "pseudo_labeled": [f"demo_{i:03d}" for i in range(6, 10)]}
+    model = "Dataset501_Tiny/nnUNetTrainer__nnUNetPlansSmall__3d_fullres/fold_0/pseudo_labels"
+    record = {"source": "Dataset501_Tiny", "predictions": model, "all_components": False, **cases, **changes}
+    raw.mkdir(exist_ok=True)
+    (raw / RECORD).write_text(json.dumps(record))
+
+
+def test_a_dataset_whose_labels_would_not_fit_is_refused_before_a_training(workspace: Workspace) -> None:
+    raw = workspace.raw.with_name("Dataset502_Tiny_self_training")
+    _write_record(raw)
+    with pytest.raises(UserError, match=r"is there, but no trained model in .*fold_0, whose predictions are"):
+        check_self_training(OPTIONS)
+    (folder,) = (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / name for name in ("fold_0",))
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_final.pth").touch()
+    check_self_training(OPTIONS)
+    with pytest.raises(UserError, match="was made without --all_components: leave it out"):
+        check_self_training(dataclasses.replace(OPTIONS, all_components=True))
+    _write_record(raw, labeled=["demo_000"])
+    with pytest.raises(UserError, match=r"of other data \(labeled differ\)"):
+        check_self_training(OPTIONS)
+    # The order of rounds is that of the datasets.
+    _write_record(raw)
+    with pytest.raises(UserError, match=r"Dataset502_\S+ was made from Dataset501_\S+, not from the model asked for"):
+        check_self_training(dataclasses.replace(OPTIONS, outputs=["503", "502"]))
 
 
 def test_a_dataset_of_something_else_is_left_alone(workspace: Workspace) -> None:

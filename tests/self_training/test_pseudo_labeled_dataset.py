@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from nnunetv2.utilities.crossval_split import generate_crossval_split
 from skimage import io
 
 from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.self_training.predictions import read_label_map, rewrite_label_map
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     RECORD,
     PseudoLabeledDataset,
@@ -93,6 +95,7 @@ def test_predictions_of_background_alone_are_told(predicted: Predicted, capsys: 
     image = sitk.ReadImage(str(file))
     sitk.WriteImage(image * 0, str(file))
     dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
+    assert write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target) == dataset
     warn_of_empty_predictions(dataset)
     assert "WARNING: of 2 predicted scans, 1 is background alone: demo_006." in capsys.readouterr().out
 
@@ -145,15 +148,15 @@ def test_predictions_keep_the_largest_component_where_labeled_cases_have_one(
     assert capsys.readouterr().out == (
         "Every labeled case that shows it has one connected component of: the whole foreground, organ, lesion. "
         "Predictions keep the largest one.\n2 of 2 predictions had more. On average 15.90% of their foreground became "
-        "background, at most 28.57% (demo_005). If scans can show several, start again with --all_components and a new "
-        "-o.\n"
+        "background, at most 28.57% (demo_005). If scans can show several, start again with --all_components and new "
+        "datasets after -o.\n"
     )
     assert write_pseudo_labeled_dataset(*arguments) == dataset
     with pytest.raises(UserError, match="was made without --all_components: leave it out to go on"):
         write_pseudo_labeled_dataset(*arguments, all_components=True)
     record = predicted.target / RECORD
     old = json.loads(record.read_text())
-    for key in ("all_components", "one_component", "removed"):
+    for key in ("all_components", "one_component", "empty", "removed"):
         del old[key]
     record.write_text(json.dumps(old))
     assert not write_pseudo_labeled_dataset(*arguments, all_components=True).one_component
@@ -180,6 +183,24 @@ def test_a_prediction_keeps_all_but_its_components(one_component: Predicted) -> 
     assert (made.affine == affine).all()
     whole = (predicted.predictions / "demo_006.nii.gz").read_bytes()
     assert (predicted.target / "labelsTr" / "demo_006.nii.gz").read_bytes() == whole
+
+
+@pytest.mark.parametrize(("dtype", "slope"), [(np.int16, 0.5), (np.uint8, 300), (np.float32, 1), (">i4", 1)])
+def test_values_of_any_type_are_written_back(tmp_path: Path, dtype: str, slope: float) -> None:
+    file, values = tmp_path / "label.nii.gz", np.zeros((3, 3, 3))
+    values[0], values[2] = slope, 2 * slope
+    image = nibabel.Nifti1Image(np.zeros((3, 3, 3), dtype=dtype), np.eye(4), nibabel.Nifti1Header(endianness="<"))
+    image.header.set_data_dtype(dtype)
+    image.header.set_slope_inter(slope, 0)
+    with gzip.open(file, "wb") as stream:
+        image.header.structarr["vox_offset"], image.header.structarr["magic"] = 352, b"n+1"
+        image.header.write_to(stream)
+        stream.write((values / slope).astype(image.get_data_dtype()).tobytes(order="F"))
+    label_map = read_label_map(file)
+    assert (label_map == values).all()
+    label_map = np.where(label_map == slope, 0, label_map)
+    rewrite_label_map(file, label_map)
+    assert (read_label_map(file) == label_map).all()
 
 
 def test_predictions_are_taken_as_they_are_where_they_may_be(
