@@ -19,7 +19,7 @@ DATASET = "acdc"
 ALL_CASES = 140
 MATRIX = "ACDC, 16,000 steps"
 # Trainings are compared within a series: machine and precision differ.
-EARLIER = {"third": "bfloat16", "fourth": "float32"}
+OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32", "ACDC, 32,000 steps": "float32"}
 STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 
 # Dice by training and patient, by number of labels and arm.
@@ -101,12 +101,12 @@ def table_of_test_cases(scores: Scores) -> str:
     return markdown_table(header, rows)
 
 
-def table_of_earlier_trainings(runs: Sequence[Run]) -> str:
+def table_of_other_lengths(runs: Sequence[Run]) -> str:
     """Trainings on the test cases that no table compares, one each."""
     rows = [
-        [str(run.labels), f"{run.steps:,}", title(run.arm), EARLIER[run.series], str(run.seed), f"{run.dice:.4f}"]
+        [str(run.labels), f"{run.steps:,}", title(run.arm), OTHER_LENGTHS[run.series], str(run.seed), f"{run.dice:.4f}"]
         for run in sorted(runs, key=lambda run: (run.labels, run.steps, run.series, run.arm, run.seed))
-        if run.dataset == DATASET and run.series in EARLIER
+        if run.dataset == DATASET and run.series in OTHER_LENGTHS
     ]
     return markdown_table(["labels", "steps", "training", "computed in", "seed", "mean Dice"], rows)
 

@@ -52,9 +52,9 @@ way from nnU-Net with as many labels to nnU-Net with all 140. Figures of few tra
 
 {table}
 
-After 8,000 steps, one training each; those in bfloat16 are of another machine:
+Other lengths, one training each; those in bfloat16 are of another machine:
 
-{earlier}
+{other_lengths}
 """
 METHODS = """\
 ## All methods and plain nnU-Net
