@@ -155,12 +155,7 @@ def test_a_dataset_of_something_else_is_left_alone(workspace: Workspace) -> None
     folders.target_raw.mkdir()
     with pytest.raises(UserError, match="was not made by self-training"):
         check_self_training(OPTIONS)
-    model = f"{workspace.raw.name}/nnUNetTrainer__nnUNetPlansSmall__3d_fullres"
-    for fold, refused in (("0", False), ("all", True)):
-        record = {"source": workspace.raw.name, "predictions": f"{model}/fold_{fold}/pseudo_labels"}
-        (folders.target_raw / RECORD).write_text(json.dumps(record))
-        if refused:
-            with pytest.raises(UserError, match=r"was made from .*/fold_all/pseudo_labels, not from the model"):
-                check_self_training(OPTIONS)
-        else:
-            check_self_training(OPTIONS)
+    other = f"{workspace.raw.name}/nnUNetTrainer__nnUNetPlansSmall__3d_fullres/fold_all/pseudo_labels"
+    _write_record(folders.target_raw, predictions=other)
+    with pytest.raises(UserError, match=r"was made from .*/fold_all/pseudo_labels, not from the model"):
+        check_self_training(OPTIONS)
