@@ -132,7 +132,7 @@ def test_a_dataset_whose_labels_would_not_fit_is_refused_before_a_training(works
     _write_record(raw)
     with pytest.raises(UserError, match=r"is there, but no trained model in .*fold_0, whose predictions are"):
         check_self_training(OPTIONS)
-    (folder,) = (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / name for name in ("fold_0",))
+    folder = workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_0"
     folder.mkdir(parents=True)
     (folder / "checkpoint_final.pth").touch()
     check_self_training(OPTIONS)
