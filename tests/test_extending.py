@@ -13,7 +13,8 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.label_efficiency.arms import arms_of_file, find_trainer_class, settings_in_force
+from benchmarks.label_efficiency.arm_settings import settings_in_force
+from benchmarks.label_efficiency.find_arms import arms_of_file, find_trainer_class
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.commands import main
 from nnunetv2_dycon.losses.label_space import Classes, Regions

@@ -18,16 +18,10 @@ from typing import Any, Literal
 
 from benchmarks import REPOSITORY
 from benchmarks.common.report import default_device, markdown_table
-from benchmarks.label_efficiency.arms import (
-    ARMS,
-    Arm,
-    arm_of_definition,
-    arms_of_file,
-    find_arm,
-    find_trainer_class,
-    settings_in_force,
-)
+from benchmarks.label_efficiency.arm_settings import settings_in_force
+from benchmarks.label_efficiency.arms import ARMS, Arm
 from benchmarks.label_efficiency.datasets import Source, prepare_budget_dataset, read_source
+from benchmarks.label_efficiency.find_arms import arm_of_definition, arms_of_file, find_arm, find_trainer_class
 from benchmarks.label_efficiency.presets import PRESETS, Preset
 from benchmarks.label_efficiency.runs import Run, Workspace, read_json_file, write_whole_json
 from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, FOLD, pseudo_labeled_name

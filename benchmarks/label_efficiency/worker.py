@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.label_efficiency.arms import ARMS, Arm, find_trainer_class, plans_of_arm, settings_in_force
+from benchmarks.label_efficiency.arm_settings import plans_of_arm, settings_in_force
+from benchmarks.label_efficiency.arms import ARMS, Arm
+from benchmarks.label_efficiency.find_arms import find_trainer_class
 from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
 from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER, Preset
 from benchmarks.label_efficiency.runs import RECORD_VERSION, read_json_file, write_whole_json

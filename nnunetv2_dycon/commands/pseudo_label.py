@@ -37,15 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the dataset."""
-    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-        add_pseudo_labels,
-        tell_of_components,
-        warn_of_empty_predictions,
-    )
+    from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels
+    from nnunetv2_dycon.self_training.report import report_predictions
 
     dataset = add_pseudo_labels(
         arguments.d, arguments.i, arguments.o, link=not arguments.copy, all_components=arguments.all_components
     )
     print(f"{dataset.folder}: {len(dataset.labeled)} labeled and {len(dataset.pseudo_labeled)} pseudo-labeled cases.")
-    tell_of_components(dataset)
-    warn_of_empty_predictions(dataset)
+    report_predictions(dataset)

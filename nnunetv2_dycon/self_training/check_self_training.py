@@ -19,10 +19,10 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     origin_of_predictions,
     pseudo_labeled_dataset_name,
-    read_source_splits,
     refuse_another_dataset,
 )
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
+from nnunetv2_dycon.self_training.splits import read_source_splits
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_dycon.training.find_trainer import find_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised

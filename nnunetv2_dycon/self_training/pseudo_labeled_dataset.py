@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,18 +21,18 @@ from nnunetv2_dycon.datasets.names import (
     raw_folder,
 )
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_images, place_labels
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
-from nnunetv2_dycon.exceptions import UserError, counted, is_or_are, listed
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside
-from nnunetv2_dycon.json_files import read_json, read_json_file
-from nnunetv2_dycon.preprocessing.nifti_integrity import READING_ERRORS
+from nnunetv2_dycon.json_files import read_json
+from nnunetv2_dycon.self_training.label_maps import check_prediction, read_label_map, rewrite_label_map
 from nnunetv2_dycon.self_training.largest_components import (
     Structure,
     keep_largest_components,
     structures_of_one_component,
 )
-from nnunetv2_dycon.self_training.predictions import check_prediction, read_label_map, rewrite_label_map
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
+from nnunetv2_dycon.self_training.splits import read_source_splits, write_pseudo_labeled_splits
 
 RECORD = "self_training.json"
 
@@ -76,7 +75,7 @@ def add_pseudo_labels(
     dataset = write_pseudo_labeled_dataset(
         source_raw, predictions, raw_folder() / name, link=link, all_components=all_components
     )
-    write_pseudo_labeled_splits(source_preprocessed, dataset, target_preprocessed)
+    write_pseudo_labeled_splits(source_preprocessed, dataset.labeled, dataset.pseudo_labeled, target_preprocessed)
     # nnU-Net's planning would do this; plans that are moved need it done.
     target_preprocessed.mkdir(exist_ok=True)
     shutil.copyfile(dataset.folder / "dataset.json", target_preprocessed / "dataset.json")
@@ -158,10 +157,7 @@ def write_pseudo_labeled_dataset(
 
 def _labels_of(source: SourceCases) -> Iterator[np.ndarray]:
     for case in tqdm(source.labeled.training.values(), desc="Reading labels"):
-        try:
-            yield read_label_map(case.label)
-        except READING_ERRORS as error:
-            raise UserError(f"{case.label} cannot be read ({' '.join(str(error).split())}): replace it") from error
+        yield read_label_map(case.label, "replace it")
 
 
 def _place_predictions(
@@ -187,80 +183,9 @@ def _place_predictions(
     return empty, removed
 
 
-def tell_of_components(dataset: PseudoLabeledDataset) -> None:
-    """Print of which structures predictions keep their largest component alone, and what that removed."""
-    if not dataset.one_component:
-        return
-    names = _names_of(dataset.one_component, read_json_file(dataset.folder / "dataset.json")["labels"])
-    print(
-        f"Every labeled case that shows it has one connected component of: {', '.join(names)}. Predictions keep the "
-        "largest one."
-    )
-    if dataset.removed:
-        most = max(dataset.removed, key=lambda case: dataset.removed[case])
-        share = sum(dataset.removed.values()) / len(dataset.removed)
-        print(
-            f"{len(dataset.removed)} of {counted(len(dataset.pseudo_labeled), 'prediction')} had more. On average "
-            f"{share:.2%} of their foreground became background, at most {dataset.removed[most]:.2%} ({most}). If "
-            "scans can show several, start again with --all_components and new datasets after -o."
-        )
-    sys.stdout.flush()
-
-
-def _names_of(structures: list[Structure], labels: dict[str, Any]) -> list[str]:
-    """Classes by their names, and the foreground as a whole."""
-    names: dict[Structure, str] = {tuple(np.atleast_1d(value).tolist()): name for name, value in labels.items()}
-    return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]
-
-
-def warn_of_empty_predictions(dataset: PseudoLabeledDataset) -> None:
-    """Print which pseudo-labels teach background alone, if any do."""
-    if dataset.empty:
-        print(
-            f"WARNING: of {counted(len(dataset.pseudo_labeled), 'predicted scan')}, {len(dataset.empty)} "
-            f"{is_or_are(dataset.empty)} background alone: {listed(dataset.empty)}. If there should be something, "
-            "the first model needs a longer training.",
-            flush=True,
-        )
-
-
 def origin_of_predictions(predictions: Path) -> str:
     """What the record says of a folder of predictions: dataset, model and fold, wherever nnUNet_results is."""
     return "/".join(predictions.absolute().parts[-4:])
-
-
-def write_pseudo_labeled_splits(
-    source_preprocessed: Path, dataset: PseudoLabeledDataset, target_preprocessed: Path
-) -> list[Split]:
-    """Write the source's folds for the new dataset: the same validation cases, and all pseudo-labeled ones in training.
-
-    Where the source has no ``splits_final.json`` yet, its folds are those that nnU-Net would make of its labeled
-    cases. With fewer than five labeled cases nnU-Net can make none: nothing is written, and fold ``all``, which needs
-    no file, is the one to train.
-
-    Raises:
-        UserError: where the source's file puts cases off limits, and where the new dataset has other folds already.
-    """
-    splits = read_source_splits(source_preprocessed / SPLITS_FILE, dataset.labeled)
-    splits = [{"train": [*split["train"], *dataset.pseudo_labeled], "val": split["val"]} for split in splits]
-    file = target_preprocessed / SPLITS_FILE
-    if file.is_file():
-        if read_json_file(file) != splits:
-            raise UserError(f"{file} has other folds than {source_preprocessed / SPLITS_FILE}: remove it to go on")
-    elif splits:
-        target_preprocessed.mkdir(parents=True, exist_ok=True)
-        save_json(splits, str(file), sort_keys=False)
-    return splits
-
-
-def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
-    """See :func:`read_or_make_splits`; a UserError where the file puts cases off limits."""
-    if off_limits_cases_of_all_folds(splits_file):
-        raise UserError(
-            f'{splits_file} puts labels off limits ("unlabeled"), which self-training does not support: make a dataset '
-            'with "nnunetv2_dycon simulate" or move those scans to imagesUnlabeled'
-        )
-    return read_or_make_splits(splits_file, labeled)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

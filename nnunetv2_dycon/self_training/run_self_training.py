@@ -24,13 +24,9 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
     time_of,
 )
-from nnunetv2_dycon.self_training.predictions import check_prediction
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-    PseudoLabeledDataset,
-    add_pseudo_labels,
-    tell_of_components,
-    warn_of_empty_predictions,
-)
+from nnunetv2_dycon.self_training.label_maps import check_prediction
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
+from nnunetv2_dycon.self_training.report import report_predictions
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 
 
@@ -70,8 +66,7 @@ def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, which: 
     dataset = add_pseudo_labels(
         source, folders.predictions, target, link=not options.copy, all_components=options.all_components
     )
-    tell_of_components(dataset)
-    warn_of_empty_predictions(dataset)
+    report_predictions(dataset)
     print_heading(f"4/5  {which}{target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
     print_heading(f"5/5  {which}model from scratch, on {target}")

@@ -30,3 +30,8 @@ def predicted(tmp_path: Path) -> Predicted:
         shutil.copyfile(raw / "labelsTr" / f"{source}.nii.gz", predictions / f"{case}.nii.gz")
     (predictions / "dataset.json").write_text("{}")
     return Predicted(raw, predictions, tmp_path / "raw" / "Dataset502_Demo_self_training")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -1,41 +1,23 @@
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import tifffile
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
-from nnunetv2.utilities.crossval_split import generate_crossval_split
 from skimage import io
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.predictions import read_label_map, rewrite_label_map
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-    RECORD,
-    PseudoLabeledDataset,
-    tell_of_components,
-    warn_of_empty_predictions,
-    write_pseudo_labeled_dataset,
-    write_pseudo_labeled_splits,
-)
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
+from tests.self_training.conftest import contents
 
 if TYPE_CHECKING:
     from tests.self_training.conftest import Predicted
-
-
-LABELED = ["a", "b", "c", "d", "e", "f"]
-DATASET = PseudoLabeledDataset(Path("Dataset502_X"), LABELED, ["x", "y"])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize("link", [True, False])
@@ -88,134 +70,6 @@ def test_a_folder_of_the_users_is_left_alone(predicted: Predicted) -> None:
     with pytest.raises(UserError, match="was not made by self-training"):
         write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
     assert not list(predicted.target.iterdir())
-
-
-def test_predictions_of_background_alone_are_told(predicted: Predicted, capsys: pytest.CaptureFixture[str]) -> None:
-    file = predicted.predictions / "demo_006.nii.gz"
-    image = sitk.ReadImage(str(file))
-    sitk.WriteImage(image * 0, str(file))
-    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
-    assert write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target) == dataset
-    warn_of_empty_predictions(dataset)
-    assert "WARNING: of 2 predicted scans, 1 is background alone: demo_006." in capsys.readouterr().out
-
-
-def _write_label(file: Path, *boxes: slice, like: Path | None = None) -> None:
-    """A label file with a component of two classes for each slice of its first axis."""
-    image = sitk.ReadImage(str(file if like is None else like))
-    label_map = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
-    for box in boxes:
-        label_map[box, 3:6, 3:6] = 1
-        label_map[box, 3:6, 6:8] = 2
-    label = sitk.GetImageFromArray(label_map)
-    label.CopyInformation(image)
-    sitk.WriteImage(label, str(file))
-
-
-@pytest.fixture
-def one_component(predicted: Predicted) -> Predicted:
-    """Each labeled case has one component, the prediction of ``demo_005`` two, of ``demo_006`` one of two lesions."""
-    for file in sorted((predicted.raw / "labelsTr").iterdir()):
-        _write_label(file, slice(1, 5))
-    _write_label(predicted.predictions / "demo_005.nii.gz", slice(0, 5), slice(9, 11))
-    file = predicted.predictions / "demo_006.nii.gz"
-    _write_label(file, slice(7, 9))
-    image = sitk.ReadImage(str(file))
-    image[2, 3, 8] = 2
-    sitk.WriteImage(image, str(file))
-    return predicted
-
-
-def test_predictions_keep_the_largest_component_where_labeled_cases_have_one(
-    one_component: Predicted, capsys: pytest.CaptureFixture[str]
-) -> None:
-    predicted = one_component
-    before = contents(predicted.predictions)
-    arguments = (predicted.raw, predicted.predictions, predicted.target)
-    dataset = write_pseudo_labeled_dataset(*arguments)
-    assert dataset.one_component == [(1, 2), (1,), (2,)]
-    assert dataset.removed == {"demo_005": pytest.approx(2 / 7), "demo_006": pytest.approx(1 / 31)}
-    for case, box in (("demo_005", slice(0, 5)), ("demo_006", slice(7, 9))):
-        expected = predicted.target.with_name("expected.nii.gz")
-        _write_label(expected, box, like=predicted.predictions / f"{case}.nii.gz")
-        made, wanted = (sitk.ReadImage(str(f)) for f in (predicted.target / "labelsTr" / f"{case}.nii.gz", expected))
-        assert (sitk.GetArrayFromImage(made) == sitk.GetArrayFromImage(wanted)).all()
-        for geometry in ("GetSpacing", "GetOrigin", "GetDirection"):
-            assert getattr(made, geometry)() == getattr(wanted, geometry)()
-    assert contents(predicted.predictions) == before
-    capsys.readouterr()
-    tell_of_components(dataset)
-    assert capsys.readouterr().out == (
-        "Every labeled case that shows it has one connected component of: the whole foreground, organ, lesion. "
-        "Predictions keep the largest one.\n2 of 2 predictions had more. On average 15.90% of their foreground became "
-        "background, at most 28.57% (demo_005). If scans can show several, start again with --all_components and new "
-        "datasets after -o.\n"
-    )
-    assert write_pseudo_labeled_dataset(*arguments) == dataset
-    with pytest.raises(UserError, match="was made without --all_components: leave it out to go on"):
-        write_pseudo_labeled_dataset(*arguments, all_components=True)
-    record = predicted.target / RECORD
-    old = json.loads(record.read_text())
-    for key in ("all_components", "one_component", "empty", "removed"):
-        del old[key]
-    record.write_text(json.dumps(old))
-    assert not write_pseudo_labeled_dataset(*arguments, all_components=True).one_component
-    with pytest.raises(UserError, match="was made with --all_components: give it to go on"):
-        write_pseudo_labeled_dataset(*arguments)
-
-
-def test_a_prediction_keeps_all_but_its_components(one_component: Predicted) -> None:
-    """A direction that ITK refuses, the type of the values and the header stay; what has no more stays byte by byte."""
-    predicted = one_component
-    values = nibabel.load(predicted.predictions / "demo_005.nii.gz").get_fdata()
-    affine = np.array([[2, 0.5, 0, 1], [0, 1, 0, 2], [0, 0, 3, 4], [0, 0, 0, 1.0]])
-    image = nibabel.Nifti1Image(values.astype(np.int16), affine)
-    image.header["descrip"] = b"of the first model"
-    image.set_qform(None, 0)
-    nibabel.save(image, predicted.predictions / "demo_005.nii.gz")
-    other = nibabel.Nifti1Image((values * (np.indices(values.shape)[2] < 7)).astype(np.int16), affine)
-    nibabel.save(other, predicted.predictions / "demo_006.nii.gz")
-    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
-    assert list(dataset.removed) == ["demo_005"]
-    made = nibabel.load(predicted.target / "labelsTr" / "demo_005.nii.gz")
-    assert (np.asarray(made.dataobj) == np.asarray(other.dataobj)).all()
-    assert made.header == image.header
-    assert (made.affine == affine).all()
-    whole = (predicted.predictions / "demo_006.nii.gz").read_bytes()
-    assert (predicted.target / "labelsTr" / "demo_006.nii.gz").read_bytes() == whole
-
-
-@pytest.mark.parametrize(("dtype", "slope"), [(np.int16, 0.5), (np.uint8, 300), (np.float32, 1), (">i4", 1)])
-def test_values_of_any_type_are_written_back(tmp_path: Path, dtype: str, slope: float) -> None:
-    file, values = tmp_path / "label.nii.gz", np.zeros((3, 3, 3))
-    values[0], values[2] = slope, 2 * slope
-    image = nibabel.Nifti1Image(np.zeros((3, 3, 3), dtype=dtype), np.eye(4), nibabel.Nifti1Header(endianness="<"))
-    image.header.set_data_dtype(dtype)
-    image.header.set_slope_inter(slope, 0)
-    with gzip.open(file, "wb") as stream:
-        image.header.structarr["vox_offset"], image.header.structarr["magic"] = 352, b"n+1"
-        image.header.write_to(stream)
-        stream.write((values / slope).astype(image.get_data_dtype()).tobytes(order="F"))
-    label_map = read_label_map(file)
-    assert (label_map == values).all()
-    label_map = np.where(label_map == slope, 0, label_map)
-    rewrite_label_map(file, label_map)
-    assert (read_label_map(file) == label_map).all()
-
-
-def test_predictions_are_taken_as_they_are_where_they_may_be(
-    one_component: Predicted, capsys: pytest.CaptureFixture[str]
-) -> None:
-    predicted = one_component
-    before = contents(predicted.predictions)
-    other = predicted.target.with_name("Dataset503_Other")
-    write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target, all_components=True)
-    _write_label(predicted.raw / "labelsTr" / "demo_004.nii.gz", slice(0, 3), slice(5, 8))
-    dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, other)
-    tell_of_components(dataset)
-    assert "connected" not in capsys.readouterr().out
-    for target in (predicted.target, other):
-        assert contents(target / "labelsTr")["demo_005.nii.gz"] == before["demo_005.nii.gz"]
 
 
 def test_a_label_that_cannot_be_read_is_named(predicted: Predicted) -> None:
@@ -350,45 +204,3 @@ def test_a_source_that_cannot_be_used_is_refused(predicted: Predicted) -> None:
     with pytest.raises(UserError, match="imagesUnlabeled has no scans"):
         write_pseudo_labeled_dataset(*arguments)
     assert not predicted.target.exists()
-
-
-def written(folder: Path) -> list[dict[str, list[str]]]:
-    return json.loads((folder / "splits_final.json").read_text())
-
-
-def test_validation_cases_stay_and_pseudo_labels_are_for_training(tmp_path: Path) -> None:
-    splits = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a", "b"]}]
-    (tmp_path / "splits_final.json").write_text(json.dumps(splits))
-    returned = write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
-    expected = [{"train": ["a", "b", "x", "y"], "val": ["c"]}, {"train": ["c", "x", "y"], "val": ["a", "b"]}]
-    assert returned == written(tmp_path / "new") == expected
-    assert write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new") == expected
-
-
-def test_folds_that_nnunet_would_make_are_made(tmp_path: Path) -> None:
-    write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
-    for made, expected in zip(
-        written(tmp_path / "new"), generate_crossval_split(LABELED, seed=12345, n_splits=5), strict=True
-    ):
-        assert made == {"train": [*map(str, expected["train"]), "x", "y"], "val": [*map(str, expected["val"])]}
-    assert not (tmp_path / "splits_final.json").exists()
-
-
-def test_few_labels_have_no_folds(tmp_path: Path) -> None:
-    few = PseudoLabeledDataset(Path("Dataset502_X"), LABELED[:4], ["x"])
-    assert write_pseudo_labeled_splits(tmp_path, few, tmp_path / "new") == []
-    assert not (tmp_path / "new").exists()
-
-
-def test_labels_that_are_off_limits_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "splits_final.json").write_text(json.dumps([{"train": ["a"], "val": ["b"], "unlabeled": ["c"]}]))
-    with pytest.raises(UserError, match="off limits"):
-        write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
-
-
-def test_other_folds_are_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "splits_final.json").write_text("[]")
-    with pytest.raises(UserError, match="other folds"):
-        write_pseudo_labeled_splits(tmp_path, DATASET, tmp_path / "new")
-    assert written(tmp_path / "new") == []

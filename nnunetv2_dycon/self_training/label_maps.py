@@ -1,4 +1,4 @@
-"""Reading label maps: predicted ones, which may be damaged, and those of labeled cases."""
+"""Reading and rewriting label maps: predicted ones, which may be damaged, and those of labeled cases."""
 
 from __future__ import annotations
 
@@ -26,12 +26,7 @@ def check_prediction(file: Path, dataset_json: dict[str, Any]) -> np.ndarray:
         UserError: for a file that is missing or damaged, as a killed prediction leaves it, and for values that
             are not labels of the dataset.
     """
-    try:
-        segmentation = read_label_map(file)
-    except READING_ERRORS as error:
-        raise UserError(
-            f"{file} cannot be read ({' '.join(str(error).split())}): remove it and predict that case again"
-        ) from error
+    segmentation = read_label_map(file, "remove it and predict that case again")
     # A region lists several values, and the ignore label is never predicted.
     labels = [value for name, value in dataset_json["labels"].items() if name != "ignore"]
     if unknown := sorted(set(np.unique(segmentation).tolist()) - set(np.hstack(labels).tolist())):
@@ -42,16 +37,25 @@ def check_prediction(file: Path, dataset_json: dict[str, Any]) -> np.ndarray:
     return segmentation
 
 
-def read_label_map(file: Path) -> np.ndarray:
+def read_label_map(file: Path, remedy: str) -> np.ndarray:
     """Read a label map in any format that nnU-Net reads.
 
+    Args:
+        file: with the label map.
+        remedy: what to do with a file that cannot be read, for the message.
+
+    Returns:
+        The label map, its axes as the file has them.
+
     Raises:
-        Exception: one of READING_ERRORS, for a file that is missing or damaged.
+        UserError: for a file that is missing or damaged.
     """
-    if _is_nifti(file):
-        return np.asarray(_load_nifti(file).dataobj)
-    _, label_map, _ = _read_with_nnunet(file)
-    return label_map
+    try:
+        if _is_nifti(file):
+            return np.asarray(_load_nifti(file).dataobj)
+        return _read_with_nnunet(file)[1]
+    except READING_ERRORS as error:
+        raise UserError(f"{file} cannot be read ({' '.join(str(error).split())}): {remedy}") from error
 
 
 def rewrite_label_map(file: Path, label_map: np.ndarray) -> None:

@@ -1,0 +1,45 @@
+"""The folds of a pseudo-labeled dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batchgenerators.utilities.file_and_folder_operations import save_json
+
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.json_files import read_json_file
+
+
+def write_pseudo_labeled_splits(
+    source_preprocessed: Path, labeled: list[str], pseudo_labeled: list[str], target_preprocessed: Path
+) -> list[Split]:
+    """Write the source's folds for the new dataset: the same validation cases, and all pseudo-labeled ones in training.
+
+    Where the source has no ``splits_final.json`` yet, its folds are those that nnU-Net would make of its labeled
+    cases. With fewer than five labeled cases nnU-Net can make none: nothing is written, and fold ``all``, which needs
+    no file, is the one to train.
+
+    Raises:
+        UserError: where the source's file puts cases off limits, and where the new dataset has other folds already.
+    """
+    splits = read_source_splits(source_preprocessed / SPLITS_FILE, labeled)
+    splits = [{"train": [*split["train"], *pseudo_labeled], "val": split["val"]} for split in splits]
+    file = target_preprocessed / SPLITS_FILE
+    if file.is_file():
+        if read_json_file(file) != splits:
+            raise UserError(f"{file} has other folds than {source_preprocessed / SPLITS_FILE}: remove it to go on")
+    elif splits:
+        target_preprocessed.mkdir(parents=True, exist_ok=True)
+        save_json(splits, str(file), sort_keys=False)
+    return splits
+
+
+def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
+    """See :func:`read_or_make_splits`; a UserError where the file puts cases off limits."""
+    if off_limits_cases_of_all_folds(splits_file):
+        raise UserError(
+            f'{splits_file} puts labels off limits ("unlabeled"), which self-training does not support: make a dataset '
+            'with "nnunetv2_dycon simulate" or move those scans to imagesUnlabeled'
+        )
+    return read_or_make_splits(splits_file, labeled)
