@@ -18,18 +18,24 @@ from nnunetv2_dycon.exceptions import UserError
 DATASET = "acdc"
 ALL_CASES = 140
 MATRIX = "ACDC, 16,000 steps"
+LONGER = "ACDC, 32,000 steps"
 # Trainings are compared within a series: machine and precision differ.
-OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32", "ACDC, 32,000 steps": "float32"}
+OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32"}
+# By the number of steps, all in float32.
+LENGTHS = {8_000: "fourth", 16_000: MATRIX, 32_000: LONGER}
 STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 
 # Dice by training and patient, by number of labels and arm.
 Scores = Mapping[tuple[int, str], np.ndarray]
 
 
-def read_matrix() -> Scores:
+def read_matrix(series: str = MATRIX) -> Scores:
     """The mean Dice of each training and test patient, of the trainings that are compared.
 
     Both scans of a patient count as one, since they are not independent.
+
+    Args:
+        series: of the trainings, :data:`MATRIX` or :data:`LONGER`.
 
     Returns:
         (trainings, patients) for each number of labels and arm.
@@ -40,17 +46,17 @@ def read_matrix() -> Scores:
     labels = {
         (row["budget"], row["arm"], row["seed"]): int(row["labels"])
         for row in read_table("runs.csv")
-        if row["series"] == MATRIX
+        if row["series"] == series
     }
     dice: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in read_table("cases.csv"):
         training = row["budget"], row["arm"], row["seed"]
-        if row["series"] == MATRIX and training in labels:
+        if row["series"] == series and training in labels:
             # Dice is defined on every case: each shows all three structures.
             dice[training][patient_of(row["case"])].append(float(row["dice"]))
     patients = [sorted(of_patients) for of_patients in dice.values()]
     if different := [training for training, found in zip(dice, patients, strict=True) if found != patients[0]]:
-        raise UserError(f"cases.csv: {' '.join(different[0])} of {MATRIX} has other patients than the first training")
+        raise UserError(f"cases.csv: {' '.join(different[0])} of {series} has other patients than the first training")
     trainings: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
     for training, of_patients in dice.items():
         trainings[labels[training], training[1]].append(
@@ -109,6 +115,15 @@ def table_of_other_lengths(runs: Sequence[Run]) -> str:
         if run.dataset == DATASET and run.series in OTHER_LENGTHS
     ]
     return markdown_table(["labels", "steps", "training", "computed in", "seed", "mean Dice"], rows)
+
+
+def dice_by_length(runs: Sequence[Run], arm: str, labels: int) -> dict[int, list[float]]:
+    """The Dice of an arm's trainings on the test cases, by their number of steps; see :data:`LENGTHS`."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for run in runs:
+        if (run.dataset, run.labels, run.arm) == (DATASET, labels, arm) and run.series == LENGTHS.get(run.steps):
+            found[run.steps].append(run.dice)
+    return dict(found)
 
 
 def table_of_tuning_cases() -> str:

@@ -62,7 +62,9 @@ def render() -> str:
             pairs=sum(each.pairs for each in dycon),
         ),
         sections.HEART.format(
-            table=heart.table_of_test_cases(heart.read_matrix()), other_lengths=heart.table_of_other_lengths(runs)
+            table=heart.table_of_test_cases(heart.read_matrix()),
+            longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
+            other_lengths=heart.table_of_other_lengths(runs),
         ),
         sections.METHODS.format(
             table=_table_of_pairs(
@@ -87,7 +89,7 @@ def render() -> str:
 def _refuse_unknown_series(runs: Sequence[Run]) -> None:
     known = {(series, dataset) for series in MAIN_SERIES for dataset in DATA_SETS}
     known |= {(series, PARTLY_ANNOTATED) for series in PARTLY_ANNOTATED_SERIES}
-    known |= {(series, heart.DATASET) for series in (heart.MATRIX, *heart.OTHER_LENGTHS)}
+    known |= {(series, heart.DATASET) for series in (heart.MATRIX, heart.LONGER, *heart.OTHER_LENGTHS)}
     if unknown := sorted({(run.series, run.dataset) for run in runs} - known):
         series, dataset = unknown[0]
         raise UserError(

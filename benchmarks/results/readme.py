@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM
 from benchmarks.results import costs, heart
-from benchmarks.results.records import compare, read_runs
+from benchmarks.results.records import Run, compare, read_runs
 from nnunetv2_dycon.exceptions import UserError, counted
 
 TEACHER_ARM = "MeanTeacher"
@@ -58,6 +62,22 @@ def render_note_on_heart(scores: heart.Scores) -> str:
     )
 
 
+def render_note_on_length(runs: Sequence[Run]) -> str:
+    """How Dice on the heart grows with the length of a training, of lengths that both trainers have."""
+    dycon, nnunet = (heart.dice_by_length(runs, arm, HEART_LABELS) for arm in (METHOD_ARM, REFERENCE_ARM))
+    lengths = sorted(dycon.keys() & nnunet.keys())
+
+    def described(dice: dict[int, list[float]]) -> str:
+        return ", ".join(f"{np.mean(dice[steps]):.2f}" for steps in lengths)
+
+    *shorter, longest = (f"{steps:,}" for steps in lengths)
+    return (
+        f"- **Give it time.** Mean Dice on ACDC with {HEART_LABELS} labels, after {', '.join(shorter)} and {longest} "
+        f"steps: DyCON {described(dycon)}; nnU-Net {described(nnunet)} ([all trainings]"
+        "(documentation/results.md#heart-acdc))."
+    )
+
+
 def replace_table(text: str, name: str, table: str) -> str:
     """A text with a table in place of what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
 
@@ -74,7 +94,11 @@ def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
     scores = heart.read_matrix()
     results = f"{render_results(scores)}\n\n{render_note_on_heart(scores)}"
-    tables = {"results": results, "costs": costs.short_table(costs.read_costs())}
+    tables = {
+        "results": results,
+        "length": render_note_on_length(read_runs()),
+        "costs": costs.short_table(costs.read_costs()),
+    }
     for name, table in tables.items():
         text = replace_table(text, name, table)
     return text

@@ -52,7 +52,11 @@ way from nnU-Net with as many labels to nnU-Net with all 140. Figures of few tra
 
 {table}
 
-Other lengths, one training each; those in bfloat16 are of another machine:
+The same after 32,000 steps:
+
+{longer}
+
+8,000 steps, one training each; those in bfloat16 are of another machine:
 
 {other_lengths}
 """
