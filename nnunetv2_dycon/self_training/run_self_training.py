@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDat
 from nnunetv2_dycon.self_training.report import report_predictions
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
 
+# Predict, label, preprocess, train.
+_STEPS_OF_A_ROUND = 4
+
 
 def run_self_training(options: SelfTrainingOptions) -> Path:
     """Do all steps of all rounds that are not done yet, each by the command line that is printed.
@@ -42,24 +46,27 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     """
     rounds = check_self_training(options)
     first = rounds[0]
-    print_heading("1/5  First model, on the labeled cases")
+    steps = 1 + _STEPS_OF_A_ROUND * len(rounds)
+    print_heading(f"1/{steps}  First model, on the labeled cases")
     if is_trained(first.first_model):
         _warn_of_later_labels(options, first)
         print(f"{first.first_model} is trained.")
     else:
         _train_model(first.source.name, options.trainer, first.first_model, options)
-    for number, each in enumerate(rounds, start=1):
-        _run_round(options, each, f"Round {number} of {len(rounds)}: " if len(rounds) > 1 else "")
+    for first_step, each in zip(range(2, steps, _STEPS_OF_A_ROUND), rounds, strict=True):
+        _run_round(options, each, [f"{step}/{steps}" for step in range(first_step, first_step + _STEPS_OF_A_ROUND)])
     return rounds[-1].second_model
 
 
-def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, which: str) -> None:
+def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, numbers: Sequence[str]) -> None:
+    """Predict, make the dataset, preprocess it and train on it; the numbers are those of the headings."""
+    predicting, labeling, preprocessing, training = numbers
     source, target = folders.source.name, folders.target_raw.name
     print_heading(
-        f"2/5  {which}{folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
+        f"{predicting}  {folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
     )
     _predict_unlabeled(options, folders)
-    print_heading(f"3/5  {which}{target}: the labeled cases, and the unlabeled ones with these predictions as labels")
+    print_heading(f"{labeling}  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     line += ["--copy"] * options.copy + ["--all_components"] * options.all_components
     print(f"$ {shlex.join(line)}", flush=True)
@@ -67,9 +74,9 @@ def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, which: 
         source, folders.predictions, target, link=not options.copy, all_components=options.all_components
     )
     report_predictions(dataset)
-    print_heading(f"4/5  {which}{target} gets the same plans and is preprocessed")
+    print_heading(f"{preprocessing}  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
-    print_heading(f"5/5  {which}model from scratch, on {target}")
+    print_heading(f"{training}  A model from scratch, on {target}")
     _train_model(target, options.last_trainer, folders.second_model, options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def test_all_steps_on_regions_and_again(
     monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
     output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *TWO_ROUNDS)
     assert commands_run(output) == [*COMMANDS[:7], *COMMANDS[1:6], COMMANDS[7]]
+    assert re.findall(r"^=== (\d+/\d+)  ", output, re.MULTILINE) == [f"{step}/9" for step in range(1, 10)]
     labeling = [
         line for line in output.splitlines() if line.startswith("$ nnunetv2_dycon pseudo-label -d Dataset501_T")
     ]
