@@ -25,9 +25,8 @@ HEART_LABELS = 6
 HEADER = ["data", "labels", "nnU-Net", "MeanTeacher", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 
 
-def render_results(scores: heart.Scores) -> str:
+def render_results(runs: Sequence[Run], scores: heart.Scores) -> str:
     """The table of results, whose last row is of these scores."""
-    runs = read_runs()
     rows = []
     for (dataset, labels), name in TASKS.items():
         dycon = compare(runs, dataset, labels, FECL_ARM, REFERENCE_ARM)
@@ -92,11 +91,11 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
-    scores = heart.read_matrix()
-    results = f"{render_results(scores)}\n\n{render_note_on_heart(scores)}"
+    runs, scores = read_runs(), heart.read_matrix()
+    results = f"{render_results(runs, scores)}\n\n{render_note_on_heart(scores)}"
     tables = {
         "results": results,
-        "length": render_note_on_length(read_runs()),
+        "length": render_note_on_length(runs),
         "costs": costs.short_table(costs.read_costs()),
     }
     for name, table in tables.items():
