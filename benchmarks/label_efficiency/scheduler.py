@@ -160,7 +160,6 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         workers=options.workers,
     )
     dataset = prepare_budget_dataset(workspace, source, run.budget, preset, environment)
-    checkpoint = None if first is None else _checkpoint_to_start_from(first, run, dataset.name)
     details: dict[str, Any] = {
         "preset": asdict(preset),
         "dataset_in_nnunet": dataset.name,
@@ -169,11 +168,8 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        "first_checkpoint": checkpoint,
-        "first_seconds": None,
+        **_model_to_start_from(first, run, dataset.name),
     }
-    if first is not None and checkpoint is not None:
-        details["first_seconds"] = read_json_file(first.record_file)["training_seconds"]
     claim = run.claim
     if not claim.take():
         print(f"{run.title}: claimed by {claim.describe()}.", flush=True)
@@ -203,20 +199,23 @@ def _run_of_first_arm(workspace: Workspace, run: Run) -> Run | None:
     return replace(run, folder=folder, arm=ARMS[run.arm.first_arm])
 
 
-def _checkpoint_to_start_from(first: Run, run: Run, dataset: str) -> str | None:
-    """The final checkpoint of a first run, where it is done with the settings that its arm has now.
+def _model_to_start_from(first: Run | None, run: Run, dataset: str) -> dict[str, Any]:
+    """The final checkpoint of a first run and its time, where it is done with the settings that its arm has now.
 
-    None for a run that has begun with a first training of its own.
+    None of both for a run that has begun with a first training of its own.
     """
+    none = {"first_checkpoint": None, "first_seconds": None}
+    if first is None or not first.record_file.is_file():
+        return none
     if run.order_file.is_file() and read_json_file(run.order_file)["first_checkpoint"] is None:
-        return None
-    settings = settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings)
-    if not first.record_file.is_file() or read_json_file(first.record_file)["settings"] != settings:
-        return None
+        return none
+    record = read_json_file(first.record_file)
+    if record["settings"] != settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings):
+        return none
     if first.arm.kind == "self-training":
         dataset = pseudo_labeled_name(dataset)
     (checkpoint,) = (first.folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")
-    return str(checkpoint)
+    return {"first_checkpoint": str(checkpoint), "first_seconds": record["training_seconds"]}
 
 
 def _run_worker(run: Run, environment: Mapping[str, str]) -> int:

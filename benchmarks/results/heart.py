@@ -19,10 +19,11 @@ DATASET = "acdc"
 ALL_CASES = 140
 MATRIX = "ACDC, 16,000 steps"
 LONGER = "ACDC, 32,000 steps"
+SHORTER = "fourth"
 # Trainings are compared within a series: machine and precision differ.
-OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32"}
+OTHER_LENGTHS = {"third": "bfloat16", SHORTER: "float32"}
 # By the number of steps, all in float32.
-LENGTHS = {8_000: "fourth", 16_000: MATRIX, 32_000: LONGER}
+LENGTHS = {8_000: SHORTER, 16_000: MATRIX, 32_000: LONGER}
 STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 
 # Dice by training and patient, by number of labels and arm.

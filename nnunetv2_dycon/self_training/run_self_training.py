@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +47,28 @@ def run_self_training(options: SelfTrainingOptions) -> Path:
     rounds = check_self_training(options)
     first = rounds[0]
     steps = 1 + _STEPS_OF_A_ROUND * len(rounds)
-    print_heading(f"1/{steps}  First model, on the labeled cases")
+    numbers = (f"{step}/{steps}" for step in range(1, steps + 1))
+    print_heading(f"{next(numbers)}  First model, on the labeled cases")
     if is_trained(first.first_model):
         _warn_of_later_labels(options, first)
         print(f"{first.first_model} is trained.")
     else:
         _train_model(first.source.name, options.trainer, first.first_model, options)
-    for first_step, each in zip(range(2, steps, _STEPS_OF_A_ROUND), rounds, strict=True):
-        _run_round(options, each, [f"{step}/{steps}" for step in range(first_step, first_step + _STEPS_OF_A_ROUND)])
+    for each in rounds:
+        _run_round(options, each, numbers)
     return rounds[-1].second_model
 
 
-def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, numbers: Sequence[str]) -> None:
-    """Predict, make the dataset, preprocess it and train on it; the numbers are those of the headings."""
-    predicting, labeling, preprocessing, training = numbers
+def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, numbers: Iterator[str]) -> None:
+    """Predict, make the dataset, preprocess it and train on it; each heading takes the next number."""
     source, target = folders.source.name, folders.target_raw.name
     print_heading(
-        f"{predicting}  {folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
+        f"{next(numbers)}  {folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
     )
     _predict_unlabeled(options, folders)
-    print_heading(f"{labeling}  {target}: the labeled cases, and the unlabeled ones with these predictions as labels")
+    print_heading(
+        f"{next(numbers)}  {target}: the labeled cases, and the unlabeled ones with these predictions as labels"
+    )
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     line += ["--copy"] * options.copy + ["--all_components"] * options.all_components
     print(f"$ {shlex.join(line)}", flush=True)
@@ -74,9 +76,9 @@ def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, numbers
         source, folders.predictions, target, link=not options.copy, all_components=options.all_components
     )
     report_predictions(dataset)
-    print_heading(f"{preprocessing}  {target} gets the same plans and is preprocessed")
+    print_heading(f"{next(numbers)}  {target} gets the same plans and is preprocessed")
     _preprocess_target(options, folders, dataset)
-    print_heading(f"{training}  A model from scratch, on {target}")
+    print_heading(f"{next(numbers)}  A model from scratch, on {target}")
     _train_model(target, options.last_trainer, folders.second_model, options)
 
 
