@@ -21,6 +21,12 @@ TRAINING_LENGTHS = (1, 5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000)
 Trainer = type[nnUNetTrainerSemiSupervised]
 
 
+def trainer_name(method_name: str, num_epochs: int | None) -> str:
+    """``nnUNetTrainerMETHOD``, or ``nnUNetTrainerMETHOD_NUMBERepochs``; with no method, nnU-Net's own trainer."""
+    length = "" if num_epochs is None else f"_{num_epochs}epoch{'s' if num_epochs > 1 else ''}"
+    return f"nnUNetTrainer{method_name}{length}"
+
+
 def trainer_of(method: type[Method[Any, Any]], num_epochs: int | None = None, module: str | None = None) -> Trainer:
     """Make the trainer of a method.
 
@@ -30,23 +36,20 @@ def trainer_of(method: type[Method[Any, Any]], num_epochs: int | None = None, mo
         module: where the trainer can be imported from; by default that of the method.
 
     Returns:
-        ``nnUNetTrainerMETHOD``, or ``nnUNetTrainerMETHOD_NUMBERepochs``.
+        The trainer, see :func:`trainer_name`.
 
     Raises:
         UserError: for a method that lacks something or contradicts itself, see check_method_class.
     """
     check_method_class(method)
-    name, length = f"nnUNetTrainer{method.__name__}", ""
-    if num_epochs is not None:
-        name += f"_{num_epochs}epoch{'s' if num_epochs > 1 else ''}"
-        length = f"\n\nThe training is {num_epochs} epochs long."
+    length = "" if num_epochs is None else f"\n\nThe training is {num_epochs} epochs long."
     attributes = {
         "method_class": method,
         "training_length": num_epochs,
         "__module__": module or method.__module__,
         "__doc__": f"{method.__doc__}{length}",
     }
-    return type(name, (nnUNetTrainerSemiSupervised,), attributes)
+    return type(trainer_name(method.__name__, num_epochs), (nnUNetTrainerSemiSupervised,), attributes)
 
 
 def trainers_of(method: type[Method[Any, Any]], module: str | None = None) -> dict[str, Trainer]:

@@ -19,11 +19,10 @@ DATASET = "acdc"
 ALL_CASES = 140
 MATRIX = "ACDC, 16,000 steps"
 LONGER = "ACDC, 32,000 steps"
-SHORTER = "fourth"
+# By the number of steps.
+LENGTHS = {16_000: MATRIX, 32_000: LONGER}
 # Trainings are compared within a series: machine and precision differ.
-OTHER_LENGTHS = {"third": "bfloat16", SHORTER: "float32"}
-# By the number of steps, all in float32.
-LENGTHS = {8_000: SHORTER, 16_000: MATRIX, 32_000: LONGER}
+OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32"}
 STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 
 # Dice by training and patient, by number of labels and arm.
@@ -116,15 +115,6 @@ def table_of_other_lengths(runs: Sequence[Run]) -> str:
         if run.dataset == DATASET and run.series in OTHER_LENGTHS
     ]
     return markdown_table(["labels", "steps", "training", "computed in", "seed", "mean Dice"], rows)
-
-
-def dice_by_length(runs: Sequence[Run], arm: str, labels: int) -> dict[int, list[float]]:
-    """The Dice of an arm's trainings on the test cases, by their number of steps; see :data:`LENGTHS`."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for run in runs:
-        if (run.dataset, run.labels, run.arm) == (DATASET, labels, arm) and run.series == LENGTHS.get(run.steps):
-            found[run.steps].append(run.dice)
-    return dict(found)
 
 
 def table_of_tuning_cases() -> str:

@@ -18,8 +18,9 @@ TITLES = {
     HARD_ARM: "DyCON, hard targets",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
     SELF_TRAINING_ARM: "DyCON, then self-training",
-    TWO_ROUNDS_ARM: "DyCON, then two rounds of it",
-    ALL_COMPONENTS_ARM: "self-training, all components",
+    TWO_ROUNDS_ARM: "DyCON, then two rounds of self-training",
+    ALL_COMPONENTS_ARM: "DyCON, then self-training, all components",
+    "SelfTraining": "nnU-Net, then self-training",
 }
 # What one training or more changed in DyCON with FeCL, by the arm's name in the records.
 PARTS_OF_DYCON = {

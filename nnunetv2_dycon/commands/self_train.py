@@ -19,7 +19,7 @@ from nnunetv2_dycon.commands.shared_arguments import (
 )
 
 NAME = "self-train"
-HELP = "self-training: train, predict the unlabeled scans, retrain on both"
+HELP = "self-training: train, predict the unlabeled scans, train nnU-Net on both"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_dataset_argument(parser)
     add_configuration_argument(parser)
-    add_trainer_argument(parser, "nnUNetTrainer", what="trainer of the first model")
+    add_trainer_argument(parser, what="trainer of the first model, with or without unlabeled scans")
     add_plans_argument(parser)
     add_fold_argument(parser, default="0")
     add_new_datasets_argument(parser, "one for each round, whose model predicts for the next")
     parser.add_argument(
-        "-tr2", metavar="TRAINER", help="trainer of the second model, not a semi-supervised one (default: the same)"
+        "-tr2",
+        metavar="TRAINER",
+        help="trainer of the second model and further ones, not a semi-supervised one (default: nnU-Net's own of the "
+        "same length, such as nnUNetTrainer_250epochs for nnUNetTrainerDyCON_250epochs; for a trainer that is not "
+        "semi-supervised, the same)",
     )
     add_mirroring_argument(parser)
     add_all_components_argument(parser)

@@ -115,8 +115,8 @@ def add_all_components_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all_components",
         action="store_true",
-        help="take predictions as they are (default: where every labeled case has one connected component of a "
-        "structure, keep the largest one of each prediction)",
+        help="take predictions as they are (default: where all labeled cases that show a structure, four or more, "
+        "have one connected component of it, keep the largest one of each prediction)",
     )
 
 

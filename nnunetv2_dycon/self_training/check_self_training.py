@@ -24,7 +24,7 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
-from nnunetv2_dycon.training.find_trainer import find_trainer
+from nnunetv2_dycon.training.find_trainer import find_trainer, supervised_counterpart
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 
@@ -36,7 +36,7 @@ class SelfTrainingOptions:
     outputs: Sequence[str]
     configuration: str = "3d_fullres"
     fold: str = "0"
-    trainer: str = "nnUNetTrainer"
+    trainer: str = "nnUNetTrainerDyCON"
     second_trainer: str | None = None
     plans: str = "nnUNetPlans"
     device: str = "cuda"
@@ -47,8 +47,12 @@ class SelfTrainingOptions:
 
     @property
     def last_trainer(self) -> str:
-        """The trainer of the second model, and of further ones."""
-        return self.second_trainer or self.trainer
+        """The trainer of the second model, and of further ones.
+
+        Raises:
+            UserError: if the first trainer is not there.
+        """
+        return self.second_trainer or supervised_counterpart(self.trainer)
 
 
 @dataclass(frozen=True)

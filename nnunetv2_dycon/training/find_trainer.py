@@ -69,12 +69,12 @@ def _place(error: Exception) -> str:
 
 def _other_lengths(name: str) -> str | None:
     """Which lengths there are, for the name of a trainer that is there with another length than there is."""
-    from nnunetv2_dycon.trainers import TRAINING_LENGTHS
+    from nnunetv2_dycon.trainers import TRAINING_LENGTHS, trainer_name
 
     asked = re.fullmatch(r"(\w+)_\d+epochs?", name)
     if asked is None or asked[1] not in _names_of_trainers():
         return None
-    *others, last = (f"_{number}epoch{'s' if number > 1 else ''}" for number in TRAINING_LENGTHS)
+    *others, last = (trainer_name("", number).removeprefix(nnUNetTrainer.__name__) for number in TRAINING_LENGTHS)
     return (
         f"There is no trainer {name}: {asked[1]} trains for 1000 epochs, and with {', '.join(others)} or {last} after "
         "its name for so many. Correct the name after -tr."
@@ -85,6 +85,23 @@ def _names_of_trainers() -> list[str]:
     from nnunetv2_dycon import trainers  # which imports this package's trainer, as nnU-Net's lookup does
 
     return [*trainers.__all__, nnUNetTrainer.__name__]
+
+
+def supervised_counterpart(name: str) -> str:
+    """nnU-Net's own trainer of the same length, for the trainer of a method; another trainer's name as it is.
+
+    A subclass of a method's trainer has no counterpart: nobody knows which of its changes are to be kept.
+
+    Raises:
+        UserError: see :func:`find_trainer`.
+    """
+    from nnunetv2_dycon.trainers import trainer_name
+
+    trainer_class = find_trainer(name)
+    if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
+        return name
+    length = trainer_class.training_length
+    return trainer_name("", length) if name == trainer_name(trainer_class.method_class.__name__, length) else name
 
 
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:

@@ -21,7 +21,7 @@ OPTIONS = SelfTrainingOptions("501", ["502"], plans="nnUNetPlansSmall", trainer=
 
 
 def test_where_things_go(workspace: Workspace) -> None:
-    options = dataclasses.replace(OPTIONS, trainer="nnUNetTrainerDyCON", second_trainer="nnUNetTrainer")
+    options = dataclasses.replace(OPTIONS, trainer="nnUNetTrainerDyCON")
     (folders,) = check_self_training(options)
     assert folders.target_raw == workspace.raw.with_name("Dataset502_Tiny_self_training")
     assert folders.target_preprocessed == workspace.preprocessed.with_name("Dataset502_Tiny_self_training")
@@ -59,7 +59,7 @@ def test_each_round_starts_from_the_model_of_the_round_before(workspace: Workspa
         ({"fold": "00"}, "no fold 00"),
         ({"trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
         ({"second_trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
-        ({"trainer": "nnUNetTrainerDyCON"}, "nnUNetTrainerDyCON needs unlabeled scans.*-tr2 nnUNetTrainer"),
+        ({"second_trainer": "nnUNetTrainerUAMT"}, "nnUNetTrainerUAMT needs unlabeled scans.*-tr2 nnUNetTrainer"),
         ({"device": "cuda"}, "no CUDA GPU"),
         ({"num_processes": 0}, "-np must be at least 1"),
         ({"outputs": ["501"]}, "taken by Dataset501_Tiny"),

@@ -11,7 +11,8 @@ import pytest
 from nnunetv2_dycon import trainers
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer
+from nnunetv2_dycon.training.find_trainer import find_semi_supervised_trainer, find_trainer, supervised_counterpart
+from tests.method_of_a_user import METHOD_OF_A_USER
 
 
 def test_the_trainer_of_the_installed_package_is_found(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,3 +83,31 @@ def test_a_file_of_the_user_s_that_cannot_be_imported_is_not_taken_for_a_wrong_n
     monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
     with pytest.raises(UserError, match=f"folders of nnUNet_extTrainer .*{tmp_path.name}.* cannot be imported: "):
         find_semi_supervised_trainer("nnUNetTrainerOfBroken")
+
+
+@pytest.mark.parametrize(
+    ("name", "counterpart"),
+    [
+        ("nnUNetTrainerDyCON", "nnUNetTrainer"),
+        ("nnUNetTrainerCML_1epoch", "nnUNetTrainer_1epoch"),
+        ("nnUNetTrainerDyCON_250epochs", "nnUNetTrainer_250epochs"),
+        ("nnUNetTrainer_5epochs", "nnUNetTrainer_5epochs"),
+        ("nnUNetTrainerNoDA", "nnUNetTrainerNoDA"),
+    ],
+)
+def test_the_supervised_counterpart_has_the_same_length(name: str, counterpart: str) -> None:
+    assert supervised_counterpart(name) == counterpart
+    assert find_trainer(counterpart).__name__ == counterpart
+
+
+def test_a_method_of_the_users_has_a_counterpart_and_a_subclass_of_a_trainer_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counterpart_own.py").write_text(METHOD_OF_A_USER)
+    (tmp_path / "counterpart_slow.py").write_text(
+        "from nnunetv2_dycon.trainers import nnUNetTrainerDyCON_5epochs\n\n\n"
+        "class nnUNetTrainerDyCONSlow(nnUNetTrainerDyCON_5epochs):\n    pass\n"
+    )
+    monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
+    assert supervised_counterpart("nnUNetTrainerOwn_20epochs") == "nnUNetTrainer_20epochs"
+    assert supervised_counterpart("nnUNetTrainerDyCONSlow") == "nnUNetTrainerDyCONSlow"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from benchmarks.results import heart, page, readme
-from benchmarks.results.records import Run
+from benchmarks.results import page, readme
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -26,18 +26,19 @@ def test_without_both_marks_it_is_refused(text: str) -> None:
         readme.replace_table(text, "costs", "| new |")
 
 
-def test_the_note_on_length_has_the_means_of_lengths_that_both_trainers_have() -> None:
-    def run(steps: int, arm: str, dice: float, series: str | None = None) -> Run:
-        return Run(series or heart.LENGTHS[steps], "acdc", 6, arm, 0, steps, dice)
-
-    runs = [
-        run(32_000, "DyCON", 0.9),
-        run(16_000, "DyCON", 0.8),
-        run(16_000, "DyCON", 0.7),
-        run(8_000, "DyCON", 0.6),
-        run(8_000, "DyCON", 0.1, "of another precision"),
-        run(8_000, "nnUNet", 0.3),
-        run(16_000, "nnUNet", 0.5),
+def test_the_table_of_the_heart_has_what_each_length_was_trained_for() -> None:
+    shorter = {(6, "DyCON"): np.array([[0.7, 0.9], [0.6, 0.6]]), (6, "nnUNet"): np.array([[0.5, 0.5]])}
+    longer = {(6, "DyCON"): np.array([[0.9, 0.9]]), (140, "nnUNet"): np.array([[1.0, 0.9]])}
+    longer[6, "DyCONSelfTraining"] = np.array([[0.92, 0.92]])
+    shorter[6, "AllComponents"] = np.array([[0.8, 0.8]])
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in readme.render_heart({16_000: shorter, 32_000: longer}).splitlines()
     ]
-    note = readme.render_note_on_length(runs)
-    assert "after 8,000 and 16,000 steps: DyCON 0.60, 0.75; nnU-Net 0.30, 0.50 (" in note
+    assert rows[0] == ["heart (ACDC)", "labels", "16,000 steps", "32,000 steps"]
+    assert rows[2:] == [
+        ["nnU-Net", "6", "0.5000 (1)", ""],
+        ["DyCON", "6", "0.7000 (2)", "0.9000 (1)"],
+        ["DyCON, then self-training", "6", "", "0.9200 (1)"],
+        ["nnU-Net", "140", "", "0.9500 (1)"],
+    ]
