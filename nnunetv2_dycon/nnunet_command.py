@@ -64,7 +64,7 @@ def run_nnunet_command(name: str, *arguments: str | Path, environment: Mapping[s
         try:
             exit_code = process.wait()
         except Stopped:
-            # A training saves a checkpoint before it ends, which leaving this block waits for.
+            # A training of ours saves a checkpoint before it ends, which leaving this block waits for.
             process.terminate()
             raise
         except BaseException:

@@ -14,6 +14,7 @@ from benchmarks.label_efficiency.arm_settings import settings_in_force
 from benchmarks.label_efficiency.arms import ARMS, TRAINER_PREFIX, Arm
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.plans import parse_assignments
+from nnunetv2_dycon.methods.settings import Value
 from nnunetv2_dycon.training.find_trainer import find_trainer
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
@@ -63,6 +64,19 @@ def find_arm(name: str) -> Arm:
             f"--arms: there is no {name}, and nnU-Net finds no trainer {trainer}. There are {', '.join(ARMS)}"
         ) from error
     return _added_arm(trainer_class, trainer)
+
+
+def settings_of_arm(arm: Arm) -> dict[str, Value]:
+    """The settings with which an arm is trained now, defaults filled in.
+
+    Those of self-training are those of the trainings before it, as ``ARM.SETTING``, since its labels come from them.
+    """
+    settings = settings_in_force(find_trainer_class(arm.trainer), arm.settings)
+    if arm.kind == "self-training":
+        before = settings_of_arm(ARMS[arm.first_arm])
+        named = {name if "." in name else f"{arm.first_arm}.{name}": value for name, value in before.items()}
+        return named | settings
+    return settings
 
 
 def arms_of_file(file: Path) -> list[Arm]:

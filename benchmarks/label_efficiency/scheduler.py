@@ -18,10 +18,9 @@ from typing import Any, Literal
 
 from benchmarks import REPOSITORY
 from benchmarks.common.report import default_device, markdown_table
-from benchmarks.label_efficiency.arm_settings import settings_in_force
 from benchmarks.label_efficiency.arms import ARMS, Arm
 from benchmarks.label_efficiency.datasets import Source, prepare_budget_dataset, read_source
-from benchmarks.label_efficiency.find_arms import arm_of_definition, arms_of_file, find_arm, find_trainer_class
+from benchmarks.label_efficiency.find_arms import arm_of_definition, arms_of_file, find_arm, settings_of_arm
 from benchmarks.label_efficiency.presets import PRESETS, Preset
 from benchmarks.label_efficiency.runs import Run, Workspace, read_json_file, write_whole_json
 from benchmarks.label_efficiency.training import FINAL_CHECKPOINT, FOLD, pseudo_labeled_name
@@ -103,8 +102,11 @@ def _runs(
         for seed in seeds
         for budget in budgets
         for arm in arms
+        if source.unlabeled(budget)
         # Where all voxels are labeled, only nnU-Net itself has something to do.
-        if source.unlabeled(budget) or source.has_ignore_label or not arm.needs_unlabeled
+        or not arm.needs_unlabeled
+        # Ignored voxels are unlabeled too, but nothing is predicted for them.
+        or (source.has_ignore_label and arm.kind != "self-training")
     ]
 
 
@@ -138,8 +140,7 @@ def _keep_preset(workspace: Workspace, source: Source, preset: Preset) -> None:
 def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, options: argparse.Namespace) -> Outcome:
     """Do a run from where an interrupted attempt left it, unless it is recorded or another process has it."""
     if run.record_file.is_file():
-        settings = settings_in_force(find_trainer_class(run.arm.trainer), run.arm.settings)
-        if read_json_file(run.record_file)["settings"] != settings:
+        if read_json_file(run.record_file)["settings"] != settings_of_arm(run.arm):
             print(
                 f"{run.title}: recorded with other settings than now. To do it again, remove {run.folder}", flush=True
             )
@@ -160,6 +161,14 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         workers=options.workers,
     )
     dataset = prepare_budget_dataset(workspace, source, run.budget, preset, environment)
+    model = _model_to_start_from(first, run, dataset.name)
+    if first is not None and first.arm.kind == "self-training" and model["first_checkpoint"] is None:
+        print(
+            f"{run.title}: {first.title} was done with other settings, or its checkpoint is gone: do it again, after "
+            f"removing {first.folder}",
+            flush=True,
+        )
+        return "failed"
     details: dict[str, Any] = {
         "preset": asdict(preset),
         "dataset_in_nnunet": dataset.name,
@@ -168,7 +177,7 @@ def _do_run(workspace: Workspace, source: Source, preset: Preset, run: Run, opti
         "test": dataset.test,
         "device": device,
         "threads": options.threads,
-        **_model_to_start_from(first, run, dataset.name),
+        **model,
     }
     claim = run.claim
     if not claim.take():
@@ -210,12 +219,13 @@ def _model_to_start_from(first: Run | None, run: Run, dataset: str) -> dict[str,
     if run.order_file.is_file() and read_json_file(run.order_file)["first_checkpoint"] is None:
         return none
     record = read_json_file(first.record_file)
-    if record["settings"] != settings_in_force(find_trainer_class(first.arm.trainer), first.arm.settings):
+    if record["settings"] != settings_of_arm(first.arm):
         return none
     if first.arm.kind == "self-training":
         dataset = pseudo_labeled_name(dataset)
-    (checkpoint,) = (first.folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}")
-    return {"first_checkpoint": str(checkpoint), "first_seconds": record["training_seconds"]}
+    for checkpoint in (first.folder / "nnUNet_results" / dataset).glob(f"*/fold_{FOLD}/{FINAL_CHECKPOINT}"):
+        return {"first_checkpoint": str(checkpoint), "first_seconds": record["training_seconds"]}
+    return none
 
 
 def _run_worker(run: Run, environment: Mapping[str, str]) -> int:

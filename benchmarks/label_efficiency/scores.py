@@ -166,11 +166,16 @@ class LabelSavings:
         return f"{sign}{self.labels:.3g} ({sign}{self.factor:.2g}x)"
 
 
+# Of a learning curve: a line between two numbers of labels, such as 4 and all, says too much.
+FEWEST_POINTS = 3
+
+
 def label_savings(score: float, labels: int, curve: Mapping[int, float]) -> LabelSavings:
     """Read the labels that a score takes from the reference's curve.
 
     The curve is interpolated linearly over the logarithm of the number of labels. Where it is not monotonic the
-    fewest labels that reach the score count, which favours the reference.
+    fewest labels that reach the score count, which favours the reference. Where it is concave over the logarithm,
+    interpolation favours the arm: with :data:`FEWEST_POINTS` or more, the less the closer they are.
 
     Args:
         score: mean Dice of an arm.

@@ -20,6 +20,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.files import hash_file
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
 
@@ -132,16 +134,16 @@ def self_train(
         first: on the labeled cases.
         training: on all cases; its plans are of the dataset of the labeled ones.
         folder: of the run; the dataset with pseudo-labels is made in it.
-        first_checkpoint: of the first training where it has been done already.
+        first_checkpoint: of the first training where it has been done already. A run that was interrupted after it made
+            its labels keeps the checkpoint that predicted them.
         all_components: whether the predictions become labels as they are; see write_pseudo_labeled_dataset.
 
     Returns:
         The final checkpoints of both trainings.
+
+    Raises:
+        UserError: where the labels of an attempt that was interrupted are those of a checkpoint that has changed since.
     """
-    if first_checkpoint is None:
-        first_checkpoint = first.train()
-    else:
-        print(f"The first training is that of {first_checkpoint}", flush=True)
     source = training.plans["dataset_name"]
     source_raw = Path(os.environ["nnUNet_raw"]) / source
     source_preprocessed = Path(os.environ["nnUNet_preprocessed"]) / source
@@ -152,15 +154,31 @@ def self_train(
         os.environ[variable] = str(folder / variable)
     preprocessed = folder / "nnUNet_preprocessed" / name
     plans = {**training.plans, "dataset_name": name}
-    if not (preprocessed / _PREPROCESSED_MARKER).is_file():
+    marker = preprocessed / _PREPROCESSED_MARKER
+    if marker.is_file():
+        first_checkpoint = _predicting_checkpoint(marker, folder)
+    elif first_checkpoint is None:
+        first_checkpoint = first.train()
+    print(f"The first training is that of {first_checkpoint}", flush=True)
+    if not marker.is_file():
         pseudo_labels, raw = folder / "pseudo_labels", folder / "nnUNet_raw" / name
         first.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
         # Its labels may be those of an attempt that was interrupted.
         shutil.rmtree(raw, ignore_errors=True)
         write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw, all_components=all_components)
         _preprocess(plans, training.configuration, raw, source_preprocessed, preprocessed)
+        write_whole_json(marker, {"file": str(first_checkpoint), "sha256": hash_file(first_checkpoint)})
     dataset_json = read_json_file(preprocessed / "dataset.json")
     return first_checkpoint, replace(training, plans=plans, dataset_json=dataset_json).train()
+
+
+def _predicting_checkpoint(marker: Path, run_folder: Path) -> Path:
+    """The checkpoint that predicted the labels of an attempt that was interrupted."""
+    predicted_with = read_json_file(marker)
+    checkpoint = Path(predicted_with["file"])
+    if not checkpoint.is_file() or hash_file(checkpoint) != predicted_with["sha256"]:
+        raise UserError(f"the labels in {run_folder} were predicted with another {checkpoint}: remove {run_folder}")
+    return checkpoint
 
 
 def _preprocess(
@@ -176,7 +194,6 @@ def _preprocess(
         *("-np", os.environ["nnUNet_def_n_proc"]),
         environment=os.environ,
     )
-    write_whole_json(preprocessed / _PREPROCESSED_MARKER, {})
 
 
 def read_curves(checkpoint_file: Path) -> dict[str, list[Any]]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.label_efficiency.arm_settings import plans_of_arm, settings_in_force
+from benchmarks.label_efficiency.arm_settings import plans_of_arm
 from benchmarks.label_efficiency.arms import ARMS, Arm
-from benchmarks.label_efficiency.find_arms import find_trainer_class
+from benchmarks.label_efficiency.find_arms import find_trainer_class, settings_of_arm
 from benchmarks.label_efficiency.oracle import nnUNetTrainerDyCONOracle, write_hidden_labels
 from benchmarks.label_efficiency.presets import PLANS_IDENTIFIER, Preset
 from benchmarks.label_efficiency.runs import RECORD_VERSION, read_json_file, write_whole_json
@@ -104,7 +104,7 @@ def execute_run(folder: Path) -> None:
         **{key: order[key] for key in ("dataset", "dataset_in_nnunet", "budget", "arm", "seed", "preset")},
         **{key: order[key] for key in ("labeled", "unlabeled", "test", "device", "threads")},
         "trainer": trainer_class.__name__,
-        "settings": settings_in_force(trainer_class, arm.settings),
+        "settings": settings_of_arm(arm),
         "configuration": _describe_configuration(plans["configurations"][preset.configuration]),
         "packages": _describe_packages(device),
         "training_seconds": first_seconds + sum(curves["epoch_seconds"]),

@@ -60,6 +60,7 @@ def render() -> str:
             table=_table_of_pairs(dycon, first=REFERENCE_ARM),
             won=sum(each.won for each in dycon),
             pairs=sum(each.pairs for each in dycon),
+            over_seeds=_intervals_over_seeds(dycon),
         ),
         sections.HEART.format(
             table=heart.table_of_test_cases(heart.read_matrix()),
@@ -98,8 +99,21 @@ def _refuse_unknown_series(runs: Sequence[Run]) -> None:
 
 
 def _trainings_of(runs: Sequence[Run], arm: str) -> str:
-    trainings = sorted((run for run in runs if run.arm == arm), key=lambda run: (run.dataset, run.labels))
-    return ", ".join(f"{DATA_SETS[run.dataset]} with {run.labels} labels {run.dice:.4f}" for run in trainings)
+    of_arm = [run for run in runs if run.arm == arm]
+    return "; ".join(
+        f"{DATA_SETS[dataset]} with {labels} labels "
+        + _dice_of_seeds(of_arm, lambda run, task=(dataset, labels): (run.dataset, run.labels) == task)
+        for dataset, labels in sorted({(run.dataset, run.labels) for run in of_arm})
+    )
+
+
+def _intervals_over_seeds(comparisons: Sequence[Comparison]) -> str:
+    """Where averaging pairs of one seed first makes a difference: of some seeds there is more than one pair."""
+    return ", ".join(
+        f"{in_brackets(interval)} ({DATA_SETS[each.dataset]}, {each.labels} labels)"
+        for each in comparisons
+        if len(set(each.seeds)) < each.pairs and (interval := each.interval_over_seeds()) is not None
+    )
 
 
 def _comparisons(runs: Sequence[Run], arms: Sequence[str], reference: str) -> list[Comparison]:

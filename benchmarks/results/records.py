@@ -48,6 +48,7 @@ class Comparison:
         arm: name of the arm.
         arm_dice: of each pair.
         reference_dice: of each pair.
+        seeds: of each pair; the same seed may be there in several series.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class Comparison:
     arm: str
     arm_dice: tuple[float, ...]
     reference_dice: tuple[float, ...]
+    seeds: tuple[int, ...]
 
     @property
     def pairs(self) -> int:
@@ -86,6 +88,12 @@ class Comparison:
         if self.pairs < FEWEST_PAIRS:
             return None
         return t_interval(np.subtract(self.arm_dice, self.reference_dice).tolist())
+
+    def interval_over_seeds(self) -> tuple[float, float] | None:
+        """The same over seeds, where pairs of one seed are averaged first, since their networks begin alike."""
+        differences = np.subtract(self.arm_dice, self.reference_dice)
+        of_seeds = [float(differences[np.array(self.seeds) == seed].mean()) for seed in sorted(set(self.seeds))]
+        return t_interval(of_seeds) if len(of_seeds) >= FEWEST_PAIRS else None
 
     def describe_interval(self) -> str:
         """The interval in brackets; empty where there is none."""
@@ -142,4 +150,4 @@ def compare(runs: Sequence[Run], dataset: str, labels: int, arm: str, reference:
     if not common:
         return None
     arm_dice, reference_dice = tuple(of_arm[key] for key in common), tuple(of_reference[key] for key in common)
-    return Comparison(dataset, labels, arm, arm_dice, reference_dice)
+    return Comparison(dataset, labels, arm, arm_dice, reference_dice, tuple(seed for _, seed in common))

@@ -23,7 +23,7 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
 )
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits
-from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, is_whole
 from nnunetv2_dycon.training.find_trainer import find_trainer, supervised_counterpart
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
@@ -115,7 +115,9 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
         if not is_trained(first_model) and not data_folder.is_dir():
             command = preprocessing_command(source.name, stage, options.plans)
             raise UserError(f"{data_folder} is not there: preprocess the dataset first, with {command}")
-    if not is_trained(first_model):
+    if is_trained(first_model):
+        _check_validated_cases(options, rounds[0])
+    else:
         _check_labeled_cases(options, rounds[0])
     for each in rounds:
         _check_target(options, each)
@@ -141,6 +143,23 @@ def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
     if fold not in ("all", *map(str, range(len(splits)))):
         reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+
+
+def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
+    """Refuse a trained first model whose fold had other validation cases: it may have learnt from today's."""
+    if options.fold == "all":
+        return
+    labeled = sorted(folders.cases.labeled.training)
+    expected = set(read_source_splits(folders.source.splits_file, labeled)[int(options.fold)]["val"])
+    validation, ending = folders.first_model / "validation", folders.cases.labeled.file_ending
+    validated = {file.name.removesuffix(ending) for file in validation.glob(f"*{ending}")}
+    # A validation that was interrupted has some of the cases.
+    if validated - expected or ((validation / "summary.json").is_file() and expected - validated):
+        raise UserError(
+            f"fold {options.fold} has other validation cases ({listed(sorted(expected))}) than when "
+            f"{folders.first_model} was trained ({listed(sorted(validated))}), so that model may have learnt from "
+            f"them: restore {folders.source.splits_file}, or remove the model to train it anew, and choose a new -o"
+        )
 
 
 def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
@@ -195,8 +214,8 @@ def _fold_folder(dataset_name: str, trainer: str, options: SelfTrainingOptions) 
 
 
 def is_trained(fold_folder: Path) -> bool:
-    """Whether a training in this folder has come to its end."""
-    return (fold_folder / FINAL_CHECKPOINT).is_file()
+    """Whether a training in this folder has come to its end, and its last checkpoint was written whole."""
+    return is_whole(fold_folder / FINAL_CHECKPOINT)
 
 
 def changed_labels(options: SelfTrainingOptions, folders: SelfTrainingRound) -> str | None:

@@ -28,7 +28,7 @@ from nnunetv2_dycon.self_training.check_self_training import (
 from nnunetv2_dycon.self_training.label_maps import check_prediction
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
 from nnunetv2_dycon.self_training.report import report_predictions
-from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, IN_ORDER_OF_NNUNET, is_whole
 
 # Predict, label, preprocess, train.
 _STEPS_OF_A_ROUND = 4
@@ -116,9 +116,21 @@ def _train_model(dataset_name: str, trainer: str, fold_folder: Path, options: Se
             print(f"{fold_folder} is trained.")
             return
         arguments.append("--val")
-    elif any((fold_folder / f"checkpoint_{name}.pth").is_file() for name in ("latest", "best")):
+    elif _has_whole_checkpoint(fold_folder):
         arguments.append("--c")
     run_nnunet_command("nnUNetv2_train", *arguments, environment=os.environ)
+
+
+def _has_whole_checkpoint(fold_folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from; what a killed nnU-Net has left of others is moved out of its way."""
+    for name in IN_ORDER_OF_NNUNET:
+        checkpoint = fold_folder / name
+        if is_whole(checkpoint):
+            return True
+        if checkpoint.is_file():
+            part = checkpoint.replace(checkpoint.with_name(f"{name}.part"))
+            print(f"{checkpoint} was not written to its end: it is {part.name} now, and is not used.")
+    return False
 
 
 def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:

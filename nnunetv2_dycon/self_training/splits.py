@@ -28,7 +28,10 @@ def write_pseudo_labeled_splits(
     file = target_preprocessed / SPLITS_FILE
     if file.is_file():
         if read_json_file(file) != splits:
-            raise UserError(f"{file} has other folds than {source_preprocessed / SPLITS_FILE}: remove it to go on")
+            raise UserError(
+                f"{file} has other folds than {source_preprocessed / SPLITS_FILE}, and models that were trained on it "
+                "have learnt from other cases: restore the folds, or choose another -o"
+            )
     elif splits:
         target_preprocessed.mkdir(parents=True, exist_ok=True)
         save_json(splits, str(file), sort_keys=False)

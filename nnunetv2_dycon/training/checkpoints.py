@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -79,6 +80,14 @@ def checkpoint_of(
             "class_locations": class_locations.state_dict(),
         },
     }
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a checkpoint is there and was written to its end, which has the table of contents of PyTorch's format.
+
+    nnU-Net's own trainers write checkpoints in place, so a killed one can leave a part.
+    """
+    return zipfile.is_zipfile(file)
 
 
 def read_checkpoint(

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions, changed_labels, check_self_training
+from nnunetv2_dycon.self_training.check_self_training import (
+    SelfTrainingOptions,
+    changed_labels,
+    check_self_training,
+    is_trained,
+)
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
 
 if TYPE_CHECKING:
@@ -112,10 +118,45 @@ def test_cases_that_are_not_preprocessed_are_told_apart_from_changed_labels(work
     with pytest.raises(UserError, match=f"^demo_001, demo_003 are not preprocessed: run {command}"):
         check_self_training(OPTIONS)
     folders = dataclasses.replace(OPTIONS, fold="all")
-    (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all").mkdir(parents=True)
-    (workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_all" / "checkpoint_final.pth").touch()
+    _write_model(workspace, "fold_all")
     # A trained model needs neither any more.
     assert changed_labels(folders, check_self_training(folders)[0]) is None
+
+
+def _write_model(workspace: Workspace, fold: str) -> Path:
+    """As if plain nnU-Net had been trained."""
+    folder = workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / fold
+    folder.mkdir(parents=True)
+    torch.save({}, folder / "checkpoint_final.pth")
+    return folder
+
+
+def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
+    splits_file = workspace.preprocessed / "splits_final.json"
+    (split,) = splits = json.loads(splits_file.read_text())
+    validation = _write_model(workspace, "fold_0") / "validation"
+    validation.mkdir()
+    for case in split["val"]:
+        (validation / f"{case}.nii.gz").touch()
+    check_self_training(OPTIONS)
+    (validation / f"{split['val'][0]}.nii.gz").unlink()
+    # A validation that was interrupted.
+    check_self_training(OPTIONS)
+    (validation / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match="fold 0 has other validation cases"):
+        check_self_training(OPTIONS)
+    (validation / "summary.json").unlink()
+    (validation / f"{split['train'][0]}.nii.gz").touch()
+    with pytest.raises(UserError, match=rf"when .*fold_0 was trained \(.*{split['train'][0]}.*may have learnt"):
+        check_self_training(OPTIONS)
+    assert splits == json.loads(splits_file.read_text())
+
+
+def test_a_final_checkpoint_that_was_not_written_to_its_end_is_no_trained_model(workspace: Workspace) -> None:
+    checkpoint = _write_model(workspace, "fold_0") / "checkpoint_final.pth"
+    assert is_trained(checkpoint.parent)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-30])
+    assert not is_trained(checkpoint.parent)
 
 
 def _write_record(raw: Path, **changes: object) -> None:
@@ -132,9 +173,7 @@ def test_a_dataset_whose_labels_would_not_fit_is_refused_before_a_training(works
     _write_record(raw)
     with pytest.raises(UserError, match=r"is there, but no trained model in .*fold_0, whose predictions are"):
         check_self_training(OPTIONS)
-    folder = workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / "fold_0"
-    folder.mkdir(parents=True)
-    (folder / "checkpoint_final.pth").touch()
+    _write_model(workspace, "fold_0")
     check_self_training(OPTIONS)
     with pytest.raises(UserError, match="was made without --all_components: leave it out"):
         check_self_training(dataclasses.replace(OPTIONS, all_components=True))

@@ -102,11 +102,13 @@ def _check_that_killed_steps_are_done_again(
     whole = sitk.GetArrayFromImage(sitk.ReadImage(str(damaged)))
     damaged.write_bytes(damaged.read_bytes()[:-30])
     (preprocessed / "nnUNetPlans_3d_fullres" / "demo_007.pkl").unlink()
-    (second / "checkpoint_final.pth").rename(second / "checkpoint_latest.pth")
+    latest = (second / "checkpoint_final.pth").rename(second / "checkpoint_latest.pth")
+    (second / "checkpoint_final.pth").write_bytes(latest.read_bytes()[:-30])
     output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *ONE_ROUND)
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
+    assert "checkpoint_final.pth was not written to its end: it is checkpoint_final.pth.part now" in output
     assert "WARNING: demo_001: the label has changed since it was preprocessed; remove demo_001.nii.gz in " in output
     assert "WARNING: demo_002: preprocessed after the first model was trained. If the labels have changed" in output
     copy.write_bytes(content)

@@ -48,6 +48,6 @@ def test_labels_that_are_off_limits_are_refused(tmp_path: Path) -> None:
 def test_other_folds_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "splits_final.json").write_text("[]")
-    with pytest.raises(UserError, match="other folds"):
+    with pytest.raises(UserError, match=r"other folds.* restore the folds, or choose another -o"):
         write_pseudo_labeled_splits(tmp_path, LABELED, PSEUDO_LABELED, tmp_path / "new")
     assert written(tmp_path / "new") == []

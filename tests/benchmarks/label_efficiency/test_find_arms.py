@@ -7,7 +7,13 @@ import pytest
 
 from benchmarks.label_efficiency.arm_settings import settings_in_force
 from benchmarks.label_efficiency.arms import ARMS, Arm
-from benchmarks.label_efficiency.find_arms import arm_of_definition, arms_of_file, find_arm, find_trainer_class
+from benchmarks.label_efficiency.find_arms import (
+    arm_of_definition,
+    arms_of_file,
+    find_arm,
+    find_trainer_class,
+    settings_of_arm,
+)
 from nnunetv2_dycon.exceptions import UserError
 from tests.benchmarks.label_efficiency.conftest import EXAMPLE_METHOD, IMPORT_BASE
 
@@ -41,6 +47,14 @@ def test_listed_arms_come_first() -> None:
 def test_neither_an_arm_nor_a_trainer() -> None:
     with pytest.raises(UserError, match=r"there is no Shiny, and nnU-Net finds no trainer nnUNetTrainerShiny.*BCP"):
         find_arm("Shiny")
+
+
+def test_self_training_has_the_settings_of_the_training_before_it() -> None:
+    of_dycon = settings_of_arm(ARMS["DyCON"])
+    assert of_dycon["uncl_weight"] == 1.0
+    named = {f"DyCON.{name}": value for name, value in of_dycon.items()}
+    assert settings_of_arm(ARMS["DyCONSelfTraining"]) == settings_of_arm(ARMS["DyCONSelfTraining2"]) == named
+    assert settings_of_arm(ARMS["SelfTraining"]) == settings_of_arm(ARMS["nnUNet"]) == {}
 
 
 def test_example_file_is_an_arm() -> None:

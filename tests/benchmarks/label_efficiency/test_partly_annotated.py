@@ -112,11 +112,13 @@ def test_choices_can_be_made_on_held_out_training_cases(source: Path) -> None:
 
 def test_methods_that_need_unlabeled_data_are_run_on_it(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["run", "--data", str(make(source)), "--workspace", str(source.with_name("workspace")), "--list"]
-    options += ["--preset", "hippocampus", "--budgets", "all", "--arms", "nnUNet", "DyCON"]
+    options += ["--preset", "hippocampus", "--budgets", "all", "--arms", "nnUNet", "DyCON", "SelfTraining"]
     assert __main__.main(options) == 0
     output = capsys.readouterr().out
     assert "nnUNet" in output
     assert "DyCON" in output
+    # There are no scans of which it could predict the labels.
+    assert "SelfTraining" not in output
 
 
 @pytest.mark.parametrize("cases", ["0", "5"])

@@ -261,6 +261,13 @@ def test_self_training_trains_on_predicted_labels(
     again = record_of(copied_workspace, "DyCONSelfTraining2")
     seconds = record["training_seconds"] + sum(again["curves"]["epoch_seconds"])
     assert again["training_seconds"] == pytest.approx(seconds)
+    assert again["settings"] == record["settings"]
+    assert again["settings"]["DyCON.uncl_weight"] == 1.0
+    (copied_workspace / "runs" / "Tiny" / "2" / "DyCONSelfTraining2" / "seed_0" / "record.json").unlink()
+    (checkpoint,) = (folder.parent.with_name("DyCONSelfTraining") / "seed_0").rglob("checkpoint_final.pth")
+    checkpoint.unlink()
+    assert run_command(copied_workspace, *second) == 1
+    assert "was done with other settings, or its checkpoint is gone" in capsys.readouterr().out
 
 
 def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and_takes_none_of_other_settings(
@@ -292,6 +299,13 @@ def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and
     (first / "seed_0" / "record.json").write_text(json.dumps(record))
     assert run_command(copied_workspace, *options, "0") == 1
     (of_same, of_others) = started
+    record["settings"]["uncl_weight"] = 1.0
+    (first / "seed_0" / "record.json").write_text(json.dumps(record))
+    (checkpoint,) = (first / "seed_0").rglob("checkpoint_final.pth")
+    checkpoint.unlink()
+    (first.with_name("DyCONSelfTraining") / "seed_0" / "run.json").unlink()
+    assert run_command(copied_workspace, *options, "0") == 1
+    assert started[2:] == [None]
     assert of_same is not None
     assert of_same.startswith(str(first / "seed_0"))
     assert of_others is None
