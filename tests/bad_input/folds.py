@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import torch
+
 from tests.bad_input.row import DOCTOR, PREPROCESS, PSEUDO_LABEL, SELF_TRAIN, TRAIN, Place, Prepare, Row, write
 
 TRAINED, VALIDATED = [f"demo_{index:03d}" for index in range(4)], ["demo_004", "demo_005"]
@@ -38,6 +40,13 @@ def splits_and_a_fourth_of_the_labels_are_gone(place: Place) -> None:
     (place.workspace.preprocessed / "splits_final.json").unlink()
     for file in (place.workspace.preprocessed / "nnUNetPlans_3d_fullres").glob("demo_00[01]*"):
         file.unlink()
+
+
+def a_model_of_other_folds(place: Place) -> None:
+    model = place.workspace.results / "nnUNetTrainerDyCON__nnUNetPlansSmall__3d_fullres" / "fold_0"
+    (model / "validation").mkdir(parents=True)
+    torch.save({}, model / "checkpoint_final.pth")
+    (model / "validation" / "demo_003.nii.gz").touch()
 
 
 ROWS = [
@@ -139,6 +148,12 @@ ROWS = [
         (TRAIN,),
         "has 4 cases, and nnU-Net makes 5 folds: train fold all",
         splits_and_a_fourth_of_the_labels_are_gone,
+    ),
+    Row(
+        "folds that have changed since a model was trained",
+        (SELF_TRAIN,),
+        "fold 0 has other validation cases (demo_004, demo_005) than when ... was trained (demo_003) ... restore ",
+        a_model_of_other_folds,
     ),
 ]
 ACCEPTED = [
