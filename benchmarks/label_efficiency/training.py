@@ -175,7 +175,7 @@ def self_train(
 def _predicting_checkpoint(marker: Path, run_folder: Path) -> Path:
     """The checkpoint that predicted the labels of an attempt that was interrupted."""
     predicted_with = read_json_file(marker)
-    checkpoint = Path(predicted_with["file"])
+    checkpoint = Path(predicted_with.get("file", "checkpoint"))
     if not checkpoint.is_file() or hash_file(checkpoint) != predicted_with["sha256"]:
         raise UserError(f"the labels in {run_folder} were predicted with another {checkpoint}: remove {run_folder}")
     return checkpoint

@@ -108,12 +108,12 @@ def _trainings_of(runs: Sequence[Run], arm: str) -> str:
 
 
 def _intervals_over_seeds(comparisons: Sequence[Comparison]) -> str:
-    """Where averaging pairs of one seed first makes a difference: of some seeds there is more than one pair."""
-    return ", ".join(
-        f"{in_brackets(interval)} ({DATA_SETS[each.dataset]}, {each.labels} labels)"
-        for each in comparisons
-        if len(set(each.seeds)) < each.pairs and (interval := each.interval_over_seeds()) is not None
-    )
+    described = []
+    for each in comparisons:
+        interval = each.interval_over_seeds()
+        found = f"{len(set(each.seeds))} seeds are too few" if interval is None else in_brackets(interval)
+        described.append(f"{DATA_SETS[each.dataset]} with {each.labels} labels {found}")
+    return "; ".join(described)
 
 
 def _comparisons(runs: Sequence[Run], arms: Sequence[str], reference: str) -> list[Comparison]:

@@ -40,15 +40,15 @@ DYCON = """\
 
 {table}
 
-DyCON was above nnU-Net in {won} of {pairs} pairs of trainings. Where the two pairs of a seed are averaged first, since
-their networks begin alike, the intervals are {over_seeds}.
+DyCON was above nnU-Net in {won} of {pairs} pairs of trainings. The intervals over seeds, whose pairs are averaged first
+since their networks begin alike: {over_seeds}.
 """
 HEART = """\
 ## Heart, ACDC
 
 Cardiac MRI, three structures: slices at half resolution, a small network, float32 on a CPU, fold `all`. Every patient
 has two scans: 6 labels are those of 3 patients, and the test cases those of 20. Read differences here, not levels:
-[others give](paper.md#rows) nnU-Net at full resolution 0.83 with these labels.
+[others report](paper.md#rows) 0.83 for nnU-Net with 5 % of the labels.
 
 - **Fair rows.** Rows with as many labels have the same labeled cases, augmentation and steps. A round of self-training
   is one more training of as many steps, of plain nnU-Net, after that of DyCON.

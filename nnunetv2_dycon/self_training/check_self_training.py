@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
@@ -16,6 +16,7 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
+from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     origin_of_predictions,
     pseudo_labeled_dataset_name,
@@ -151,15 +152,27 @@ def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRo
         return
     labeled = sorted(folders.cases.labeled.training)
     expected = set(read_source_splits(folders.source.splits_file, labeled)[int(options.fold)]["val"])
-    validation, ending = folders.first_model / "validation", folders.cases.labeled.file_ending
-    validated = {file.name.removesuffix(ending) for file in validation.glob(f"*{ending}")}
+    validated, complete = _validated_cases(folders.first_model / "validation", folders.cases.labeled.file_ending)
     # A validation that was interrupted has some of the cases.
-    if validated - expected or ((validation / "summary.json").is_file() and expected - validated):
+    if validated - expected or (complete and expected - validated):
         raise UserError(
             f"fold {options.fold} has other validation cases ({listed(sorted(expected))}) than when "
             f"{folders.first_model} was trained ({listed(sorted(validated))}), so that model may have learnt from "
-            f"them: restore {folders.source.splits_file}, or remove the model to train it anew, and choose a new -o"
+            f"them: restore {folders.source.splits_file}, or remove the model to train it anew, and choose a new -o. "
+            f"If it was trained anew since, remove {folders.first_model / 'validation'}, and repeat the training with "
+            "--val"
         )
+
+
+def _validated_cases(validation: Path, ending: str) -> tuple[set[str], bool]:
+    """The cases that a validation folder of nnU-Net's is of, and whether all of that validation's are known."""
+    summary = validation / "summary.json"
+    if summary.is_file():
+        # Which stays where predictions are removed to save space, and alone goes into an exported model.
+        names = [each["prediction_file"] for each in read_json(summary, ("metric_per_case",))["metric_per_case"]]
+        return {PurePath(name).name.removesuffix(ending) for name in names}, True
+    files = [file.name for file in validation.glob(f"*{ending}") if not file.name.startswith(".")]
+    return {name.removesuffix(ending) for name in files}, False
 
 
 def _check_labeled_cases(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:

@@ -86,8 +86,15 @@ def is_whole(file: Path) -> bool:
     """Whether a checkpoint is there and was written to its end, which has the table of contents of PyTorch's format.
 
     nnU-Net's own trainers write checkpoints in place, so a killed one can leave a part.
+
+    Raises:
+        OSError: for a file that cannot be read.
     """
-    return zipfile.is_zipfile(file)
+    try:
+        with file.open("rb") as opened:
+            return zipfile.is_zipfile(opened)
+    except FileNotFoundError:
+        return False
 
 
 def read_checkpoint(

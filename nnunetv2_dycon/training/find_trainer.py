@@ -90,18 +90,20 @@ def _names_of_trainers() -> list[str]:
 def supervised_counterpart(name: str) -> str:
     """nnU-Net's own trainer of the same length, for the trainer of a method; another trainer's name as it is.
 
-    A subclass of a method's trainer has no counterpart: nobody knows which of its changes are to be kept.
+    A subclass of a method's trainer has no counterpart, since nobody knows which of its changes are to be kept. Nor has
+    a length that nnU-Net does not have.
 
     Raises:
         UserError: see :func:`find_trainer`.
     """
-    from nnunetv2_dycon.trainers import trainer_name
+    from nnunetv2_dycon.trainers import TRAINING_LENGTHS, trainer_name
 
     trainer_class = find_trainer(name)
     if not issubclass(trainer_class, nnUNetTrainerSemiSupervised):
         return name
     length = trainer_class.training_length
-    return trainer_name("", length) if name == trainer_name(trainer_class.method_class.__name__, length) else name
+    is_of_method = name == trainer_name(trainer_class.method_class.__name__, length)
+    return trainer_name("", length) if is_of_method and length in (None, *TRAINING_LENGTHS) else name
 
 
 def find_semi_supervised_trainer(name: str) -> type[nnUNetTrainerSemiSupervised]:

@@ -142,7 +142,14 @@ def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
     (validation / f"{split['val'][0]}.nii.gz").unlink()
     # A validation that was interrupted.
     check_self_training(OPTIONS)
-    (validation / "summary.json").write_text("{}")
+    (validation / "._demo_000.nii.gz").touch()
+    check_self_training(OPTIONS)
+    # A whole one, of which the predictions may be gone.
+    for file in validation.iterdir():
+        file.unlink()
+    _write_summary(validation, split["val"])
+    check_self_training(OPTIONS)
+    _write_summary(validation, split["val"][1:])
     with pytest.raises(UserError, match="fold 0 has other validation cases"):
         check_self_training(OPTIONS)
     (validation / "summary.json").unlink()
@@ -150,6 +157,11 @@ def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UserError, match=rf"when .*fold_0 was trained \(.*{split['train'][0]}.*may have learnt"):
         check_self_training(OPTIONS)
     assert splits == json.loads(splits_file.read_text())
+
+
+def _write_summary(validation: Path, cases: list[str]) -> None:
+    per_case = [{"prediction_file": f"/moved/validation/{case}.nii.gz"} for case in cases]
+    (validation / "summary.json").write_text(json.dumps({"metric_per_case": per_case}))
 
 
 def test_a_final_checkpoint_that_was_not_written_to_its_end_is_no_trained_model(workspace: Workspace) -> None:

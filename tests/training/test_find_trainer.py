@@ -103,11 +103,15 @@ def test_the_supervised_counterpart_has_the_same_length(name: str, counterpart: 
 def test_a_method_of_the_users_has_a_counterpart_and_a_subclass_of_a_trainer_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "counterpart_own.py").write_text(METHOD_OF_A_USER)
+    another_length = "\nnnUNetTrainerOwn_30epochs = trainer_of(Own, 30)\n"
+    (tmp_path / "counterpart_own.py").write_text(
+        METHOD_OF_A_USER.replace("import trainers_of", "import trainer_of, trainers_of") + another_length
+    )
     (tmp_path / "counterpart_slow.py").write_text(
         "from nnunetv2_dycon.trainers import nnUNetTrainerDyCON_5epochs\n\n\n"
         "class nnUNetTrainerDyCONSlow(nnUNetTrainerDyCON_5epochs):\n    pass\n"
     )
     monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
     assert supervised_counterpart("nnUNetTrainerOwn_20epochs") == "nnUNetTrainer_20epochs"
+    assert supervised_counterpart("nnUNetTrainerOwn_30epochs") == "nnUNetTrainerOwn_30epochs"
     assert supervised_counterpart("nnUNetTrainerDyCONSlow") == "nnUNetTrainerDyCONSlow"
