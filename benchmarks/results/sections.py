@@ -6,7 +6,8 @@ INTRODUCTION = """\
 # Results
 
 What unlabeled scans were worth on three data sets. In short: with the same few labels, DyCON has a higher Dice than
-plain nnU-Net. The gain is small on hippocampi, larger on lung nodules, and large on [cardiac MRI](#heart-acdc).
+plain nnU-Net. The gain is small on hippocampi, larger on lung nodules, and large on [cardiac MRI](#heart-acdc) with 6
+labels.
 
 <!-- This page is made by: python -m benchmarks.results.page -->
 
