@@ -124,7 +124,8 @@ def test_export_of_the_second_stage_asks_for_the_first(
 def test_self_training_needs_the_data_of_the_next_stage_and_takes_no_cascade(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["self-train", "-d", "501", "-o", "502", "-p", PLANS, "-device", "cpu"]
+    # Of which no model is trained yet.
+    command = ["self-train", "-d", "501", "-o", "502", "-tr", "nnUNetTrainer", "-p", PLANS, "-device", "cpu"]
     assert main([*command, "-c", CASCADE]) == 1
     assert "self-training does not support cascades" in capsys.readouterr().err
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")
