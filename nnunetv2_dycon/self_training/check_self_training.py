@@ -98,7 +98,7 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
         raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
     cases = read_source_cases(source_raw)
     refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
-    _check_fold(options.fold, source.splits_file, sorted(cases.labeled.training))
+    validation_cases = _validation_cases(options.fold, source.splits_file, sorted(cases.labeled.training))
     find_trainer(options.trainer)
     if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
         raise UserError(
@@ -117,7 +117,7 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
             command = preprocessing_command(source.name, stage, options.plans)
             raise UserError(f"{data_folder} is not there: preprocess the dataset first, with {command}")
     if is_trained(first_model):
-        _check_validated_cases(options, rounds[0])
+        _check_validated_cases(options, rounds[0], validation_cases)
     else:
         _check_labeled_cases(options, rounds[0])
     for each in rounds:
@@ -139,19 +139,19 @@ def _rounds(options: SelfTrainingOptions, source: PlannedDataset, cases: SourceC
     return rounds
 
 
-def _check_fold(fold: str, splits_file: Path, labeled: list[str]) -> None:
+def _validation_cases(fold: str, splits_file: Path, labeled: list[str]) -> set[str]:
+    """The validation cases of a fold, none of fold ``all``; a UserError where there is no such fold."""
     splits = read_source_splits(splits_file, labeled)
     if fold not in ("all", *map(str, range(len(splits)))):
         reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
+    return set() if fold == "all" else set(splits[int(fold)]["val"])
 
 
-def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
+def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRound, expected: set[str]) -> None:
     """Refuse a trained first model whose fold had other validation cases: it may have learnt from today's."""
     if options.fold == "all":
         return
-    labeled = sorted(folders.cases.labeled.training)
-    expected = set(read_source_splits(folders.source.splits_file, labeled)[int(options.fold)]["val"])
     validated, complete = _validated_cases(folders.first_model / "validation", folders.cases.labeled.file_ending)
     # A validation that was interrupted has some of the cases.
     if validated - expected or (complete and expected - validated):
