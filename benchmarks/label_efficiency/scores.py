@@ -167,21 +167,26 @@ class LabelSavings:
 
 
 # Of a learning curve: a line between two numbers of labels, such as 4 and all, says too much.
-FEWEST_POINTS = 3
+_FEWEST_POINTS = 3
 
 
-def label_savings(score: float, labels: int, curve: Mapping[int, float]) -> LabelSavings:
+def label_savings(score: float, labels: int, curve: Mapping[int, float]) -> LabelSavings | None:
     """Read the labels that a score takes from the reference's curve.
 
     The curve is interpolated linearly over the logarithm of the number of labels. Where it is not monotonic the
     fewest labels that reach the score count, which favours the reference. Where it is concave over the logarithm,
-    interpolation favours the arm: with :data:`FEWEST_POINTS` or more, the less the closer they are.
+    interpolation favours the arm, the less the closer the numbers of labels are.
 
     Args:
         score: mean Dice of an arm.
         labels: the number of labels that it had.
-        curve: mean Dice of the reference by number of labels, one entry at least.
+        curve: mean Dice of the reference by number of labels.
+
+    Returns:
+        None where the curve has fewer than three points.
     """
+    if len(curve) < _FEWEST_POINTS:
+        return None
     points = sorted(curve.items())
     fewest, lowest = points[0]
     if score <= lowest:

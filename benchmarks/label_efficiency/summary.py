@@ -12,7 +12,6 @@ from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.datasets import ALL
 from benchmarks.label_efficiency.runs import Record
 from benchmarks.label_efficiency.scores import (
-    FEWEST_POINTS,
     METRICS,
     LabelSavings,
     case_scores,
@@ -133,9 +132,8 @@ def _summarise_arm(
     is_method = first.run.arm.name == METHOD_ARM
     lead = None if is_method or method is None else _difference(method, group)
     savings, closed = None, None
-    if not is_reference and score is not None and curve:
-        if len(curve) >= FEWEST_POINTS:
-            savings = label_savings(score, first.number_of_labels, curve)
+    if not is_reference and score is not None:
+        savings = label_savings(score, first.number_of_labels, curve)
         if first.number_of_labels in curve and with_all is not None:
             closed = gap_closed(score, curve[first.number_of_labels], with_all)
     classes = list(next(iter(first.metrics.values())))

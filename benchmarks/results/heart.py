@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.common.intervals import Difference, difference_of_trainings
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import REFERENCE_ARM
-from benchmarks.label_efficiency.scores import FEWEST_POINTS, gap_closed, label_savings
+from benchmarks.label_efficiency.scores import gap_closed, label_savings
 from benchmarks.results.records import Run, read_table
 from benchmarks.results.titles import title
 from nnunetv2_dycon.exceptions import UserError
@@ -93,13 +93,14 @@ def table_of_test_cases(scores: Scores) -> str:
             rows.append([*row, "", "", ""])
             continue
         mean = float(of_trainings.mean())
+        savings = label_savings(mean, labels, curve)
         closed = gap_closed(mean, curve[labels], curve[ALL_CASES]) if ALL_CASES in curve else None
         rows.append(
             [
                 *row,
                 difference(scores, labels, arm).describe(),
                 "" if closed is None else f"{100 * closed:.0f} %",
-                label_savings(mean, labels, curve).describe() if len(curve) >= FEWEST_POINTS else "",
+                "" if savings is None else savings.describe(),
             ]
         )
     header = ["labels", "method", "trainings", "mean Dice", "lowest to highest"]

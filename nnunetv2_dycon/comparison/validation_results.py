@@ -14,7 +14,11 @@ from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 
 from nnunetv2_dycon.datasets.schemas import LABELS
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.json_files import read_json, read_json_file, record
+from nnunetv2_dycon.json_files import TEXT, list_of, mapping_of, read_json_file, record
+
+_SUMMARY = record(
+    {"metric_per_case": list_of(record({"prediction_file": TEXT, "metrics": mapping_of()}), "a list of cases")}
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,23 @@ def validated_folds(model_folder: Path) -> list[str]:
     summaries = model_folder.glob("fold_*/validation/summary.json")
     folds = (file.parent.parent.name.removeprefix("fold_") for file in summaries)
     return sorted((fold for fold in folds if fold.isdecimal()), key=int)
+
+
+def validated_cases(summary_file: Path) -> set[str]:
+    """The cases that a ``summary.json`` of nnU-Net's has scores of.
+
+    Raises:
+        UserError: for a file that is not nnU-Net's.
+    """
+    entries = read_json_file(summary_file, _SUMMARY)["metric_per_case"]
+    return {case_of_prediction(entry["prediction_file"]) for entry in entries}
+
+
+def case_of_prediction(prediction_file: str) -> str:
+    """The case of a segmentation, such as ``case_1`` of ``.../case_1.nii.gz``."""
+    # The two parts of .nii.gz; other endings have one, and a case's name may hold dots.
+    name = Path(prediction_file).name
+    return name.removesuffix(".nii.gz") if name.endswith(".nii.gz") else Path(name).stem
 
 
 def read_validation_results(model_folder: Path, name: str, folds: Sequence[str]) -> ValidationResults:
@@ -80,10 +101,10 @@ def _names_of_keys(model_folder: Path) -> dict[Any, str]:
 
 def _read_summary(file: Path, names: dict[Any, str]) -> dict[str, dict[str, float]]:
     """Dice of each case and class."""
-    entries = read_json(file, ("metric_per_case",))["metric_per_case"]
+    entries = read_json_file(file, _SUMMARY)["metric_per_case"]
     try:
         return {
-            _case_of(entry["prediction_file"]): {
+            case_of_prediction(entry["prediction_file"]): {
                 names[key_to_label_or_region(key)]: _dice(metrics["Dice"]) for key, metrics in entry["metrics"].items()
             }
             for entry in entries
@@ -100,9 +121,3 @@ def _dice(value: object) -> float:
     if not (math.isnan(dice) or 0 <= dice <= 1):
         raise ValueError(f"a Dice of {dice}")
     return dice
-
-
-def _case_of(prediction_file: str) -> str:
-    # The two parts of .nii.gz; other endings have one, and a case's name may hold dots.
-    name = Path(prediction_file).name
-    return name.removesuffix(".nii.gz") if name.endswith(".nii.gz") else Path(name).stem

@@ -5,18 +5,18 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
+from nnunetv2_dycon.comparison.validation_results import validated_cases
 from nnunetv2_dycon.datasets.hidden_files import refuse_hidden_files
 from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, raw_folder, results_folder
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
-from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     origin_of_predictions,
     pseudo_labeled_dataset_name,
@@ -169,8 +169,7 @@ def _validated_cases(validation: Path, ending: str) -> tuple[set[str], bool]:
     summary = validation / "summary.json"
     if summary.is_file():
         # Which stays where predictions are removed to save space, and alone goes into an exported model.
-        names = [each["prediction_file"] for each in read_json(summary, ("metric_per_case",))["metric_per_case"]]
-        return {PurePath(name).name.removesuffix(ending) for name in names}, True
+        return validated_cases(summary), True
     files = [file.name for file in validation.glob(f"*{ending}") if not file.name.startswith(".")]
     return {name.removesuffix(ending) for name in files}, False
 

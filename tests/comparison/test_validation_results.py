@@ -50,6 +50,7 @@ def test_folds_that_are_validated(write_model: Callable[..., Path]) -> None:
     [
         {},
         {"metric_per_case": 3},
+        {"metric_per_case": [{"metrics": {}}]},
         {"metric_per_case": [{"prediction_file": "a.nii.gz", "metrics": {"7": {}}}]},
         {"metric_per_case": [{"prediction_file": "a.nii.gz", "metrics": {"1": {"Dice": float("inf")}}}]},
     ],

@@ -152,6 +152,9 @@ def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
     _write_summary(validation, split["val"][1:])
     with pytest.raises(UserError, match="fold 0 has other validation cases"):
         check_self_training(OPTIONS)
+    (validation / "summary.json").write_text('{"metric_per_case": [{"metrics": {}}]}')
+    with pytest.raises(UserError, match=r"summary\.json.* lacks the key prediction_file"):
+        check_self_training(OPTIONS)
     (validation / "summary.json").unlink()
     (validation / f"{split['train'][0]}.nii.gz").touch()
     with pytest.raises(UserError, match=rf"when .*fold_0 was trained \(.*{split['train'][0]}.*may have learnt"):
@@ -160,7 +163,7 @@ def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
 
 
 def _write_summary(validation: Path, cases: list[str]) -> None:
-    per_case = [{"prediction_file": f"/moved/validation/{case}.nii.gz"} for case in cases]
+    per_case = [{"prediction_file": f"/moved/validation/{case}.nii.gz", "metrics": {}} for case in cases]
     (validation / "summary.json").write_text(json.dumps({"metric_per_case": per_case}))
 
 

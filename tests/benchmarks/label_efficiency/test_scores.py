@@ -110,6 +110,7 @@ def test_too_short_or_empty_curves_have_no_gain() -> None:
 )
 def test_labels_are_interpolated_over_their_logarithm(score: float, labels: int, needed: float) -> None:
     savings = label_savings(score, labels, CURVE)
+    assert savings is not None
     assert savings.labels == pytest.approx(needed)
     assert savings.factor == pytest.approx(needed / labels)
     assert savings.bound == ""
@@ -117,6 +118,8 @@ def test_labels_are_interpolated_over_their_logarithm(score: float, labels: int,
 
 def test_beyond_the_curve_there_are_bounds_only() -> None:
     more, fewer = label_savings(0.86, 4, CURVE), label_savings(0.6, 8, CURVE)
+    assert more is not None
+    assert fewer is not None
     assert (more.labels, more.factor, more.bound) == (64, 16.0, "more than")
     assert more.describe() == "> 64 (> 16x)"
     assert (fewer.labels, fewer.factor, fewer.bound) == (4, 0.5, "at most")
@@ -124,12 +127,14 @@ def test_beyond_the_curve_there_are_bounds_only() -> None:
 
 
 def test_a_dip_of_the_curve_favours_the_reference() -> None:
-    assert label_savings(0.75, 4, {4: 0.7, 8: 0.76, 16: 0.74, 32: 0.8}).labels < 8
+    savings = label_savings(0.75, 4, {4: 0.7, 8: 0.76, 16: 0.74, 32: 0.8})
+    assert savings is not None
+    assert savings.labels < 8
 
 
-def test_a_curve_of_one_point() -> None:
-    assert label_savings(0.8, 4, {4: 0.7}).bound == "more than"
-    assert label_savings(0.7, 4, {4: 0.7}).factor == 1.0
+def test_a_line_between_two_numbers_of_labels_says_too_much() -> None:
+    assert label_savings(0.75, 4, {4: 0.7, 64: 0.8}) is None
+    assert label_savings(0.75, 4, {4: 0.7, 16: 0.74, 64: 0.8}) is not None
 
 
 def test_gap_closed() -> None:
