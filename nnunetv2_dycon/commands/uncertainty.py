@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dycon.commands.model_arguments import (
@@ -39,17 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-prev_stage_predictions", type=Path, metavar="FOLDER", help="cascades: predictions of the previous stage"
     )
     add_prediction_arguments(parser)
+    parser.add_argument(
+        "--table_only",
+        action="store_true",
+        help="segmentations and the table of nnU-Net's mean prediction, without maps and pictures; the network runs as "
+        "often as in nnUNetv2_predict",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict."""
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.uncertainty.inputs import find_scans, read_model
-    from nnunetv2_dycon.uncertainty.predict_uncertainty import TABLE, predict_uncertainty
+    from nnunetv2_dycon.uncertainty.predict_uncertainty import predict_uncertainty
+    from nnunetv2_dycon.uncertainty.table import TABLE
 
     if arguments.o.resolve() == arguments.i.resolve():
         raise UserError(f"-i and -o are both {arguments.o}: name another folder after -o.")
     options = prediction_options_of(arguments, arguments.prev_stage_predictions)
+    options = replace(options, table_only=arguments.table_only)
     model = read_model(_model_folder(arguments), arguments.f, arguments.chk)
     scans = find_scans(arguments.i, model, arguments.prev_stage_predictions)
     set_number_of_threads(options.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,15 +13,12 @@ from tqdm import tqdm
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
-from nnunetv2_dycon.training.start import label_space_of
+from nnunetv2_dycon.uncertainty.case_writer import CaseWriter
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel
-from nnunetv2_dycon.uncertainty.maps import is_planar, map_ending, write_map
-from nnunetv2_dycon.uncertainty.measures import Uncertainty, largest_entropy
-from nnunetv2_dycon.uncertainty.picture import draw_case
 from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
-from nnunetv2_dycon.uncertainty.table import Row, read_table, rows_of, structures_of, write_table
+from nnunetv2_dycon.uncertainty.table import TABLE, read_table, write_table
 
-TABLE, RECORD = "uncertainty.csv", "uncertainty.json"
+RECORD = "uncertainty.json"
 _PREVIOUS_STAGE = "previous_stage_sha256"
 PredictorType = TypeVar("PredictorType", bound=nnUNetMemberPredictor)
 
@@ -38,6 +34,7 @@ class PredictionOptions:
         previous_stage: in a cascade the folder with the segmentations of the previous stage.
         continue_prediction: leave cases alone that are done.
         num_processes: how many preprocess.
+        table_only: of nnU-Net's mean prediction alone, without members; no maps and pictures.
     """
 
     device: torch.device
@@ -46,6 +43,7 @@ class PredictionOptions:
     previous_stage: Path | None = None
     continue_prediction: bool = False
     num_processes: int = 3
+    table_only: bool = False
 
 
 def load_predictor(
@@ -81,7 +79,8 @@ def predict_uncertainty(
 
     The folder gets what nnUNetv2_predict writes, and beside it ``entropy/CASE`` and ``mutual_information/CASE`` as
     images, ``pictures/CASE.png``, ``uncertainty.csv`` with a row for each case and structure, and ``uncertainty.json``
-    with what was predicted how. Mutual information is left out where there is one member.
+    with what was predicted how. Mutual information is left out where there is one member. With ``table_only`` there are
+    no maps and pictures, and nnU-Net's own mean prediction is the only member.
 
     Args:
         model: which has been checked.
@@ -96,8 +95,8 @@ def predict_uncertainty(
         UserError: when the folder cannot be written to or has predictions of another model that are to be continued,
             and for a scan that nnU-Net cannot preprocess.
     """
-    predictor = load_predictor(nnUNetMemberPredictor, model, options)
-    if predictor.num_members == 1:
+    predictor = load_predictor(nnUNetMemberPredictor, model, options, of_members=not options.table_only)
+    if predictor.num_members == 1 and not options.table_only:
         print(
             "One fold without mirroring is a single member, whose mutual information is 0 by definition: none is "
             "written. Predict with several folds (-f), or without --disable_tta."
@@ -106,7 +105,7 @@ def predict_uncertainty(
     stage, ending = options.previous_stage, model.dataset_json["file_ending"]
     # Of each case: a first stage may be predicted anew for some.
     hashes = {} if stage is None else {case: hash_file(stage / (case + ending)) for case in scans}
-    writer = _CaseWriter(predictor, scans, output)
+    writer = CaseWriter(predictor, scans, output, table_only=options.table_only)
     if options.continue_prediction:
         refuse_other_predictions(output / RECORD, record)
         used = _hashes_of_previous_stage(output / RECORD)
@@ -124,7 +123,8 @@ def predict_uncertainty(
         write_table(writer.rows, output / TABLE)
         with written_aside(output / RECORD) as partial:
             partial.write_text(json.dumps(record, indent=1))
-    written = ["segmentations", "entropy", *["mutual information"] * (predictor.num_members > 1), "pictures"]
+    maps = ["entropy", *["mutual information"] * (predictor.num_members > 1), "pictures"]
+    written = ["segmentations", *([] if options.table_only else maps)]
     if not pending:
         return written
     total = predictor.steps_per_case * len(pending)
@@ -189,71 +189,14 @@ def _difference(key: str, there: dict[str, Any], record: dict[str, Any]) -> tupl
         if was_mirrored:
             return "with mirroring, not without", f"leave --disable_tta out, {remedy}"
         return "without mirroring, not with it", f"add --disable_tta, {remedy}"
+    if key == "members":
+        # Of the same folds and mirrorings.
+        if record[key] > 1:
+            return "with --table_only, not without", f"add --table_only, {remedy}"
+        return "without --table_only, not with it", f"leave --table_only out, {remedy}"
     return f"with {key} {there.get(key)}, not {record[key]}", remedy
 
 
 def _hashes_of_previous_stage(file: Path) -> dict[str, str]:
     hashes = read_json(file).get(_PREVIOUS_STAGE) if file.is_file() else None
     return hashes if isinstance(hashes, dict) else {}
-
-
-class _CaseWriter:
-    """Writes what there is beside the segmentation of a case."""
-
-    def __init__(self, predictor: nnUNetMemberPredictor, scans: dict[str, list[Path]], output: Path) -> None:
-        self._predictor = predictor
-        self._scans = scans
-        self._output = output
-        self._labels = label_space_of(predictor.label_manager)
-        self._structures = structures_of(predictor.dataset_json["labels"], predictor.label_manager)
-        self._reader = predictor.plans_manager.image_reader_writer_class()
-        self._ending = predictor.dataset_json["file_ending"]
-        self.rows: list[Row] = []
-
-    @property
-    def cases(self) -> set[str]:
-        """The cases that are written."""
-        return {row["case"] for row in self.rows}
-
-    def keep_finished_rows(self, rows: list[Row]) -> None:
-        """Take over the rows of cases, which are written last, whose files are all there."""
-        self.rows = [row for row in rows if all(file.is_file() for file in self._files(row["case"]).values())]
-
-    def _files(self, case: str) -> dict[str, Path]:
-        ending = map_ending(self._ending)
-        files = {
-            "segmentation": self._output / f"{case}{self._ending}",
-            "entropy": self._output / "entropy" / f"{case}{ending}",
-            "picture": self._output / "pictures" / f"{case}.png",
-        }
-        if self._predictor.num_members > 1:
-            files["mutual_information"] = self._mutual_information(case)
-        return files
-
-    def _mutual_information(self, case: str) -> Path:
-        return self._output / "mutual_information" / f"{case}{map_ending(self._ending)}"
-
-    def write(self, output: str, properties: dict[str, Any], uncertainty: Uncertainty) -> None:
-        """Write the maps, the picture and, last, the rows of a case."""
-        case = Path(output).name
-        files, entropy = self._files(case), uncertainty.entropy.numpy()
-        write_map(entropy, files["entropy"], properties)
-        if uncertainty.mutual_information is None:
-            # Of an earlier prediction with several members.
-            self._mutual_information(case).unlink(missing_ok=True)
-        else:
-            write_map(uncertainty.mutual_information.numpy(), files["mutual_information"], properties)
-        segmentation = torch.from_numpy(self._reader.read_seg(str(files["segmentation"]))[0][0]).int()
-        spacing = tuple(float(each) for each in properties["spacing"])
-        volume = None if is_planar(tuple(segmentation.shape), spacing) else math.prod(spacing)
-        draw_case(
-            files["picture"],
-            case,
-            self._reader.read_images([str(file) for file in self._scans[case]])[0][0],
-            {structure.name: structure.mask(segmentation).numpy() for structure in self._structures},
-            entropy,
-            spacing,
-            largest_entropy(uncertainty.probabilities.shape[0], self._labels),
-        )
-        self.rows += rows_of(case, self._structures, segmentation, uncertainty, volume)
-        write_table(self.rows, self._output / TABLE)

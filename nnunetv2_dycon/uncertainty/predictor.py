@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.inference.export_prediction import (
@@ -25,7 +26,7 @@ from nnunetv2_dycon.processes import (
     wait_for_spawned_workers,
 )
 from nnunetv2_dycon.training.start import label_space_of
-from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty
+from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty, entropy_of
 
 # The case's output file without its ending, nnU-Net's properties of the scan, and what the members predict.
 CaseReceiver = Callable[[str, dict[str, Any], Uncertainty], None]
@@ -56,8 +57,16 @@ class nnUNetMemberPredictor(nnUNetPredictor):
     sums, one member's logits and probabilities are in memory at a time.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, of_members: bool = True, **arguments: Any) -> None:
+        """See nnUNetPredictor.
+
+        Args:
+            of_members: whether members are predicted one by one. Otherwise what nnU-Net makes of all of them, their
+                mean logits, is the only member, and the network runs no more often than in nnUNetv2_predict.
+            arguments: of nnUNetPredictor.
+        """
         super().__init__(**arguments)
+        self._of_members = of_members
         self._receive_case: CaseReceiver = lambda *_: None
         self._receive_member: Callable[[Tensor], None] = lambda _: None
         self._count_steps: Callable[[int], object] = lambda _: None
@@ -95,6 +104,11 @@ class nnUNetMemberPredictor(nnUNetPredictor):
     @property
     def num_members(self) -> int:
         """How many members there are, at least 1."""
+        return self._num_passes if self._of_members else 1
+
+    @property
+    def _num_passes(self) -> int:
+        """How often the network runs over a scan for nnU-Net's own prediction."""
         return len(self.list_of_parameters) * len(self.mirrorings)
 
     @property
@@ -103,8 +117,8 @@ class nnUNetMemberPredictor(nnUNetPredictor):
 
         One for each run of the network over the scan, and one for writing what is predicted.
         """
-        is_mirrored = len(self.mirrorings) > 1
-        return self.num_members * (2 if is_mirrored else 1) + 1
+        is_repeated = self._of_members and len(self.mirrorings) > 1
+        return self._num_passes * (2 if is_repeated else 1) + 1
 
     def predict_cases(
         self,
@@ -173,16 +187,19 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         output, properties = case["ofile"], case["data_properties"]
         refuse_values_that_are_not_finite(case)
         managers = (self.plans_manager, self.configuration_manager)
-        sums = RunningSums(label_space_of(self.label_manager))
+        labels = label_space_of(self.label_manager)
+        sums = RunningSums(labels)
+
+        def probabilities_of(logits: np.ndarray) -> Tensor:
+            _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
+                logits, *managers, self.label_manager, properties, return_probabilities=True
+            )
+            return torch.from_numpy(probabilities)
 
         def add(logits: Tensor) -> None:
-            _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
-                logits.cpu().numpy(), *managers, self.label_manager, properties, return_probabilities=True
-            )
             # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
             with torch.inference_mode(False):
-                sums.add(torch.from_numpy(probabilities))
-            self._count_steps(1)
+                sums.add(probabilities_of(logits.cpu().numpy()))
 
         self._receive_member = add
         logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu().numpy()
@@ -190,24 +207,30 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         export_prediction_from_logits(
             logits, properties, self.configuration_manager, *dataset, output, save_probabilities
         )
+        if self._of_members:
+            uncertainty = sums.result()
+        else:
+            # Not before nnU-Net has written its own: probabilities take the most memory.
+            mean = probabilities_of(logits)
+            uncertainty = Uncertainty(mean, entropy_of(mean, labels), None)
         del logits
-        self._receive_case(output, properties, sums.result())
+        self._receive_case(output, properties, uncertainty)
         self._count_steps(1)
 
     @torch.inference_mode()
     def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:
         """nnU-Net's prediction of a preprocessed scan with the fold whose weights are loaded, after its members'."""
         mirrorings = self.mirrorings
-        if len(mirrorings) == 1:
-            logits = super().predict_sliding_window_return_logits(input_image)
-            self._receive_member(logits)
-            return logits
-        try:
-            for self._mirrored_axes in mirrorings:
-                self._receive_member(super().predict_sliding_window_return_logits(input_image))
-        finally:
-            self._mirrored_axes = None
+        if self._of_members and len(mirrorings) > 1:
+            try:
+                for self._mirrored_axes in mirrorings:
+                    self._receive_member(super().predict_sliding_window_return_logits(input_image))
+                    self._count_steps(1)
+            finally:
+                self._mirrored_axes = None
         logits = super().predict_sliding_window_return_logits(input_image)
+        if self._of_members and len(mirrorings) == 1:
+            self._receive_member(logits)
         self._count_steps(len(mirrorings))
         return logits
 

@@ -17,6 +17,7 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, written_aside
 from nnunetv2_dycon.uncertainty.measures import Uncertainty, expected_dice, mean_inside
 
+TABLE = "uncertainty.csv"
 # A structure that is not predicted has neither entropy nor expected Dice, a 2D image no volume.
 COLUMNS = ("case", "class", "voxels", "volume_mm3", "mean_entropy", "mean_mutual_information", "expected_dice")
 Row = dict[str, str]
@@ -108,5 +109,5 @@ def read_table(file: Path) -> list[Row]:
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{file} is not a table of this command: remove it, or leave --continue_prediction out.")
+            raise UserError(f"{file} is not a table of nnunetv2_dycon uncertainty: remove it, and predict again.")
         return list(reader)

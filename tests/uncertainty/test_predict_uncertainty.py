@@ -149,3 +149,35 @@ def test_a_scan_that_cannot_be_read_is_one_sentence(
     run(workspace, write_model(workspace, num_folds=1), tmp_path / "output", "--disable_tta", expect=1)
     error = capfd.readouterr().err
     assert "Error: A scan could not be preprocessed, the message above says why" in error
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_table_alone_is_of_nnunets_mean_prediction(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output = write_model(workspace, num_folds=2), tmp_path / "output"
+    run(workspace, model, output)
+    maps = [output / "entropy" / "demo_010.nii.gz", output / "mutual_information" / "demo_010.nii.gz"]
+    maps.append(output / "pictures" / "demo_010.png")
+    assert all(file.is_file() for file in maps)
+    capsys.readouterr()
+    run(workspace, model, output, "--table_only")
+    assert "output: segmentations and uncertainty.csv of 2 cases." in capsys.readouterr().out
+    # Those of the members would not fit the table.
+    assert not any(file.exists() for file in maps)
+    predict_with_nnunet(workspace, model, tmp_path / "theirs")
+    rows = read_rows(output)
+    for case in CASES:
+        segmentation = read_image(output / f"{case}.nii.gz")
+        assert np.array_equal(segmentation, read_image(tmp_path / "theirs" / f"{case}.nii.gz"))
+        p = np.load(tmp_path / "theirs" / f"{case}.npz")["probabilities"].astype(np.float64)
+        for label, name in ((1, "organ"), (2, "lesion")):
+            row, predicted = rows[case, name], segmentation == label
+            assert int(row["voxels"]) == predicted.sum() > 0
+            dice = 2 * p[label][predicted].sum() / (p[label].sum() + predicted.sum())
+            assert float(row["expected_dice"]) == pytest.approx(dice, rel=1e-4)
+            assert row["mean_mutual_information"] == ""
+    run(workspace, model, output, "--table_only", "--continue_prediction")
+    assert "2 of 2 cases are done" in capsys.readouterr().out
+    run(workspace, model, output, "--continue_prediction", expect=1)
+    assert "was predicted with --table_only, not without: add --table_only, choose another" in capsys.readouterr().err

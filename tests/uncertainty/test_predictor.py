@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor
 
+from nnunetv2_dycon.losses.label_space import Classes
 from nnunetv2_dycon.uncertainty import predictor as predictor_module
 from nnunetv2_dycon.uncertainty.inputs import read_model
-from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty
+from nnunetv2_dycon.uncertainty.measures import RunningSums, Uncertainty, entropy_of
 from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from tests.conftest import Workspace
 from tests.uncertainty.models import CASES, CHECKPOINT, predict_with_nnunet, preprocess_in_this_process, write_model
@@ -29,6 +32,7 @@ def predict(
     folds: tuple[int, ...] = (0, 1),
     *,
     use_mirroring: bool = True,
+    of_members: bool = True,
 ) -> Predicted:
     """The members of each test case, and what they predict together. Preprocesses in this process."""
     members: list[Tensor] = []
@@ -50,7 +54,11 @@ def predict(
     monkeypatch.setattr(predictor_module, "RunningSums", RecordedSums)
     preprocess_in_this_process(monkeypatch)
     predictor = nnUNetMemberPredictor(
-        use_mirroring=use_mirroring, perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False
+        of_members=of_members,
+        use_mirroring=use_mirroring,
+        perform_everything_on_device=False,
+        device=torch.device("cpu"),
+        allow_tqdm=False,
     )
     predictor.initialize_from_trained_model_folder(str(model), folds, CHECKPOINT)
     scans = {case: [workspace.raw / "imagesTs" / f"{case}_0000.nii.gz"] for case in CASES}
@@ -122,3 +130,33 @@ def test_folds_without_mirroring_are_members(
         members, _ = predicted[case]
         for fold, member in enumerate(members):
             assert torch.equal(member, read(tmp_path / f"fold_{fold}", case)[1])
+
+
+def test_without_members_the_mean_prediction_is_nnunets_and_takes_no_further_runs_of_the_network(
+    workspace: Workspace, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_with_nnunet(workspace, model, tmp_path / "theirs")
+    patches = []
+    monkeypatch.setattr(PlainConvUNet, "forward", counting_forward(PlainConvUNet.forward, patches))
+    predict(workspace, model, tmp_path / "members", monkeypatch)
+    with_members, patches[:] = len(patches), []
+    predicted = predict(workspace, model, tmp_path / "ours", monkeypatch, of_members=False)
+    assert with_members == 2 * len(patches)
+    for case in CASES:
+        segmentation, probabilities = read(tmp_path / "theirs", case)
+        members, uncertainty = predicted[case]
+        assert members == []
+        assert torch.equal(uncertainty.probabilities, probabilities)
+        assert torch.equal(uncertainty.entropy, entropy_of(probabilities, Classes()))
+        assert uncertainty.mutual_information is None
+        assert np.array_equal(read(tmp_path / "ours", case)[0], segmentation)
+
+
+def counting_forward(forward: Callable[..., Tensor], patches: list[torch.Size]) -> Callable[..., Tensor]:
+    """A network's forward that notes the shape of each batch."""
+
+    def forward_and_note(self: PlainConvUNet, x: Tensor) -> Tensor:
+        patches.append(x.shape)
+        return forward(self, x)
+
+    return forward_and_note

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,17 @@ def finished_workspace(source_folder: Path, tmp_path_factory: pytest.TempPathFac
         options = ["--budgets", "2", "--arms", "nnUNet", "DyCON", "--method", str(EXAMPLE_METHOD), *SHORT, *SMALL]
         assert __main__.main(common_options(source_folder, workspace) + options) == 0
     return workspace
+
+
+@pytest.fixture
+def copied_workspace(finished_workspace: Path, tmp_path: Path) -> Path:
+    """A copy of the finished workspace, for tests that change it."""
+    return shutil.copytree(finished_workspace, tmp_path / "workspace", symlinks=True)
+
+
+def record_of(workspace: Path, arm: str) -> dict:
+    """Of the run of an arm at 2 labels, seed 0."""
+    return json.loads((workspace / "runs" / "Tiny" / "2" / arm / "seed_0" / "record.json").read_text())
 
 
 @contextlib.contextmanager
