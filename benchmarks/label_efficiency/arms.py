@@ -52,7 +52,6 @@ class Arm:
         first_arm: of self-training, the arm whose training predicts the labels; it has the same seed.
         all_components: of self-training, whether predictions become labels as they are; see the package's
             ``self-train --all_components``.
-        leave_out: of self-training, the share of the predictions that become no labels; see ``self-train --leave_out``.
         needs_unlabeled: whether the arm can do nothing where all cases are labeled.
     """
 
@@ -64,7 +63,6 @@ class Arm:
     kind: Literal["trainer", "self-training"] = "trainer"
     first_arm: str = REFERENCE_ARM
     all_components: bool = False
-    leave_out: float = 0.0
     needs_unlabeled: bool = True
 
 
@@ -114,15 +112,6 @@ ARMS: dict[str, Arm] = {
             "method",
             kind="self-training",
             first_arm=SELF_TRAINING_ARM,
-        ),
-        Arm(
-            "LeastCertainLeftOut",
-            TRAINER_PREFIX,
-            f"as {SELF_TRAINING_ARM}, without the quarter of the predictions with the lowest expected Dice",
-            "ablation",
-            kind="self-training",
-            first_arm=METHOD_ARM,
-            leave_out=0.25,
         ),
         Arm(
             ALL_COMPONENTS_ARM,

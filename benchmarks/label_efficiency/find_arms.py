@@ -69,14 +69,13 @@ def find_arm(name: str) -> Arm:
 def settings_of_arm(arm: Arm) -> dict[str, Value]:
     """The settings with which an arm is trained now, defaults filled in.
 
-    Those of self-training are how labels are made of predictions, and the settings of the trainings before it, as
-    ``ARM.SETTING``.
+    Those of self-training are those of the trainings before it, as ``ARM.SETTING``, since its labels come from them.
     """
     settings = settings_in_force(find_trainer_class(arm.trainer), arm.settings)
     if arm.kind == "self-training":
         before = settings_of_arm(ARMS[arm.first_arm])
         named = {name if "." in name else f"{arm.first_arm}.{name}": value for name, value in before.items()}
-        return named | settings | {"all_components": arm.all_components, "leave_out": arm.leave_out}
+        return named | settings
     return settings
 
 

@@ -13,19 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from benchmarks.label_efficiency.arms import Arm
 from benchmarks.label_efficiency.runs import read_json_file, write_whole_json
-from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, images_by_case
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import hash_file
 from nnunetv2_dycon.nnunet_command import run_nnunet_command
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
-from nnunetv2_dycon.uncertainty.case_writer import CaseWriter
-from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
 
 # All labeled cases are trained on: with four of them there are no folds.
 FOLD = "all"
@@ -78,9 +76,7 @@ class Training:
         trainer.run_training()
         return final
 
-    def predict(
-        self, checkpoint_file: Path, images: Path, output: Path, *, mirroring: bool = True, table: bool = False
-    ) -> None:
+    def predict(self, checkpoint_file: Path, images: Path, output: Path, *, mirroring: bool = True) -> None:
         """Predict a folder of images as nnUNetv2_predict does, in this process.
 
         Args:
@@ -88,7 +84,6 @@ class Training:
             images: folder of ``CASE_0000`` files.
             output: folder for the segmentations; what an earlier attempt left there is written again.
             mirroring: at test time, nnU-Net's default.
-            table: whether to write the expected Dice too, as ``nnunetv2_dycon uncertainty --table_only`` does.
         """
         plans_manager = PlansManager(self.plans)
         configuration = plans_manager.get_configuration(self.configuration)
@@ -96,8 +91,7 @@ class Training:
         heads = plans_manager.get_label_manager(self.dataset_json).num_segmentation_heads
         channels = determine_num_input_channels(plans_manager, configuration, self.dataset_json)
         network = self.trainer_class.build_network_architecture(plans_manager, configuration, channels, heads, False)
-        predictor = nnUNetMemberPredictor(
-            of_members=False,
+        predictor = nnUNetPredictor(
             use_mirroring=mirroring,
             perform_everything_on_device=self.device.type == "cuda",
             device=self.device,
@@ -114,13 +108,7 @@ class Training:
         )
         output.mkdir(parents=True, exist_ok=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            if not table:
-                predictor.predict_from_files_sequential(str(images), str(output))
-                return
-            found, _ = images_by_case(images, self.dataset_json["file_ending"])
-            scans = {case: list(files.values()) for case, files in found.items()}
-            writer = CaseWriter(predictor, scans, output, table_only=True)
-            predictor.predict_cases(scans, output, writer.write, lambda _: None)
+            predictor.predict_from_files_sequential(str(images), str(output))
 
     def _results_folder(self) -> Path:
         """Where nnU-Net puts the results."""
@@ -136,7 +124,7 @@ def pseudo_labeled_name(dataset: str) -> str:
 
 
 def self_train(
-    first: Training, training: Training, folder: Path, first_checkpoint: Path | None, arm: Arm
+    first: Training, training: Training, folder: Path, first_checkpoint: Path | None, *, all_components: bool
 ) -> tuple[Path, Path]:
     """Train on the labeled cases, predict the unlabeled ones, train from scratch on both, as long as before.
 
@@ -148,7 +136,7 @@ def self_train(
         folder: of the run; the dataset with pseudo-labels is made in it.
         first_checkpoint: of the first training where it has been done already. A run that was interrupted after it made
             its labels keeps the checkpoint that predicted them.
-        arm: how the predictions become labels.
+        all_components: whether the predictions become labels as they are; see write_pseudo_labeled_dataset.
 
     Returns:
         The final checkpoints of both trainings.
@@ -169,20 +157,15 @@ def self_train(
     marker = preprocessed / _PREPROCESSED_MARKER
     if marker.is_file():
         first_checkpoint = _predicting_checkpoint(marker, folder)
-        made = read_json_file(folder / "nnUNet_raw" / name / RECORD)
-        if (made["all_components"], made.get("leave_out", 0.0)) != (arm.all_components, arm.leave_out):
-            raise UserError(f"the labels in {folder} were made of predictions in another way: remove {folder}")
     elif first_checkpoint is None:
         first_checkpoint = first.train()
     print(f"The first training is that of {first_checkpoint}", flush=True)
     if not marker.is_file():
         pseudo_labels, raw = folder / "pseudo_labels", folder / "nnUNet_raw" / name
-        first.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels, table=arm.leave_out > 0)
+        first.predict(first_checkpoint, source_raw / UNLABELED_FOLDER_NAME, pseudo_labels)
         # Its labels may be those of an attempt that was interrupted.
         shutil.rmtree(raw, ignore_errors=True)
-        write_pseudo_labeled_dataset(
-            source_raw, pseudo_labels, raw, all_components=arm.all_components, leave_out=arm.leave_out
-        )
+        write_pseudo_labeled_dataset(source_raw, pseudo_labels, raw, all_components=all_components)
         _preprocess(plans, training.configuration, raw, source_preprocessed, preprocessed)
         write_whole_json(marker, {"file": str(first_checkpoint), "sha256": hash_file(first_checkpoint)})
     dataset_json = read_json_file(preprocessed / "dataset.json")

@@ -74,7 +74,7 @@ def execute_run(folder: Path) -> None:
             plans=plans_of_arm(benchmark_plans, preset.configuration, first_arm, first_class),
         )
         first = None if order["first_checkpoint"] is None else Path(order["first_checkpoint"])
-        first, checkpoint = self_train(first_training, training, folder, first, arm)
+        first, checkpoint = self_train(first_training, training, folder, first, all_components=arm.all_components)
         first_seconds = order["first_seconds"] or sum(read_curves(first)["epoch_seconds"])
     else:
         checkpoint = training.train()

@@ -9,7 +9,6 @@ from nnunetv2_dycon.commands.shared_arguments import (
     add_all_components_argument,
     add_copy_argument,
     add_dataset_argument,
-    add_leave_out_argument,
     add_new_dataset_argument,
 )
 
@@ -29,11 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="FOLDER",
-        help="folder that nnUNetv2_predict or nnunetv2_dycon uncertainty made of imagesUnlabeled",
+        help="folder that nnUNetv2_predict made of imagesUnlabeled",
     )
     add_new_dataset_argument(parser)
     add_all_components_argument(parser)
-    add_leave_out_argument(parser)
     add_copy_argument(parser)
 
 
@@ -43,12 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.self_training.report import report_predictions
 
     dataset = add_pseudo_labels(
-        arguments.d,
-        arguments.i,
-        arguments.o,
-        link=not arguments.copy,
-        all_components=arguments.all_components,
-        leave_out=arguments.leave_out,
+        arguments.d, arguments.i, arguments.o, link=not arguments.copy, all_components=arguments.all_components
     )
     print(f"{dataset.folder}: {len(dataset.labeled)} labeled and {len(dataset.pseudo_labeled)} pseudo-labeled cases.")
     report_predictions(dataset)

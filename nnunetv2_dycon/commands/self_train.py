@@ -12,7 +12,6 @@ from nnunetv2_dycon.commands.shared_arguments import (
     add_dataset_argument,
     add_device_argument,
     add_fold_argument,
-    add_leave_out_argument,
     add_mirroring_argument,
     add_new_datasets_argument,
     add_plans_argument,
@@ -47,14 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_mirroring_argument(parser)
     add_all_components_argument(parser)
-    add_leave_out_argument(parser)
     add_copy_argument(parser)
     add_device_argument(parser)
     parser.add_argument(
         "-np",
         type=int,
         metavar="N",
-        help="processes for preprocessing and prediction (default: those of each command)",
+        help="processes for preprocessing and prediction (default: those of nnU-Net)",
     )
 
 
@@ -76,7 +74,6 @@ def run(arguments: argparse.Namespace) -> None:
         disable_tta=arguments.disable_tta,
         copy=arguments.copy,
         all_components=arguments.all_components,
-        leave_out=arguments.leave_out,
         num_processes=arguments.np,
     )
     model = run_self_training(options)

@@ -120,18 +120,6 @@ def add_all_components_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_leave_out_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--leave_out`` of commands that take predictions for labels."""
-    parser.add_argument(
-        "--leave_out",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of the predicted scans to leave out, such as 0.25: those of the lowest expected Dice in "
-        "uncertainty.csv beside the predictions (default: 0)",
-    )
-
-
 def add_mirroring_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--disable_tta`` of commands that predict."""
     parser.add_argument("--disable_tta", action="store_true", help="predict without mirroring: faster, less accurate")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 
-from nnunetv2_dycon.datasets.schemas import LABELS
+from nnunetv2_dycon.datasets.schemas import FILE_ENDING, LABELS
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import TEXT, list_of, mapping_of, read_json_file, record
 
@@ -44,21 +44,18 @@ def validated_folds(model_folder: Path) -> list[str]:
     return sorted((fold for fold in folds if fold.isdecimal()), key=int)
 
 
-def validated_cases(summary_file: Path) -> set[str]:
+def validated_cases(summary_file: Path, file_ending: str) -> set[str]:
     """The cases that a ``summary.json`` of nnU-Net's has scores of.
+
+    Args:
+        summary_file: beside the predictions.
+        file_ending: of the dataset.
 
     Raises:
         UserError: for a file that is not nnU-Net's.
     """
     entries = read_json_file(summary_file, _SUMMARY)["metric_per_case"]
-    return {case_of_prediction(entry["prediction_file"]) for entry in entries}
-
-
-def case_of_prediction(prediction_file: str) -> str:
-    """The case of a segmentation, such as ``case_1`` of ``.../case_1.nii.gz``."""
-    # The two parts of .nii.gz; other endings have one, and a case's name may hold dots.
-    name = Path(prediction_file).name
-    return name.removesuffix(".nii.gz") if name.endswith(".nii.gz") else Path(name).stem
+    return {Path(entry["prediction_file"]).name.removesuffix(file_ending) for entry in entries}
 
 
 def read_validation_results(model_folder: Path, name: str, folds: Sequence[str]) -> ValidationResults:
@@ -72,7 +69,9 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
     Raises:
         UserError: when a fold has no results, or files are not nnU-Net's.
     """
-    names = _names_of_keys(model_folder)
+    of_model = record({"labels": LABELS, "file_ending": FILE_ENDING})
+    dataset_json = read_json_file(model_folder / "dataset.json", of_model)
+    names = _names_of_keys(dataset_json["labels"])
     dice: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for fold in folds:
         file = model_folder / f"fold_{fold}" / "validation" / "summary.json"
@@ -81,16 +80,15 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
                 f"{file} is not there: fold {fold} of {name} has no validation results. Train it to its end, or add "
                 "them with nnUNetv2_train ... --val."
             )
-        for case, values in _read_summary(file, names).items():
+        for case, values in _read_summary(file, names, dataset_json["file_ending"]).items():
             for key, value in values.items():
                 dice[case][key].append(value)
     means = {case: {key: float(np.mean(of_folds)) for key, of_folds in keys.items()} for case, keys in dice.items()}
     return ValidationResults(name, tuple(folds), dict(sorted(means.items())))
 
 
-def _names_of_keys(model_folder: Path) -> dict[Any, str]:
+def _names_of_keys(labels: dict[str, Any]) -> dict[Any, str]:
     """The name of each label or region, by what nnU-Net calls it in summaries."""
-    labels = read_json_file(model_folder / "dataset.json", record({"labels": LABELS}))["labels"]
     names = {}
     for name, values in labels.items():
         # With regions nnU-Net evaluates tuples, without them numbers.
@@ -99,12 +97,12 @@ def _names_of_keys(model_folder: Path) -> dict[Any, str]:
     return names
 
 
-def _read_summary(file: Path, names: dict[Any, str]) -> dict[str, dict[str, float]]:
+def _read_summary(file: Path, names: dict[Any, str], file_ending: str) -> dict[str, dict[str, float]]:
     """Dice of each case and class."""
     entries = read_json_file(file, _SUMMARY)["metric_per_case"]
     try:
         return {
-            case_of_prediction(entry["prediction_file"]): {
+            Path(entry["prediction_file"]).name.removesuffix(file_ending): {
                 names[key_to_label_or_region(key)]: _dice(metrics["Dice"]) for key, metrics in entry["metrics"].items()
             }
             for entry in entries

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dycon.comparison.paired_difference import MEAN, PairedDifference
-from nnunetv2_dycon.comparison.validation_results import case_of_prediction
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class TrainerResult:
         found = {}
         for entry in self.summary["metric_per_case"]:
             values = [metrics["Dice"] for metrics in entry["metrics"].values()]
-            found[case_of_prediction(entry["prediction_file"])] = sum(values) / len(values)
+            found[Path(entry["prediction_file"]).name.removesuffix(".nii.gz")] = sum(values) / len(values)
         return found
 
 

@@ -17,7 +17,6 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
-from nnunetv2_dycon.self_training.least_certain import check_share
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
     origin_of_predictions,
     pseudo_labeled_dataset_name,
@@ -45,7 +44,6 @@ class SelfTrainingOptions:
     disable_tta: bool = False
     copy: bool = False
     all_components: bool = False
-    leave_out: float = 0.0
     num_processes: int | None = None
 
     @property
@@ -66,7 +64,6 @@ class SelfTrainingRound:
         first_trainer: of the model that predicts.
         first_model: the model that predicts: of the source, or of the round before.
         second_model: the model that is trained on the predictions.
-        predictions: folder of the first model's predictions of ``imagesUnlabeled``.
     """
 
     source: PlannedDataset
@@ -76,12 +73,16 @@ class SelfTrainingRound:
     first_trainer: str
     first_model: Path
     second_model: Path
-    predictions: Path
 
     @property
     def first_dataset(self) -> str:
         """The dataset that the first model was trained on."""
         return self.first_model.parent.parent.name
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the first model's predictions of ``imagesUnlabeled``."""
+        return self.first_model / "pseudo_labels"
 
 
 def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]:
@@ -90,7 +91,6 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
     Returns:
         One round for each output.
     """
-    check_share(options.leave_out)
     source_raw = existing_dataset_folder(options.dataset)
     source = read_planned_dataset(source_raw.name, options.plans, options.configuration)
     configuration = source.configuration(options.configuration)
@@ -134,9 +134,7 @@ def _rounds(options: SelfTrainingOptions, source: PlannedDataset, cases: SourceC
     for name in names:
         folders = (raw_folder() / name, source.folder.with_name(name))
         second = _fold_folder(name, options.last_trainer, options)
-        # Predictions of nnUNetv2_predict, of which an earlier dataset was made, stay as they are.
-        predictions = model / ("pseudo_labels_with_expected_dice" if options.leave_out > 0 else "pseudo_labels")
-        rounds.append(SelfTrainingRound(source, cases, *folders, trainer, model, second, predictions))
+        rounds.append(SelfTrainingRound(source, cases, *folders, trainer, model, second))
         trainer, model = options.last_trainer, second
     return rounds
 
@@ -171,7 +169,7 @@ def _validated_cases(validation: Path, ending: str) -> tuple[set[str], bool]:
     summary = validation / "summary.json"
     if summary.is_file():
         # Which stays where predictions are removed to save space, and alone goes into an exported model.
-        return validated_cases(summary), True
+        return validated_cases(summary, ending), True
     files = [file.name for file in validation.glob(f"*{ending}") if not file.name.startswith(".")]
     return {name.removesuffix(ending) for name in files}, False
 
@@ -199,9 +197,8 @@ def _check_target(options: SelfTrainingOptions, folders: SelfTrainingRound) -> N
     if folders.target_raw.exists():
         record = {
             "labeled": sorted(folders.cases.labeled.training),
-            "predicted": sorted(case.identifier for case in folders.cases.unlabeled),
+            "pseudo_labeled": sorted(case.identifier for case in folders.cases.unlabeled),
             "all_components": options.all_components,
-            "leave_out": options.leave_out,
         }
         origin = refuse_another_dataset(folders.target_raw, record)["predictions"]
         if origin != origin_of_predictions(folders.predictions):

@@ -31,7 +31,6 @@ from nnunetv2_dycon.self_training.largest_components import (
     keep_largest_components,
     structures_of_one_component,
 )
-from nnunetv2_dycon.self_training.least_certain import check_share, least_certain, read_expected_dice
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits, write_pseudo_labeled_splits
 
@@ -49,8 +48,6 @@ class PseudoLabeledDataset:
         one_component: the structures of which predictions keep their largest connected component alone.
         empty: pseudo-labeled cases whose predictions are background alone.
         removed: of pseudo-labeled cases that lost components, the share of their foreground.
-        leave_out: the share of the predicted cases that was to be left out.
-        left_out: those that are not in the dataset, with their expected Dice.
     """
 
     folder: Path
@@ -59,18 +56,10 @@ class PseudoLabeledDataset:
     one_component: list[Structure] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     removed: dict[str, float] = field(default_factory=dict)
-    leave_out: float = 0.0
-    left_out: dict[str, float] = field(default_factory=dict)
 
 
 def add_pseudo_labels(
-    source: str,
-    predictions: Path,
-    output: str,
-    *,
-    link: bool = True,
-    all_components: bool = False,
-    leave_out: float = 0.0,
+    source: str, predictions: Path, output: str, *, link: bool = True, all_components: bool = False
 ) -> PseudoLabeledDataset:
     """Make a dataset with pseudo-labels in nnU-Net's folders: raw data, dataset.json and folds.
 
@@ -84,7 +73,7 @@ def add_pseudo_labels(
     # What is wrong with the folds must be said before the dataset is made.
     read_source_splits(source_preprocessed / SPLITS_FILE, [])
     dataset = write_pseudo_labeled_dataset(
-        source_raw, predictions, raw_folder() / name, link=link, all_components=all_components, leave_out=leave_out
+        source_raw, predictions, raw_folder() / name, link=link, all_components=all_components
     )
     write_pseudo_labeled_splits(source_preprocessed, dataset.labeled, dataset.pseudo_labeled, target_preprocessed)
     # nnU-Net's planning would do this; plans that are moved need it done.
@@ -106,13 +95,7 @@ def pseudo_labeled_dataset_name(source_name: str, output: str) -> str:
 
 
 def write_pseudo_labeled_dataset(
-    source_raw: Path,
-    predictions: Path,
-    target_raw: Path,
-    *,
-    link: bool = True,
-    all_components: bool = False,
-    leave_out: float = 0.0,
+    source_raw: Path, predictions: Path, target_raw: Path, *, link: bool = True, all_components: bool = False
 ) -> PseudoLabeledDataset:
     """Make a raw dataset of a dataset's labeled cases and of its unlabeled scans with predictions for labels.
 
@@ -128,55 +111,41 @@ def write_pseudo_labeled_dataset(
         link: make symbolic links to the source's images and labels, not copies. Of predictions there are always copies.
         all_components: take the predictions as they are. Otherwise structures that have one component in every labeled
             case keep their largest alone; see :mod:`nnunetv2_dycon.self_training.largest_components`.
-        leave_out: share of the predicted scans in [0, 1), those of the lowest expected Dice, that do not get into the
-            dataset. Above 0 it takes the table that ``nnunetv2_dycon uncertainty`` writes beside its predictions; see
-            :mod:`nnunetv2_dycon.self_training.least_certain`.
 
     Raises:
-        UserError: if the share is out of range or there is no such table, if the source has no unlabeled scans or a
-            case that is both labeled and unlabeled, if files or predictions are missing or damaged, or if the target is
-            something else. Nothing has been written then.
+        UserError: if the source has no unlabeled scans or a case that is both labeled and unlabeled, if files or
+            predictions are missing or damaged, or if the target is something else. Nothing has been written then.
     """
-    check_share(leave_out)
     source = read_source_cases(source_raw)
     ending = source.labeled.file_ending
     predicted = {case.identifier: predictions / (case.identifier + ending) for case in source.unlabeled}
     if missing := [file for file in predicted.values() if not file.is_file()]:
-        command = "nnunetv2_dycon uncertainty --table_only" if leave_out > 0 else "nnUNetv2_predict"
         raise UserError(
             f"{len(missing)} of {len(predicted)} predictions are missing, {missing[0]} for one: predict all of "
-            f"{UNLABELED_FOLDER_NAME} with {command}"
+            f"{UNLABELED_FOLDER_NAME} with nnUNetv2_predict"
         )
-    left_out = least_certain(read_expected_dice(predictions, predicted), leave_out) if leave_out > 0 else {}
-    kept = sorted(set(predicted) - set(left_out))
-    dataset = PseudoLabeledDataset(
-        target_raw, sorted(source.labeled.training), kept, leave_out=leave_out, left_out=left_out
-    )
-    hashes = [f"{case} {hash_file(predicted[case])}\n" for case in kept]
+    dataset = PseudoLabeledDataset(target_raw, sorted(source.labeled.training), sorted(predicted))
+    hashes = [f"{identifier} {hash_file(file)}\n" for identifier, file in sorted(predicted.items())]
     record = {
         "source": source_raw.name,
         "predictions": origin_of_predictions(predictions),
         "labeled": dataset.labeled,
-        "pseudo_labeled": kept,
-        "left_out": left_out,
+        "pseudo_labeled": dataset.pseudo_labeled,
         "pseudo_labels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
         "all_components": all_components,
-        "leave_out": leave_out,
     }
     if target_raw.exists():
         there = refuse_another_dataset(target_raw, record)
         one_component = [tuple(structure) for structure in there.get("one_component", [])]
-        found = {name: there[name] for name in ("empty", "removed", "left_out") if name in there}
+        found = {name: there[name] for name in ("empty", "removed") if name in there}
         return replace(dataset, one_component=one_component, **found)
     one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     with written_aside(target_raw) as partial:
-        empty, removed = _place_predictions(
-            {case: predicted[case] for case in kept}, partial / "labelsTr", source, one_component
-        )
+        empty, removed = _place_predictions(predicted, partial / "labelsTr", source, one_component)
         images = {identifier: case.images for identifier, case in source.labeled.training.items()}
-        images |= {case.identifier: case.images for case in source.unlabeled if case.identifier not in left_out}
+        images |= {case.identifier: case.images for case in source.unlabeled}
         labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
         copy_files(place_images(images, partial / "imagesTr", ending), link=link)
         copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
@@ -231,28 +200,20 @@ def refuse_another_dataset(folder: Path, record: dict[str, Any]) -> dict[str, An
 
     Args:
         folder: of the raw dataset.
-        record: what its record should hold, or a part of that; where the predictions come from may differ. For the
-            scans that were predicted, in the dataset or left out, there is the key ``predicted``.
+        record: what its record should hold, or a part of that; where the predictions come from may differ.
 
     Returns:
         The record that is there.
     """
-    # What a release without these options did.
-    before: dict[str, Any] = {"all_components": True, "leave_out": 0.0, "left_out": {}}
-    there = before | read_record(folder)
-    there["predicted"] = sorted([*there.get("pseudo_labeled", []), *there["left_out"]])
-    # What is left out, and what is not, are one and the same.
-    ignored = ("predictions", "left_out")
-    different = sorted(key for key in record if key not in ignored and there.get(key) != record[key])
-    options = [option for option in ("all_components", "leave_out") if option in different]
-    if options and not set(different) - {*options, "pseudo_labeled", "pseudo_labels_sha256"}:
-        made = {"all_components": "with" if there["all_components"] else "without", "leave_out": "with"}
-        given = " and ".join(
-            f"{made[option]} --{option}{f' {there[option]}' if option == 'leave_out' else ''}" for option in options
-        )
+    there = read_record(folder)
+    # What a release without that option did.
+    there.setdefault("all_components", True)
+    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
+    if different == ["all_components"]:
+        has, change = ("with", "give it") if there["all_components"] else ("without", "leave it out")
         raise UserError(
-            f"{folder} was made {given}: do the same to go on with that dataset, or choose another dataset ID or name "
-            "with -o"
+            f"{folder} was made {has} --all_components: {change} to go on with that dataset, or choose another "
+            "dataset ID or name with -o"
         )
     if different:
         raise UserError(

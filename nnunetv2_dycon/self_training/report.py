@@ -14,21 +14,11 @@ from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDat
 
 
 def report_predictions(dataset: PseudoLabeledDataset) -> None:
-    """Print which predictions were left out, which lost components, and which are background alone."""
-    if dataset.leave_out > 0 and not dataset.left_out:
-        print(f"No predicted scan is left out: --leave_out {dataset.leave_out} of those with a structure is below one.")
-    if dataset.left_out:
-        lowest, highest = min(dataset.left_out.values()), max(dataset.left_out.values())
-        number = len(dataset.left_out) + len(dataset.pseudo_labeled)
-        print(
-            f"{len(dataset.left_out)} of {counted(number, 'predicted scan')} {is_or_are(dataset.left_out)} left out, "
-            f"those that the model expects to be worst, with an expected Dice from {lowest:.3f} to {highest:.3f}: "
-            f"{listed(dataset.left_out)}. To take all, start again with --leave_out 0 and new datasets after -o."
-        )
+    """Print which components were removed from predictions, and which predictions are background alone."""
     _report_components(dataset)
     if dataset.empty:
         print(
-            f"WARNING: of {counted(len(dataset.pseudo_labeled), 'pseudo-labeled scan')}, {len(dataset.empty)} "
+            f"WARNING: of {counted(len(dataset.pseudo_labeled), 'predicted scan')}, {len(dataset.empty)} "
             f"{is_or_are(dataset.empty)} background alone: {listed(dataset.empty)}. If there should be something, "
             "the first model needs a longer training."
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
+from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UserError, listed
+from nnunetv2_dycon.files import hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.nnunet_command import print_heading, run_nnunet_command
 from nnunetv2_dycon.self_training.check_self_training import (
@@ -21,7 +25,7 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
     time_of,
 )
-from nnunetv2_dycon.self_training.predict_unlabeled import predict_unlabeled
+from nnunetv2_dycon.self_training.label_maps import check_prediction
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
 from nnunetv2_dycon.self_training.report import report_predictions
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, IN_ORDER_OF_NNUNET, is_whole
@@ -61,21 +65,15 @@ def _run_round(options: SelfTrainingOptions, folders: SelfTrainingRound, numbers
     print_heading(
         f"{next(numbers)}  {folders.first_dataset}'s model predicts {len(folders.cases.unlabeled)} unlabeled scans"
     )
-    predict_unlabeled(options, folders)
+    _predict_unlabeled(options, folders)
     print_heading(
         f"{next(numbers)}  {target}: the labeled cases, and the unlabeled ones with these predictions as labels"
     )
     line = ["nnunetv2_dycon", "pseudo-label", "-d", source, "-i", str(folders.predictions), "-o", target]
     line += ["--copy"] * options.copy + ["--all_components"] * options.all_components
-    line += ["--leave_out", str(options.leave_out)] if options.leave_out > 0 else []
     print(f"$ {shlex.join(line)}", flush=True)
     dataset = add_pseudo_labels(
-        source,
-        folders.predictions,
-        target,
-        link=not options.copy,
-        all_components=options.all_components,
-        leave_out=options.leave_out,
+        source, folders.predictions, target, link=not options.copy, all_components=options.all_components
     )
     report_predictions(dataset)
     print_heading(f"{next(numbers)}  {target} gets the same plans and is preprocessed")
@@ -133,6 +131,55 @@ def _has_whole_checkpoint(fold_folder: Path) -> bool:
             part = checkpoint.replace(checkpoint.with_name(f"{name}.part"))
             print(f"{checkpoint} was not written to its end: it is {part.name} now, and is not used.")
     return False
+
+
+def _predict_unlabeled(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
+    """Predict what is not predicted yet, with nnUNetv2_predict.
+
+    A killed nnUNetv2_predict leaves damaged files, which it would take for done: they are removed and made again.
+    """
+    predictions, dataset = folders.predictions, folders.cases.labeled
+    predictions.mkdir(exist_ok=True)
+    _refuse_other_predictions(options, folders)
+    files = [predictions / (case.identifier + dataset.file_ending) for case in folders.cases.unlabeled]
+    pending = [file for file in files if not _is_whole(file, folders.cases.dataset_json)]
+    if not pending:
+        print(f"The unlabeled scans are predicted in {predictions}.")
+        return
+    for file in pending:
+        file.unlink(missing_ok=True)
+    arguments = ["-d", folders.first_dataset, "-c", options.configuration, "-f", options.fold]
+    arguments += ["-tr", folders.first_trainer, "-p", options.plans, "-device", options.device]
+    arguments += ["-i", str(dataset.folder / UNLABELED_FOLDER_NAME), "-o", str(predictions), "--continue_prediction"]
+    if options.disable_tta:
+        arguments.append("--disable_tta")
+    if options.num_processes is not None:
+        arguments += ["-npp", str(options.num_processes), "-nps", str(options.num_processes)]
+    run_nnunet_command("nnUNetv2_predict", *arguments, environment=os.environ)
+
+
+def _is_whole(file: Path, dataset_json: dict[str, Any]) -> bool:
+    try:
+        check_prediction(file, dataset_json)
+    except UserError:
+        return False
+    return True
+
+
+def _refuse_other_predictions(options: SelfTrainingOptions, folders: SelfTrainingRound) -> None:
+    checkpoint, marker = folders.first_model / FINAL_CHECKPOINT, folders.predictions / "predicted_with.json"
+    predicted_with = {"checkpoint_sha256": hash_file(checkpoint), "disable_tta": options.disable_tta}
+    if not marker.is_file():
+        with written_aside(marker) as partial:
+            partial.write_text(json.dumps(predicted_with, indent=1) + "\n", encoding="utf-8")
+        return
+    there = read_json(marker)
+    if different := [name for name, value in predicted_with.items() if there.get(name) != value]:
+        raise UserError(
+            f"{folders.predictions} holds predictions of another checkpoint or with other options "
+            f"({', '.join(different)} differ): remove that folder to predict again. A dataset that was made of "
+            "them needs another -o then"
+        )
 
 
 def _preprocess_target(options: SelfTrainingOptions, folders: SelfTrainingRound, dataset: PseudoLabeledDataset) -> None:

@@ -15,6 +15,9 @@ from nnunetv2_dycon.uncertainty.picture import draw_case
 from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from nnunetv2_dycon.uncertainty.table import TABLE, Row, rows_of, structures_of, write_table
 
+MAP_FOLDERS = ("entropy", "mutual_information", "pictures")
+"""What :class:`CaseWriter` makes beside segmentations and table."""
+
 
 class CaseWriter:
     """Writes what there is beside the segmentation of a case.
@@ -50,27 +53,24 @@ class CaseWriter:
 
     def _files(self, case: str) -> dict[str, Path]:
         """The files of a case that are to be written, by what they hold."""
-        written = ["segmentation", *([] if self._table_only else ["entropy", "picture"])]
-        written += ["mutual_information"] * (self._predictor.num_members > 1)
-        return {name: file for name, file in self._possible_files(case).items() if name in written}
+        files = {"segmentation": self._output / f"{case}{self._ending}"}
+        if not self._table_only:
+            files["entropy"] = self._output / "entropy" / f"{case}{map_ending(self._ending)}"
+            files["picture"] = self._output / "pictures" / f"{case}.png"
+        if self._predictor.num_members > 1:
+            files["mutual_information"] = self._mutual_information(case)
+        return files
 
-    def _possible_files(self, case: str) -> dict[str, Path]:
-        ending = map_ending(self._ending)
-        return {
-            "segmentation": self._output / f"{case}{self._ending}",
-            "entropy": self._output / "entropy" / f"{case}{ending}",
-            "mutual_information": self._output / "mutual_information" / f"{case}{ending}",
-            "picture": self._output / "pictures" / f"{case}.png",
-        }
+    def _mutual_information(self, case: str) -> Path:
+        return self._output / "mutual_information" / f"{case}{map_ending(self._ending)}"
 
     def write(self, output: str, properties: dict[str, Any], uncertainty: Uncertainty) -> None:
         """Write the maps, the picture and, last, the rows of a case."""
         case = Path(output).name
         files = self._files(case)
-        for name, file in self._possible_files(case).items():
-            if name not in files:
-                # Of an earlier prediction with maps or several members.
-                file.unlink(missing_ok=True)
+        if uncertainty.mutual_information is None:
+            # Of an earlier prediction with several members.
+            self._mutual_information(case).unlink(missing_ok=True)
         segmentation = torch.from_numpy(self._reader.read_seg(str(files["segmentation"]))[0][0]).int()
         spacing = tuple(float(each) for each in properties["spacing"])
         volume = None if is_planar(tuple(segmentation.shape), spacing) else math.prod(spacing)

@@ -132,8 +132,7 @@ def find_scans(folder: Path, model: TrainedModel, previous_stage: Path | None = 
         raise UserError(f"{misnamed[0]} is not named like a scan: name it CASE_0000{ending}, one file a channel.")
     if not images:
         raise UserError(f"{folder} has no scans: nnU-Net expects CASE_0000{ending} there, as in the model's imagesTr.")
-    fewest = 1 if may_hold_several_channels(ending) else num_channels
-    allowed = [list(range(number)) for number in range(fewest, num_channels + 1)]
+    allowed = [list(range(num_channels))] + [[0]] * may_hold_several_channels(ending)
     for case, files in images.items():
         if list(files) not in allowed:
             raise UserError(

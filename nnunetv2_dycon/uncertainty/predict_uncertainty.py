@@ -13,7 +13,7 @@ from tqdm import tqdm
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import explained_write_errors, hash_file, written_aside
 from nnunetv2_dycon.json_files import read_json
-from nnunetv2_dycon.uncertainty.case_writer import CaseWriter
+from nnunetv2_dycon.uncertainty.case_writer import MAP_FOLDERS, CaseWriter
 from nnunetv2_dycon.uncertainty.inputs import TrainedModel
 from nnunetv2_dycon.uncertainty.predictor import nnUNetMemberPredictor
 from nnunetv2_dycon.uncertainty.table import TABLE, read_table, write_table
@@ -92,14 +92,19 @@ def predict_uncertainty(
         What the folder has of each case, in words.
 
     Raises:
-        UserError: when the folder cannot be written to or has predictions of another model that are to be continued,
-            and for a scan that nnU-Net cannot preprocess.
+        UserError: when the folder cannot be written to, has predictions of another model that are to be continued or,
+            with ``table_only``, maps of an earlier prediction, and for a scan that nnU-Net cannot preprocess.
     """
     predictor = load_predictor(nnUNetMemberPredictor, model, options, of_members=not options.table_only)
     if predictor.num_members == 1 and not options.table_only:
         print(
             "One fold without mirroring is a single member, whose mutual information is 0 by definition: none is "
             "written. Predict with several folds (-f), or without --disable_tta."
+        )
+    if options.table_only and (maps := [name for name in MAP_FOLDERS if (output / name).exists()]):
+        raise UserError(
+            f"{output / maps[0]} is of an earlier prediction, and --table_only writes none: choose another folder with "
+            "-o, or remove it."
         )
     record = record_of(model, predictor)
     stage, ending = options.previous_stage, model.dataset_json["file_ending"]
@@ -143,6 +148,7 @@ def predict_uncertainty(
 
 def record_of(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str, Any]:
     """What was predicted how, for JSON: of each checkpoint a hash, as a folder may be trained again or renamed."""
+    mean = "mean probabilities" if predictor.of_members else "probabilities of nnU-Net's mean logits"
     return {
         "model": "/".join(model.folder.absolute().parts[-2:]),
         "folds": list(model.folds),
@@ -150,8 +156,9 @@ def record_of(model: TrainedModel, predictor: nnUNetMemberPredictor) -> dict[str
         "checkpoint_sha256": [hash_file(file) for file in model.checkpoints],
         "mirrored_axes": [list(axes) for axes in predictor.mirrorings],
         "step_size": predictor.tile_step_size,
+        "table_only": not predictor.of_members,
         "members": predictor.num_members,
-        "entropy": "nats, of the mean probabilities; of regions the sum of their entropies",
+        "entropy": f"nats, of the {mean}; of regions the sum of their entropies",
     }
 
 
@@ -168,7 +175,8 @@ def refuse_other_predictions(file: Path, record: dict[str, Any]) -> None:
     Raises:
         UserError: naming what differs.
     """
-    there = read_json(file) if file.is_file() else record
+    # Which an earlier release did not have.
+    there = {"table_only": False} | (read_json(file) if file.is_file() else record)
     for key, value in record.items():
         if key not in ("model", "checkpoint") and there.get(key) != value:
             difference, remedy = _difference(key, there, record)
@@ -189,11 +197,10 @@ def _difference(key: str, there: dict[str, Any], record: dict[str, Any]) -> tupl
         if was_mirrored:
             return "with mirroring, not without", f"leave --disable_tta out, {remedy}"
         return "without mirroring, not with it", f"add --disable_tta, {remedy}"
-    if key == "members":
-        # Of the same folds and mirrorings.
-        if record[key] > 1:
-            return "with --table_only, not without", f"add --table_only, {remedy}"
-        return "without --table_only, not with it", f"leave --table_only out, {remedy}"
+    if key == "table_only":
+        if record[key]:
+            return "without --table_only, not with it", f"leave --table_only out, {remedy}"
+        return "with --table_only, not without", f"add --table_only, {remedy}"
     return f"with {key} {there.get(key)}, not {record[key]}", remedy
 
 

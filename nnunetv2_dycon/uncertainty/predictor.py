@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.inference.export_prediction import (
@@ -66,7 +65,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
             arguments: of nnUNetPredictor.
         """
         super().__init__(**arguments)
-        self._of_members = of_members
+        self.of_members = of_members
         self._receive_case: CaseReceiver = lambda *_: None
         self._receive_member: Callable[[Tensor], None] = lambda _: None
         self._count_steps: Callable[[int], object] = lambda _: None
@@ -104,7 +103,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
     @property
     def num_members(self) -> int:
         """How many members there are, at least 1."""
-        return self._num_passes if self._of_members else 1
+        return self._num_passes if self.of_members else 1
 
     @property
     def _num_passes(self) -> int:
@@ -117,7 +116,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
 
         One for each run of the network over the scan, and one for writing what is predicted.
         """
-        is_repeated = self._of_members and len(self.mirrorings) > 1
+        is_repeated = self.of_members and len(self.mirrorings) > 1
         return self._num_passes * (2 if is_repeated else 1) + 1
 
     def predict_cases(
@@ -188,26 +187,26 @@ class nnUNetMemberPredictor(nnUNetPredictor):
         refuse_values_that_are_not_finite(case)
         managers = (self.plans_manager, self.configuration_manager)
         labels = label_space_of(self.label_manager)
-        sums = RunningSums(labels)
 
-        def probabilities_of(logits: np.ndarray) -> Tensor:
+        def probabilities_of(logits: Tensor) -> Tensor:
             _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
-                logits, *managers, self.label_manager, properties, return_probabilities=True
+                logits.cpu().numpy(), *managers, self.label_manager, properties, return_probabilities=True
             )
             return torch.from_numpy(probabilities)
 
         def add(logits: Tensor) -> None:
             # nnU-Net predicts in inference mode, whose tensors cannot be changed outside of it.
             with torch.inference_mode(False):
-                sums.add(probabilities_of(logits.cpu().numpy()))
+                sums.add(probabilities_of(logits))
 
+        sums = RunningSums(labels)
         self._receive_member = add
-        logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu().numpy()
+        logits = self.predict_logits_from_preprocessed_data(case["data"]).cpu()
         dataset = (self.plans_manager, self.dataset_json)
         export_prediction_from_logits(
-            logits, properties, self.configuration_manager, *dataset, output, save_probabilities
+            logits.numpy(), properties, self.configuration_manager, *dataset, output, save_probabilities
         )
-        if self._of_members:
+        if self.of_members:
             uncertainty = sums.result()
         else:
             # Not before nnU-Net has written its own: probabilities take the most memory.
@@ -221,7 +220,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
     def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:
         """nnU-Net's prediction of a preprocessed scan with the fold whose weights are loaded, after its members'."""
         mirrorings = self.mirrorings
-        if self._of_members and len(mirrorings) > 1:
+        if self.of_members and len(mirrorings) > 1:
             try:
                 for self._mirrored_axes in mirrorings:
                     self._receive_member(super().predict_sliding_window_return_logits(input_image))
@@ -229,7 +228,7 @@ class nnUNetMemberPredictor(nnUNetPredictor):
             finally:
                 self._mirrored_axes = None
         logits = super().predict_sliding_window_return_logits(input_image)
-        if self._of_members and len(mirrorings) == 1:
+        if self.of_members and len(mirrorings) == 1:
             self._receive_member(logits)
         self._count_steps(len(mirrorings))
         return logits

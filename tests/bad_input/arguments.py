@@ -159,11 +159,6 @@ ROWS = [
     Row("a network that is not known", (f"{PLAN} --network Primus",), "invalid choice: 'Primus'", exit_code=2),
     Row("no process", (PREPROCESS.replace("-np 1", "-np 0"), f"{SELF_TRAIN} -np 0"), "-np must be at least 1, not 0"),
     Row(
-        "all predictions left out",
-        (f"{PSEUDO_LABEL} --leave_out 1", f"{SELF_TRAIN} --leave_out 1"),
-        "--leave_out must be at least 0 and below 1, not 1: 0.25 is a quarter of the scans",
-    ),
-    Row(
         "a number that is a word",
         (PREPROCESS.replace("-np 1", "-np few"), SIMULATE.replace("-n 2", "-n two")),
         "invalid int value",

@@ -239,13 +239,6 @@ ROWS = [
         predictions(b"x"),
     ),
     Row(
-        "predictions to leave out, of which nothing says how certain they are",
-        (f"{PSEUDO_LABEL} --leave_out 0.25",),
-        "uncertainty.csv is not there, and --leave_out needs its column expected_dice: predict the scans with ... "
-        "uncertainty --table_only",
-        predictions(b"x"),
-    ),
-    Row(
         "a prediction with a value that is no label",
         (PSEUDO_LABEL,),
         "demo_007.nii.gz holds the value 9, which is no label of the dataset: predict with a model of this dataset",

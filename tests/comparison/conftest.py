@@ -41,7 +41,7 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
         labels: dict[str, int | list[int]] = {"background": 0, "outer": 1, "inner": 2}
         if regions:
             labels |= {"outer": [1, 2]}
-        (model / "dataset.json").write_text(json.dumps({"labels": labels}))
+        (model / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
         for fold, cases in folds.items():
             validation, reference = model / f"fold_{fold}" / "validation", root / "reference" / f"{name}_{fold}"
             for case, (outer_voxels, inner_voxels) in cases.items():

@@ -62,6 +62,8 @@ def test_what_cannot_be_compared(write_model: Callable[..., Path], tmp_path: Pat
 
 def test_labels_of_other_names(write_model: Callable[..., Path]) -> None:
     first, second = (write_model(name, {"0": {"a": GOOD}}) for name in "AB")
-    (second / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1, "tumour": 2}}')
+    (second / "dataset.json").write_text(
+        '{"labels": {"background": 0, "liver": 1, "tumour": 2}, "file_ending": ".nii.gz"}'
+    )
     with pytest.raises(UserError, match="A and B have no class in common"):
         compare_models("", {"A": first, "B": second}, [])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_dycon.comparison.validation_results import read_validation_results, validated_folds
+from nnunetv2_dycon.comparison.validation_results import read_validation_results, validated_cases, validated_folds
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -45,6 +45,12 @@ def test_folds_that_are_validated(write_model: Callable[..., Path]) -> None:
         read_validation_results(model, "DyCON", ["3"])
 
 
+def test_the_cases_of_a_summary_are_named_without_the_whole_ending(tmp_path: Path) -> None:
+    entries = [{"prediction_file": f"/there/a.{case}.seg.nrrd", "metrics": {}} for case in (1, 2)]
+    (tmp_path / "summary.json").write_text(json.dumps({"metric_per_case": entries}))
+    assert validated_cases(tmp_path / "summary.json", ".seg.nrrd") == {"a.1", "a.2"}
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -65,6 +71,6 @@ def test_a_file_that_is_not_nnunets(content: dict, write_model: Callable[..., Pa
 @pytest.mark.parametrize("labels", [None, [1], {"background": 0, "outer": [[1]]}, {"background": 0, "outer": {}}])
 def test_labels_that_are_none(labels: object, write_model: Callable[..., Path]) -> None:
     model = write_model("nnUNetTrainer", {"0": {"a": (10, 10)}})
-    (model / "dataset.json").write_text(json.dumps({"labels": labels}))
+    (model / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
     with pytest.raises(UserError, match=r"dataset\.json: labels"):
         read_validation_results(model, "", ["0"])

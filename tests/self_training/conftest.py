@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from nnunetv2_dycon.demo.dataset import write_demo_dataset
-from nnunetv2_dycon.uncertainty.table import COLUMNS, TABLE, write_table
-from tests.conftest import Workspace
 
 
 @dataclass(frozen=True)
@@ -38,21 +35,3 @@ def predicted(tmp_path: Path) -> Predicted:
 def contents(folder: Path) -> dict[str, bytes]:
     """The files of a folder."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def write_expected_dice(folder: Path, expected_dice: dict[str, tuple[str, ...]]) -> None:
-    """A table with the given expected Dice of the structures of each case."""
-    rows = [
-        dict.fromkeys(COLUMNS, "") | {"case": case, "class": str(index), "expected_dice": value}
-        for case, values in expected_dice.items()
-        for index, value in enumerate(values)
-    ]
-    write_table(rows, folder / TABLE)
-
-
-def write_model(workspace: Workspace, fold: str) -> Path:
-    """As if plain nnU-Net had been trained."""
-    folder = workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / fold
-    folder.mkdir(parents=True)
-    torch.save({}, folder / "checkpoint_final.pth")
-    return folder

@@ -70,7 +70,7 @@ def test_predictions_keep_the_largest_component_where_labeled_cases_have_one(
         "datasets after -o.\n"
     )
     assert write_pseudo_labeled_dataset(*arguments) == dataset
-    with pytest.raises(UserError, match="was made without --all_components: do the same to go on"):
+    with pytest.raises(UserError, match="was made without --all_components: leave it out to go on"):
         write_pseudo_labeled_dataset(*arguments, all_components=True)
     record = predicted.target / RECORD
     old = json.loads(record.read_text())
@@ -78,7 +78,7 @@ def test_predictions_keep_the_largest_component_where_labeled_cases_have_one(
         del old[key]
     record.write_text(json.dumps(old))
     assert not write_pseudo_labeled_dataset(*arguments, all_components=True).one_component
-    with pytest.raises(UserError, match="was made with --all_components: do the same to go on"):
+    with pytest.raises(UserError, match="was made with --all_components: give it to go on"):
         write_pseudo_labeled_dataset(*arguments)
 
 

@@ -19,4 +19,4 @@ def test_predictions_of_background_alone_are_told(predicted: Predicted, capsys: 
     dataset = write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target)
     assert write_pseudo_labeled_dataset(predicted.raw, predicted.predictions, predicted.target) == dataset
     report_predictions(dataset)
-    assert "WARNING: of 2 pseudo-labeled scans, 1 is background alone: demo_006." in capsys.readouterr().out
+    assert "WARNING: of 2 predicted scans, 1 is background alone: demo_006." in capsys.readouterr().out

@@ -120,11 +120,6 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_natural_images_may_hold_all_channels(tmp_path: Path) -> None:
     make_files(tmp_path, "a_0000.png")
     assert list(find_scans(tmp_path, model_of(3, ".png"))) == ["a"]
-    # RGB and a fourth channel.
-    make_files(tmp_path, "a_0001.png")
-    assert list(find_scans(tmp_path, model_of(4, ".png"))) == ["a"]
-    with pytest.raises(UserError, match="has the channels 0000, 0001, but the model needs 1"):
-        find_scans(tmp_path, model_of(1, ".png"))
 
 
 def test_a_cascade_needs_the_predictions_of_all_scans(tmp_path: Path) -> None:

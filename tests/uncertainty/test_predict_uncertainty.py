@@ -156,15 +156,9 @@ def test_the_table_alone_is_of_nnunets_mean_prediction(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, output = write_model(workspace, num_folds=2), tmp_path / "output"
-    run(workspace, model, output)
-    maps = [output / "entropy" / "demo_010.nii.gz", output / "mutual_information" / "demo_010.nii.gz"]
-    maps.append(output / "pictures" / "demo_010.png")
-    assert all(file.is_file() for file in maps)
-    capsys.readouterr()
     run(workspace, model, output, "--table_only")
     assert "output: segmentations and uncertainty.csv of 2 cases." in capsys.readouterr().out
-    # Those of the members would not fit the table.
-    assert not any(file.exists() for file in maps)
+    assert {file.name for file in output.iterdir() if file.is_dir()} == set()
     predict_with_nnunet(workspace, model, tmp_path / "theirs")
     rows = read_rows(output)
     for case in CASES:
@@ -181,3 +175,19 @@ def test_the_table_alone_is_of_nnunets_mean_prediction(
     assert "2 of 2 cases are done" in capsys.readouterr().out
     run(workspace, model, output, "--continue_prediction", expect=1)
     assert "was predicted with --table_only, not without: add --table_only, choose another" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_quick")
+def test_maps_are_neither_removed_for_a_table_nor_left_beside_another_one(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output = write_model(workspace, num_folds=1), tmp_path / "output"
+    run(workspace, model, output, "--disable_tta")
+    times = {file: file.stat().st_mtime_ns for file in output.rglob("*")}
+    run(workspace, model, output, "--disable_tta", "--table_only", expect=1)
+    assert "entropy is of an earlier prediction, and --table_only writes none" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in output.rglob("*")} == times
+    shutil.rmtree(output / "entropy")
+    shutil.rmtree(output / "pictures")
+    run(workspace, model, output, "--disable_tta", "--table_only", "--continue_prediction", expect=1)
+    assert "was predicted without --table_only, not with it: leave --table_only out" in capsys.readouterr().err

@@ -67,5 +67,5 @@ def test_a_table_is_read_as_it_was_written_sorted_by_case(tmp_path: Path) -> Non
 
 def test_another_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("case,dice\na,1\n")
-    with pytest.raises(UserError, match=r"table\.csv is not a table of this command: remove it"):
+    with pytest.raises(UserError, match=r"table\.csv is not a table of nnunetv2_dycon uncertainty: remove it"):
         read_table(tmp_path / "table.csv")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,11 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from benchmarks.label_efficiency import scheduler
-from benchmarks.label_efficiency.arms import ARMS
 from benchmarks.label_efficiency.claims import Claim
 from benchmarks.label_efficiency.runs import Run
-from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.least_certain import read_expected_dice
 from tests.benchmarks.label_efficiency.conftest import Command, record_of, run_here
 
 
@@ -42,44 +38,20 @@ def test_self_training_trains_on_predicted_labels(
     second = ("--budgets", "2", "--arms", "DyCONSelfTraining2")
     assert run_command(copied_workspace, *second) == 1
     assert "starts from Tiny, 2 labels, DyCONSelfTraining, seed 0, which is not started" in capsys.readouterr().out
-    first_round = folder.parent.rename(folder.parent.with_name("DyCONSelfTraining")) / "seed_0"
-    assert run_command(copied_workspace, *second) == 1
-    assert "was done with other settings, or its checkpoint is gone" in capsys.readouterr().out
-    of_default = record | {"settings": record["settings"] | {"all_components": False}}
-    (first_round / "record.json").write_text(json.dumps(of_default))
+    folder.parent.rename(folder.parent.with_name("DyCONSelfTraining"))
     with patch.object(scheduler, "_run_worker", run_here):
         assert run_command(copied_workspace, *second) == 0
     assert "/DyCONSelfTraining/seed_0/nnUNet_results/" in capsys.readouterr().out.partition("The first training is")[2]
-    of_second = copied_workspace / "runs" / "Tiny" / "2" / "DyCONSelfTraining2" / "seed_0"
     again = record_of(copied_workspace, "DyCONSelfTraining2")
     seconds = record["training_seconds"] + sum(again["curves"]["epoch_seconds"])
     assert again["training_seconds"] == pytest.approx(seconds)
-    assert not again["settings"]["DyCONSelfTraining.all_components"]
+    assert again["settings"] == record["settings"]
     assert again["settings"]["DyCON.uncl_weight"] == 1.0
-    (of_second / "record.json").unlink()
-    (checkpoint,) = first_round.rglob("checkpoint_final.pth")
+    (copied_workspace / "runs" / "Tiny" / "2" / "DyCONSelfTraining2" / "seed_0" / "record.json").unlink()
+    (checkpoint,) = (folder.parent.with_name("DyCONSelfTraining") / "seed_0").rglob("checkpoint_final.pth")
     checkpoint.unlink()
     assert run_command(copied_workspace, *second) == 1
     assert "was done with other settings, or its checkpoint is gone" in capsys.readouterr().out
-
-
-def test_the_least_certain_predictions_are_left_out(copied_workspace: Path, run_command: Command) -> None:
-    fewer = dataclasses.replace(ARMS["LeastCertainLeftOut"], leave_out=0.5)
-    with patch.object(scheduler, "_run_worker", run_here), patch.dict(ARMS, {fewer.name: fewer}):
-        assert run_command(copied_workspace, "--budgets", "2", "--arms", fewer.name) == 0
-    folder = copied_workspace / "runs" / "Tiny" / "2" / fewer.name / "seed_0"
-    unlabeled = record_of(copied_workspace, fewer.name)["unlabeled"]
-    expected_dice = read_expected_dice(folder / "pseudo_labels", unlabeled)
-    assert len(expected_dice) == 3
-    (raw,) = (folder / "nnUNet_raw").iterdir()
-    left_out = min(expected_dice, key=expected_dice.__getitem__)
-    assert not (raw / "labelsTr" / f"{left_out}.nii.gz").exists()
-    assert len(list((raw / "labelsTr").iterdir())) == 4
-    (folder / "record.json").unlink()
-    (folder / "claim.lock").unlink()
-    # Its labels are not those of the arm as it is.
-    with patch.object(scheduler, "_run_worker", run_here), pytest.raises(UserError, match="in another way: remove"):
-        run_command(copied_workspace, "--budgets", "2", "--arms", fewer.name)
 
 
 def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and_takes_none_of_other_settings(
