@@ -39,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-prev_stage_predictions", type=Path, metavar="FOLDER", help="cascades: predictions of the previous stage"
     )
-    add_prediction_arguments(parser)
     parser.add_argument(
         "--table_only",
         action="store_true",
         help="segmentations and the table of nnU-Net's mean prediction, without maps and pictures; the network runs as "
         "often as in nnUNetv2_predict",
     )
+    add_prediction_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
