@@ -1,8 +1,9 @@
 """Commands of the environment, each in a new process that has nnU-Net's dependencies imported already.
 
-An installed command imports PyTorch and what else nnU-Net needs for seconds before its first line. Here one process
-imports them once and forks for each command. Everything of nnU-Net and of this package, which read the environment
-when they are imported, is imported by the command itself, and workers that it spawns start from nothing.
+An installed command imports PyTorch and what else nnU-Net needs for seconds before its first line, and so does each
+worker that it spawns. Here one process imports them once and forks for each command, and for each worker of a command
+of nnU-Net. Everything of nnU-Net and of this package, which read the environment when they are imported, is imported by
+the command and by the worker itself.
 All commands share one seed of Python's hashes, and Python's own variables, such as PYTHONPATH, are those of the tests:
 a command that is given others takes a process of its own.
 """
@@ -13,6 +14,9 @@ import atexit
 import contextlib
 import importlib
 import json
+import multiprocessing.connection
+import multiprocessing.context
+import multiprocessing.forkserver
 import os
 import runpy
 import shutil
@@ -107,6 +111,34 @@ def _serve(client: socket.socket) -> list[str]:
             client.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
+def _fork_workers_that_are_spawned() -> None:
+    """Let multiprocessing's spawned workers fork from a copy of this process, by the server that forks for it.
+
+    They get what a spawned worker gets, pickled, but of variables those of now, and that server is their parent. So it
+    is for nnU-Net's own commands: workers of ours look whether their parent is there.
+    """
+    if sys.version_info >= (3, 14):
+        return  # Its server asks for a key.
+    address = multiprocessing.connection.arbitrary_address("AF_UNIX")
+    alive_reader, alive_writer = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        server_process = os.fork()
+        if server_process == 0:
+            os.close(alive_writer)
+            try:
+                multiprocessing.forkserver.main(listener.detach(), alive_reader, preload=None)
+            finally:
+                os._exit(0)
+    os.close(alive_reader)
+    server = multiprocessing.forkserver._forkserver
+    server._forkserver_address, server._forkserver_alive_fd = address, alive_writer
+    server._forkserver_pid = server_process
+    contexts = multiprocessing.context._concrete_contexts
+    contexts["spawn"] = contexts["forkserver"]
+
+
 def _become(request: dict, output: int) -> list[str]:
     """What a new process would have: output, folder, variables, a search path and random numbers of its own."""
     for stream in (1, 2):
@@ -120,6 +152,8 @@ def _become(request: dict, output: int) -> list[str]:
     # As Python does at its start, with the variables of the command.
     site.addpackage(sysconfig.get_path("purelib"), START_UP_FILE, None)
     importlib.import_module("numpy").random.seed()
+    if Path(argv[0]).name.startswith("nnUNetv2_"):
+        _fork_workers_that_are_spawned()
     return argv
 
 

@@ -95,16 +95,16 @@ def predict_uncertainty(
         UserError: when the folder cannot be written to, has predictions of another model that are to be continued or,
             with ``table_only``, maps of an earlier prediction, and for a scan that nnU-Net cannot preprocess.
     """
+    if options.table_only and (maps := [name for name in MAP_FOLDERS if (output / name).exists()]):
+        raise UserError(
+            f"{output / maps[0]} is of an earlier prediction, and --table_only writes none: choose another folder with "
+            "-o, or remove it."
+        )
     predictor = load_predictor(nnUNetMemberPredictor, model, options, of_members=not options.table_only)
     if predictor.num_members == 1 and not options.table_only:
         print(
             "One fold without mirroring is a single member, whose mutual information is 0 by definition: none is "
             "written. Predict with several folds (-f), or without --disable_tta."
-        )
-    if options.table_only and (maps := [name for name in MAP_FOLDERS if (output / name).exists()]):
-        raise UserError(
-            f"{output / maps[0]} is of an earlier prediction, and --table_only writes none: choose another folder with "
-            "-o, or remove it."
         )
     record = record_of(model, predictor)
     stage, ending = options.previous_stage, model.dataset_json["file_ending"]

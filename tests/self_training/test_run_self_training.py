@@ -1,9 +1,10 @@
-"""Self-training through the command line, with nnU-Net's own commands in their own processes."""
+"""Self-training with nnU-Net's own commands in their own processes, which fork from one that has its imports."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_dycon.commands.main import main
+from nnunetv2_dycon.nnunet_command import print_command
+from nnunetv2_dycon.self_training import run_self_training
+from tests.command_server import run_command
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -36,6 +40,32 @@ def commands_run(output: str) -> list[str]:
     return [next(command for command in COMMANDS if line.startswith(command)) for line in lines]
 
 
+def run_forked_command(name: str, *arguments: str | Path, environment: Mapping[str, str]) -> None:
+    """What run_nnunet_command does, without importing for each command what nnU-Net needs."""
+    line = print_command(name, *arguments)
+    exit_code, output = run_command(name, [str(argument) for argument in arguments], environment)
+    print(output)
+    assert exit_code == 0, line
+
+
+@pytest.fixture
+def self_train(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run the command with further arguments, to its end; returns its output."""
+    # Where nnU-Net finds the short trainers of this test.
+    monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
+    monkeypatch.setattr(run_self_training, "run_nnunet_command", run_forked_command)
+
+    def run(*arguments: object) -> str:
+        exit_code = main([str(argument) for argument in (*COMMAND, *TRAINERS, *arguments)])
+        output, errors = capsys.readouterr()
+        assert exit_code == 0, output + errors
+        return output
+
+    return run
+
+
 @pytest.fixture
 def regions(workspace: Workspace) -> None:
     """The tiny dataset with regions, preprocessed as such."""
@@ -47,11 +77,9 @@ def regions(workspace: Workspace) -> None:
 
 @pytest.mark.usefixtures("regions")
 def test_all_steps_on_regions_and_again(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, self_train: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Where nnU-Net finds the short trainers of this test.
-    monkeypatch.setenv("nnUNet_extTrainer", workspace.environment["nnUNet_extTrainer"])
-    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *TWO_ROUNDS)
+    output = self_train(*TWO_ROUNDS)
     assert commands_run(output) == [*COMMANDS[:7], *COMMANDS[1:6], COMMANDS[7]]
     assert re.findall(r"^=== (\d+/\d+)  ", output, re.MULTILINE) == [f"{step}/9" for step in range(1, 10)]
     labeling = [
@@ -77,22 +105,21 @@ def test_all_steps_on_regions_and_again(
     assert plans == workspace.read_plans() | {"dataset_name": NAME}
 
     files = {file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file()}
-    again = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *TWO_ROUNDS)
+    again = self_train(*TWO_ROUNDS)
     assert commands_run(again) == ["nnunetv2_dycon pseudo-label"] * 2
     ignored = "dataset.json"
     assert {
         file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file() and file.name != ignored
     } == {file: time for file, time in files.items() if file.name != ignored}
     assert "WARNING" not in again
-    _check_that_killed_steps_are_done_again(workspace, preprocessed, predictions, second / "fold_0", capsys)
+    _check_that_killed_steps_are_done_again(workspace, self_train, preprocessed, predictions, second / "fold_0")
+    without_tta = [str(argument) for argument in (*COMMAND, *TRAINERS, *ONE_ROUND) if argument != "--disable_tta"]
+    assert main(without_tta) == 1
+    assert "(disable_tta differ): remove that folder" in capsys.readouterr().err
 
 
 def _check_that_killed_steps_are_done_again(
-    workspace: Workspace,
-    preprocessed: Path,
-    predictions: Path,
-    second: Path,
-    capsys: pytest.CaptureFixture[str],
+    workspace: Workspace, self_train: Callable[..., str], preprocessed: Path, predictions: Path, second: Path
 ) -> None:
     copy = workspace.preprocessed / "gt_segmentations" / "demo_001.nii.gz"
     content = copy.read_bytes()
@@ -104,7 +131,7 @@ def _check_that_killed_steps_are_done_again(
     (preprocessed / "nnUNetPlans_3d_fullres" / "demo_007.pkl").unlink()
     latest = (second / "checkpoint_final.pth").rename(second / "checkpoint_latest.pth")
     (second / "checkpoint_final.pth").write_bytes(latest.read_bytes()[:-30])
-    output = workspace.run("nnunetv2_dycon", *COMMAND, *TRAINERS, *ONE_ROUND)
+    output = self_train(*ONE_ROUND)
     assert commands_run(output) == [COMMANDS[1], COMMANDS[2], COMMANDS[5], COMMANDS[6]]
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(damaged))) == whole).all()
     assert "Epoch 0" not in output
@@ -113,6 +140,3 @@ def _check_that_killed_steps_are_done_again(
     assert "WARNING: demo_002: preprocessed after the first model was trained. If the labels have changed" in output
     copy.write_bytes(content)
     assert (second / "checkpoint_final.pth").is_file()
-    without_tta = [str(argument) for argument in COMMAND if argument != "--disable_tta"]
-    assert main([*without_tta, *TRAINERS, *map(str, ONE_ROUND)]) == 1
-    assert "(disable_tta differ): remove that folder" in capsys.readouterr().err
