@@ -99,12 +99,12 @@ def _refuse_unknown_series(runs: Sequence[Run]) -> None:
 
 
 def _trainings_of(runs: Sequence[Run], arm: str) -> str:
-    of_arm = [run for run in runs if run.arm == arm]
-    return "; ".join(
-        f"{DATA_SETS[dataset]} with {labels} labels "
-        + _dice_of_seeds(of_arm, lambda run, task=(dataset, labels): (run.dataset, run.labels) == task)
-        for dataset, labels in sorted({(run.dataset, run.labels) for run in of_arm})
-    )
+    described = []
+    for dataset, labels in sorted({(run.dataset, run.labels) for run in runs if run.arm == arm}):
+        of_task = [run for run in runs if (run.dataset, run.labels, run.arm) == (dataset, labels, arm)]
+        mean = f" (mean {np.mean([run.dice for run in of_task]):.4f})" if len(of_task) > 1 else ""
+        described.append(f"{DATA_SETS[dataset]} with {labels} labels {_dice_of_seeds(of_task, lambda _: True)}{mean}")
+    return "; ".join(described)
 
 
 def _intervals_over_seeds(comparisons: Sequence[Comparison]) -> str:
@@ -243,7 +243,7 @@ def _table_of_runs(runs: Sequence[Run]) -> str:
         cells = [_dice_of_seeds(of_group, lambda run, name=name: run.series == name) for name in series]
         mean = f"{np.mean([run.dice for run in of_group]):.4f}"
         rows.append([DATA_SETS[dataset], str(labels), title(arm), *cells, mean])
-    header = [f"series {number}: seeds 0, 1, 2" for number in range(1, len(series) + 1)]
+    header = [f"series {number}, by seed" for number in range(1, len(series) + 1)]
     return markdown_table(["data", "labels", "method", *header, "mean"], rows)
 
 
