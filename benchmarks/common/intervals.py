@@ -54,17 +54,28 @@ def difference_of_trainings(first: np.ndarray, second: np.ndarray) -> Difference
     of_cases = first.mean(0) - second.mean(0)
     mean = float(means[0].mean() - means[1].mean())
     samples = [values for values in (*means, of_cases) if len(values) > 1]
-    squared_errors = [float(values.var(ddof=1)) / len(values) for values in samples]
-    variance = sum(squared_errors)
     if len(of_cases) < 2:
         return Difference(mean, None, None)
+    low, high = _welch_interval(mean, samples)
+    return Difference(mean, low, high)
+
+
+def unpaired_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of the first minus that of the second, of at least two values each; Welch's."""
+    return _welch_interval(float(np.mean(first) - np.mean(second)), [np.asarray(first), np.asarray(second)])
+
+
+def _welch_interval(difference: float, samples: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The 95 % t interval of a difference whose variance is the sum of those of the means of samples."""
+    squared_errors = [float(values.var(ddof=1)) / len(values) for values in samples]
+    variance = sum(squared_errors)
     if variance == 0:
-        return Difference(mean, mean, mean)
+        return difference, difference
     degrees = variance**2 / sum(
         error**2 / (len(values) - 1) for error, values in zip(squared_errors, samples, strict=True)
     )
     half = float(stats.t.ppf(0.975, degrees)) * variance**0.5
-    return Difference(mean, mean - half, mean + half)
+    return difference - half, difference + half
 
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.common.intervals import Difference, difference_of_trainings
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import REFERENCE_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.label_efficiency.scores import gap_closed, label_savings
 from benchmarks.results.records import Run, read_table
 from benchmarks.results.titles import title
@@ -17,12 +17,12 @@ from nnunetv2_dycon.exceptions import UserError
 
 DATASET = "acdc"
 ALL_CASES = 140
+ALL_METHODS = "ACDC, 8,000 steps"
 MATRIX = "ACDC, 16,000 steps"
 LONGER = "ACDC, 32,000 steps"
 # By the number of steps.
 LENGTHS = {16_000: MATRIX, 32_000: LONGER}
-# Trainings are compared within a series: machine and precision differ.
-OTHER_LENGTHS = {"third": "bfloat16", "fourth": "float32"}
+BFLOAT16 = "third"
 STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 
 # Dice by training and patient, by number of labels and arm.
@@ -35,7 +35,7 @@ def read_matrix(series: str = MATRIX) -> Scores:
     Both scans of a patient count as one, since they are not independent.
 
     Args:
-        series: of the trainings, :data:`MATRIX` or :data:`LONGER`.
+        series: of the trainings, :data:`ALL_METHODS`, :data:`MATRIX` or :data:`LONGER`.
 
     Returns:
         (trainings, patients) for each number of labels and arm.
@@ -108,14 +108,24 @@ def table_of_test_cases(scores: Scores) -> str:
     return markdown_table(header, rows)
 
 
-def table_of_other_lengths(runs: Sequence[Run]) -> str:
-    """Trainings on the test cases that no table compares, one each."""
-    rows = [
-        [str(run.labels), f"{run.steps:,}", title(run.arm), OTHER_LENGTHS[run.series], str(run.seed), f"{run.dice:.4f}"]
-        for run in sorted(runs, key=lambda run: (run.labels, run.steps, run.series, run.arm, run.seed))
-        if run.dataset == DATASET and run.series in OTHER_LENGTHS
-    ]
-    return markdown_table(["labels", "steps", "training", "computed in", "seed", "mean Dice"], rows)
+def table_of_methods(scores: Scores) -> str:
+    """Every arm beside plain nnU-Net and beside DyCON, from the lowest mean Dice to the highest."""
+    rows = []
+    for labels, arm in sorted(scores, key=lambda key: (key[0], scores[key].mean())):
+        of_trainings = scores[labels, arm].mean(1)
+        differences = [
+            "" if arm == reference else difference(scores, labels, arm, reference).describe()
+            for reference in (REFERENCE_ARM, METHOD_ARM)
+        ]
+        rows.append([str(labels), title(arm), str(len(of_trainings)), f"{of_trainings.mean():.4f}", *differences])
+    header = ["labels", "method", "trainings", "mean Dice", "difference to nnU-Net", "difference to DyCON"]
+    return markdown_table(header, rows)
+
+
+def in_bfloat16(runs: Sequence[Run]) -> str:
+    """The trainings of another machine, one each, in words."""
+    found = [run for run in runs if (run.dataset, run.series) == (DATASET, BFLOAT16)]
+    return ", ".join(f"{title(run.arm)} {run.dice:.4f}" for run in sorted(found, key=lambda run: run.dice))
 
 
 def table_of_tuning_cases() -> str:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.intervals import in_brackets, t_interval
+from benchmarks.common.intervals import in_brackets, t_interval, unpaired_interval
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
 from benchmarks.results import costs, heart, sections
@@ -54,7 +55,10 @@ def render() -> str:
     (steps,) = {run.steps for run in main}
     parts = [
         sections.INTRODUCTION.format(
-            steps=f"{steps:,}", today=_trainings_of(main, METHOD_ARM), hard=_trainings_of(main, HARD_ARM)
+            steps=f"{steps:,}",
+            today=_trainings_of(main, METHOD_ARM),
+            to_earlier=_differences_to_the_earlier_default(main),
+            hard=_trainings_of(main, HARD_ARM),
         ),
         sections.DYCON.format(
             table=_table_of_pairs(dycon, first=REFERENCE_ARM),
@@ -65,7 +69,8 @@ def render() -> str:
         sections.HEART.format(
             table=heart.table_of_test_cases(heart.read_matrix()),
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
-            other_lengths=heart.table_of_other_lengths(runs),
+            methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
+            in_bfloat16=heart.in_bfloat16(runs),
         ),
         sections.METHODS.format(
             table=_table_of_pairs(
@@ -90,7 +95,7 @@ def render() -> str:
 def _refuse_unknown_series(runs: Sequence[Run]) -> None:
     known = {(series, dataset) for series in MAIN_SERIES for dataset in DATA_SETS}
     known |= {(series, PARTLY_ANNOTATED) for series in PARTLY_ANNOTATED_SERIES}
-    known |= {(series, heart.DATASET) for series in (heart.MATRIX, heart.LONGER, *heart.OTHER_LENGTHS)}
+    known |= {(series, heart.DATASET) for series in (heart.ALL_METHODS, heart.MATRIX, heart.LONGER, heart.BFLOAT16)}
     if unknown := sorted({(run.series, run.dataset) for run in runs} - known):
         series, dataset = unknown[0]
         raise UserError(
@@ -100,10 +105,23 @@ def _refuse_unknown_series(runs: Sequence[Run]) -> None:
 
 def _trainings_of(runs: Sequence[Run], arm: str) -> str:
     described = []
-    for dataset, labels in sorted({(run.dataset, run.labels) for run in runs if run.arm == arm}):
-        of_task = [run for run in runs if (run.dataset, run.labels, run.arm) == (dataset, labels, arm)]
-        mean = f" (mean {np.mean([run.dice for run in of_task]):.4f})" if len(of_task) > 1 else ""
-        described.append(f"{DATA_SETS[dataset]} with {labels} labels {_dice_of_seeds(of_task, lambda _: True)}{mean}")
+    for (dataset, labels, _), of_task in sorted(_by_task_and_arm(run for run in runs if run.arm == arm).items()):
+        mean = f" (mean {_mean_dice(of_task)})" if len(of_task) > 1 else ""
+        described.append(f"{DATA_SETS[dataset]} with {labels} labels {_dice_by_seed(of_task)}{mean}")
+    return "; ".join(described)
+
+
+def _differences_to_the_earlier_default(runs: Sequence[Run]) -> str:
+    """Today's DyCON minus DyCON with FeCL, unpaired, since they are of different series."""
+    trainings = _by_task_and_arm(runs)
+    described = []
+    for (dataset, labels, arm), today in sorted(trainings.items()):
+        earlier = trainings.get((dataset, labels, FECL_ARM), [])
+        if arm == METHOD_ARM and len(today) > 1 and len(earlier) > 1:
+            dice, dice_earlier = ([run.dice for run in each] for each in (today, earlier))
+            interval = in_brackets(unpaired_interval(dice, dice_earlier))
+            difference = np.mean(dice) - np.mean(dice_earlier)
+            described.append(f"{DATA_SETS[dataset]} with {labels} labels {difference:+.4f} {interval}")
     return "; ".join(described)
 
 
@@ -236,19 +254,28 @@ def _table_of_choices() -> str:
 
 def _table_of_runs(runs: Sequence[Run]) -> str:
     series = [*dict.fromkeys(run.series for run in runs)]
-    groups = dict.fromkeys((run.dataset, run.labels, run.arm) for run in runs)
     rows = []
-    for dataset, labels, arm in groups:
-        of_group = [run for run in runs if (run.dataset, run.labels, run.arm) == (dataset, labels, arm)]
-        cells = [_dice_of_seeds(of_group, lambda run, name=name: run.series == name) for name in series]
-        mean = f"{np.mean([run.dice for run in of_group]):.4f}"
-        rows.append([DATA_SETS[dataset], str(labels), title(arm), *cells, mean])
+    for (dataset, labels, arm), of_arm in _by_task_and_arm(runs).items():
+        cells = [_dice_by_seed([run for run in of_arm if run.series == name]) for name in series]
+        rows.append([DATA_SETS[dataset], str(labels), title(arm), *cells, _mean_dice(of_arm)])
     header = [f"series {number}, by seed" for number in range(1, len(series) + 1)]
     return markdown_table(["data", "labels", "method", *header, "mean"], rows)
 
 
-def _dice_of_seeds(runs: Sequence[Run], is_meant: Callable[[Run], bool]) -> str:
-    return ", ".join(f"{run.dice:.4f}" for run in sorted(runs, key=lambda run: run.seed) if is_meant(run))
+def _by_task_and_arm(runs: Iterable[Run]) -> dict[tuple[str, int, str], list[Run]]:
+    """The trainings of each data set, number of labels and arm, in the order of the records."""
+    found: dict[tuple[str, int, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        found[run.dataset, run.labels, run.arm].append(run)
+    return found
+
+
+def _dice_by_seed(runs: Sequence[Run]) -> str:
+    return ", ".join(f"{run.dice:.4f}" for run in sorted(runs, key=lambda run: run.seed))
+
+
+def _mean_dice(runs: Sequence[Run]) -> str:
+    return f"{np.mean([run.dice for run in runs]):.4f}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.common.intervals import Difference, difference_of_trainings, mean_where_defined
+from benchmarks.common.intervals import Difference, difference_of_trainings, mean_where_defined, unpaired_interval
 
 NAN = float("nan")
 
@@ -29,6 +29,13 @@ def test_one_case_and_many_trainings_is_welchs_interval() -> None:
     expected = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False).confidence_interval()
     assert found is not None
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_unpaired_interval_is_welchs() -> None:
+    generator = np.random.default_rng(3)
+    first, second = generator.normal(0.8, 0.01, 4).tolist(), generator.normal(0.7, 0.05, 3).tolist()
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert unpaired_interval(first, second) == pytest.approx((expected.low, expected.high))
 
 
 def test_one_training_of_each_is_the_interval_over_cases() -> None:

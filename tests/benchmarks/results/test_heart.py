@@ -36,3 +36,17 @@ def test_table_by_hand() -> None:
     without_all = {key: dice for key, dice in scores.items() if key[0] == 6}
     row = heart.table_of_test_cases(without_all).splitlines()[3]
     assert [cell.strip() for cell in row.split("|")[7:9]] == ["", ""]
+
+
+def test_table_of_methods_by_hand() -> None:
+    scores = {
+        (6, "DyCON"): np.array([[0.7, 0.7]]),
+        (6, "CoTraining"): np.array([[0.5, 0.7]]),
+        (6, "nnUNet"): np.array([[0.4, 0.4]]),
+    }
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in heart.table_of_methods(scores).splitlines()]
+    assert [row[1] for row in rows[2:]] == ["nnU-Net", "CoTraining", "DyCON"]
+    assert [row[3] for row in rows[2:]] == ["0.4000", "0.6000", "0.7000"]
+    assert rows[2][4] == rows[4][5] == ""
+    # Of patients 0.1 and 0.3 above nnU-Net, 0.2 and 0 below DyCON: a standard error of 0.1, one degree of freedom.
+    assert rows[3][4:] == ["+0.2000 [-1.0706, +1.4706]", "-0.1000 [-1.3706, +1.1706]"]
