@@ -71,6 +71,7 @@ def render() -> str:
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
             methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
             in_bfloat16=heart.in_bfloat16(runs),
+            more_time=heart.more_time_for_nnunet(),
         ),
         sections.METHODS.format(
             table=_table_of_pairs(

@@ -19,7 +19,6 @@ TASKS = {
     ("hippocampus", 8): "hippocampus, MRI",
     ("lung_nodules", 8): "lung nodules, CT",
 }
-HEART_LABELS = 6
 HEADER = ["data", "labels", "nnU-Net", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 ARMS_ON_HEART = (REFERENCE_ARM, METHOD_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM)
 
@@ -32,9 +31,9 @@ def render_results(runs: Sequence[Run], scores: heart.Scores) -> str:
         assert dycon is not None
         dice = [f"{mean:.4f}" for mean in (dycon.reference_mean, dycon.arm_mean)]
         rows.append([name, str(labels), *dice, f"{dycon.difference:+.4f} {dycon.describe_interval()}"])
-    dice = [f"{scores[HEART_LABELS, arm].mean():.4f}" for arm in (REFERENCE_ARM, METHOD_ARM)]
-    difference = heart.difference(scores, HEART_LABELS, METHOD_ARM).describe()
-    rows.append(["heart (ACDC), MRI", str(HEART_LABELS), *dice, difference])
+    dice = [f"{scores[heart.FEWEST_LABELS, arm].mean():.4f}" for arm in (REFERENCE_ARM, METHOD_ARM)]
+    difference = heart.difference(scores, heart.FEWEST_LABELS, METHOD_ARM).describe()
+    rows.append(["heart (ACDC), MRI", str(heart.FEWEST_LABELS), *dice, difference])
     return markdown_table(HEADER, rows)
 
 

@@ -74,7 +74,10 @@ All methods after 8,000 steps:
 
 {methods}
 
-There, in bfloat16 on another machine, one training each: {in_bfloat16}.
+**Equal time.** nnU-Net with four times the steps takes longer than DyCON, whose step costs
+[less than three times as much](#what-a-step-costs). With 6 labels, {more_time}.
+
+After 8,000 steps in bfloat16, on another machine, one training each: {in_bfloat16}.
 """
 METHODS = """\
 ## All methods and plain nnU-Net

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.results import page, readme
+from benchmarks.results import heart, page, readme
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -18,6 +18,11 @@ def test_a_table_replaces_the_one_between_its_marks() -> None:
     text = "before <!-- costs -->\nold\n<!-- end of costs --> after"
     replaced = "before <!-- costs -->\n| new |\n<!-- end of costs --> after"
     assert readme.replace_table(text, "costs", "| new |") == replaced
+
+
+def test_nnunet_after_four_times_the_steps_is_below_dycon_as_the_text_says() -> None:
+    dycon = heart.read_matrix(heart.ALL_METHODS)[6, "DyCON"]
+    assert dycon.mean() > heart.read_matrix(heart.LONGER)[6, "nnUNet"].mean()
 
 
 @pytest.mark.parametrize("text", ["no marks", "<!-- costs -->\n", 2 * "<!-- costs -->\n\n<!-- end of costs -->"])
