@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["nnUNetTrainer", "nnUNetTrainerDyCON"],
         metavar="TRAINER",
         help="trainers, the reference first; a model of other plans or of another configuration by the name of its "
-        "folder, TRAINER__PLANS__CONFIGURATION (default: nnUNetTrainer nnUNetTrainerDyCON)",
+        "folder, TRAINER__PLANS__CONFIGURATION; one of another dataset after a slash, such as 502/nnUNetTrainer of "
+        "self-training (default: nnUNetTrainer nnUNetTrainerDyCON)",
     )
     add_plans_argument(parser)
     add_folds_argument(parser, "every one that all trainers have validated", what="numbers only")
@@ -40,20 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compare and print."""
-    from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
-
     from nnunetv2_dycon.comparison.compare import compare_models
+    from nnunetv2_dycon.comparison.models import find_models
     from nnunetv2_dycon.comparison.report import text_report, write_reports
-    from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
+    from nnunetv2_dycon.datasets.names import dataset_name_of
 
     dataset = dataset_name_of(arguments.d)
-    folders = {}
-    for name in arguments.tr:
-        identifier = name
-        if "__" not in name:
-            identifier = convert_trainer_plans_config_to_identifier(name, arguments.p, arguments.c)
-        folders[name] = results_folder() / dataset / identifier
-    comparison = compare_models(dataset, folders, arguments.f)
+    models = find_models(arguments.tr, dataset, arguments.c, arguments.p)
+    comparison = compare_models(dataset, models, arguments.f)
     if arguments.o is not None:
         write_reports(comparison, arguments.o)
     print(text_report(comparison))

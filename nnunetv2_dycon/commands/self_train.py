@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the steps that are not done."""
-    from nnunetv2_dycon.datasets.names import dataset_id
+    from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder
     from nnunetv2_dycon.self_training.check_self_training import SelfTrainingOptions
     from nnunetv2_dycon.self_training.run_self_training import run_self_training
 
@@ -78,7 +78,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     model = run_self_training(options)
     dataset = dataset_id(model.parent.parent.name)
+    plans = shlex.quote(options.plans)
     print(f"\nThe last model is in {model}. Predict with:")
-    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {shlex.quote(options.plans)}"
+    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {plans}"
     device = "" if options.device == "cuda" else f" -device {options.device}"
     print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT{device}")
+    if options.fold != "all":
+        first = dataset_id(existing_dataset_folder(options.dataset).name)
+        models = f"{options.trainer} {dataset}/{options.last_trainer}"
+        print("Compare it with the first model on their validation cases:")
+        print(f"nnunetv2_dycon compare -d {first} -c {options.configuration} -tr {models} -p {plans} -f {options.fold}")

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_dycon.comparison.models import unlearnt_folds
 from nnunetv2_dycon.comparison.paired_difference import FEW_CASES, PairedDifference, paired_differences
-from nnunetv2_dycon.comparison.validation_results import (
-    ValidationResults,
-    read_validation_results,
-    validated_folds,
-)
+from nnunetv2_dycon.comparison.validation_results import ValidationResults, read_validation_results
 from nnunetv2_dycon.exceptions import UserError, counted
 
 _MAX_NAMED = 5
@@ -43,8 +40,9 @@ def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[s
         folds: to compare; empty for all that every model has validated.
 
     Raises:
-        UserError: for fewer than two models, one without results, no fold or case in common, and results that nnU-Net
-            did not write.
+        UserError: for fewer than two models, one without results, no fold or case in common, results that nnU-Net did
+            not write, and folds of self-training that tell nothing; see
+            :func:`~nnunetv2_dycon.comparison.models.unlearnt_folds`.
     """
     if len(model_folders) < 2:
         raise UserError("One trainer has nothing to be compared with: name two or more with -tr.")
@@ -55,22 +53,32 @@ def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[s
     for name, folder in model_folders.items():
         if not folder.is_dir():
             raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.")
-    available = {name: validated_folds(folder) for name, folder in model_folders.items()}
-    warnings = []
+    available, warnings = {}, []
+    for name, folder in model_folders.items():
+        available[name], of_model = unlearnt_folds(name, folder, folds)
+        warnings += of_model
     if not folds:
-        folds = [fold for fold in next(iter(available.values())) if all(fold in of for of in available.values())]
-        for name, of_model in available.items():
-            if others := [fold for fold in of_model if fold not in folds]:
-                warnings.append(f"Fold {', '.join(others)} of {name} is left out: not every trainer has validated it.")
-    if not folds:
-        found = "; ".join(f"{name}: {', '.join(of_model) or 'none'}" for name, of_model in available.items())
-        raise UserError(f"No fold has been validated by every trainer ({found}). Train the missing folds to their end.")
+        folds, of_folds = _common_folds(available)
+        warnings += of_folds
     results = [read_validation_results(folder, name, folds) for name, folder in model_folders.items()]
     first, *rest = results
     differences = [paired_differences(first, other) for other in rest]
     for other, differences_of_other in zip(rest, differences, strict=True):
         warnings += _warnings_of(first, other, len(differences_of_other[-1].first))
     return Comparison(f"{title}, fold{'s' * (len(folds) > 1)} {', '.join(folds)}", results, differences, warnings)
+
+
+def _common_folds(available: dict[str, list[str]]) -> tuple[list[str], list[str]]:
+    """The folds that every model has, and what to warn of; a UserError where there is none."""
+    folds = [fold for fold in next(iter(available.values())) if all(fold in of for of in available.values())]
+    if not folds:
+        found = "; ".join(f"{name}: {', '.join(of_model) or 'none'}" for name, of_model in available.items())
+        raise UserError(f"No fold has been validated by every trainer ({found}). Train the missing folds to their end.")
+    warnings = []
+    for name, of_model in available.items():
+        if others := [fold for fold in of_model if fold not in folds]:
+            warnings.append(f"Fold {', '.join(others)} of {name} is left out: not every trainer has validated it.")
+    return folds, warnings
 
 
 def _warnings_of(first: ValidationResults, other: ValidationResults, compared: int) -> list[str]:

@@ -34,7 +34,7 @@ from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import (
     identifiers_without_raw_data,
     unlabeled_data_folder,
 )
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
+from nnunetv2_dycon.self_training.record import is_pseudo_labeled
 from nnunetv2_dycon.training.ignored_voxels import find_partly_labeled_cases
 
 
@@ -70,7 +70,7 @@ def diagnose_cases(dataset: PlannedDataset, configuration_name: str) -> Iterator
     ready = ready_unlabeled_cases(dataset.plans_manager, configuration, unlabeled)
     labeled = labeled_images(raw_dataset_folder, dataset.dataset_json).keys() - set(off_limits)
     # A folder with another name is a finding of its own, and a dataset of self-training needs none.
-    needs_none = (raw_dataset_folder / RECORD).is_file() or misnamed_unlabeled_folder(raw_dataset_folder) is not None
+    needs_none = is_pseudo_labeled(raw_dataset_folder) or misnamed_unlabeled_folder(raw_dataset_folder) is not None
     has_unlabeled = bool(unlabeled) or needs_none
     yield from _partly_annotated(dataset, configuration_name, labeled, has_unlabeled=has_unlabeled)
     data_folder = dataset.data_folder(configuration_name)

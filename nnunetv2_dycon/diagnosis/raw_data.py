@@ -30,7 +30,7 @@ from nnunetv2_dycon.datasets.raw_file_names import (
 )
 from nnunetv2_dycon.diagnosis.finding import Finding, problems_of
 from nnunetv2_dycon.exceptions import counted, is_or_are, listed
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
+from nnunetv2_dycon.self_training.record import is_pseudo_labeled
 
 
 def diagnose_raw_data(
@@ -83,7 +83,7 @@ def diagnose_raw_data(
 
 
 def _without_unlabeled(folder: Path, dataset_json: Mapping[str, Any], trainer: str | None) -> Finding:
-    if (folder / RECORD).is_file():
+    if is_pseudo_labeled(folder):
         made = "the dataset was made by self-training, so all its scans have labels"
         if trainer is None:
             return Finding(f"{made}: train it as self-train does, with a trainer of nnU-Net")

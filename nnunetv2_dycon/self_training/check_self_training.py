@@ -17,11 +17,8 @@ from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import (
-    origin_of_predictions,
-    pseudo_labeled_dataset_name,
-    refuse_another_dataset,
-)
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import pseudo_labeled_dataset_name
+from nnunetv2_dycon.self_training.record import origin_of_predictions, refuse_another_dataset
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, is_whole

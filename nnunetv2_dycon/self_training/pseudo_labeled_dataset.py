@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_json
@@ -24,17 +23,15 @@ from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside
-from nnunetv2_dycon.json_files import read_json
 from nnunetv2_dycon.self_training.label_maps import check_prediction, read_label_map, rewrite_label_map
 from nnunetv2_dycon.self_training.largest_components import (
     Structure,
     keep_largest_components,
     structures_of_one_component,
 )
+from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, refuse_another_dataset
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits, write_pseudo_labeled_splits
-
-RECORD = "self_training.json"
 
 
 @dataclass(frozen=True)
@@ -181,43 +178,3 @@ def _place_predictions(
             removed[case] = lost / foreground
             rewrite_label_map(folder / (case + source.labeled.file_ending), kept)
     return empty, removed
-
-
-def origin_of_predictions(predictions: Path) -> str:
-    """What the record says of a folder of predictions: dataset, model and fold, wherever nnUNet_results is."""
-    return "/".join(predictions.absolute().parts[-4:])
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Where the cases of a pseudo-labeled dataset come from; a UserError if self-training did not make it."""
-    if not (folder / RECORD).is_file():
-        raise UserError(f"{folder} exists and was not made by self-training: choose another dataset ID or name with -o")
-    return read_json(folder / RECORD, ("source", "predictions"))
-
-
-def refuse_another_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a dataset that is there and was made from something else.
-
-    Args:
-        folder: of the raw dataset.
-        record: what its record should hold, or a part of that; where the predictions come from may differ.
-
-    Returns:
-        The record that is there.
-    """
-    there = read_record(folder)
-    # What a release without that option did.
-    there.setdefault("all_components", True)
-    different = sorted(key for key in record if key != "predictions" and there.get(key) != record[key])
-    if different == ["all_components"]:
-        has, change = ("with", "give it") if there["all_components"] else ("without", "leave it out")
-        raise UserError(
-            f"{folder} was made {has} --all_components: {change} to go on with that dataset, or choose another "
-            "dataset ID or name with -o"
-        )
-    if different:
-        raise UserError(
-            f"{folder} holds an earlier self-training of other data ({', '.join(different)} differ): choose another "
-            "dataset ID or name with -o, or remove it with its preprocessed data and results"
-        )
-    return there

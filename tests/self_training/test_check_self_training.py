@@ -18,7 +18,7 @@ from nnunetv2_dycon.self_training.check_self_training import (
     check_self_training,
     is_trained,
 )
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD
+from nnunetv2_dycon.self_training.record import RECORD
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace

@@ -13,7 +13,8 @@ from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from skimage import io
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.record import RECORD
 from tests.self_training.conftest import contents
 
 if TYPE_CHECKING:

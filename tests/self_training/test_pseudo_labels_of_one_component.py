@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import RECORD, write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.record import RECORD
 from nnunetv2_dycon.self_training.report import report_predictions
 from tests.self_training.conftest import contents
 

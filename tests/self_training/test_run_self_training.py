@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +104,12 @@ def test_all_steps_on_regions_and_again(
     assert len(list((second / "fold_0" / "validation").glob("*.nii.gz"))) == 2
     plans = json.loads((second / "plans.json").read_text())
     assert plans == workspace.read_plans() | {"dataset_name": NAME}
+
+    printed = output.rstrip().splitlines()[-1]
+    assert printed.startswith("nnunetv2_dycon compare -d 501 ")
+    assert main(shlex.split(printed)[1:]) == 0
+    compared = capsys.readouterr().out
+    assert compared.startswith("Dataset501_Tiny, fold 0\n\nWarning: 2 cases are too few to tell 503/nnUNetTrainerShort")
 
     files = {file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file()}
     again = self_train(*TWO_ROUNDS)
