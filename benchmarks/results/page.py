@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.intervals import in_brackets, t_interval, unpaired_interval
+from benchmarks.common.intervals import in_brackets, t_interval
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
 from benchmarks.results import costs, heart, sections
 from benchmarks.results.records import Comparison, Run, compare, read_runs, read_table
-from benchmarks.results.titles import HARD_ARM, LABELED_BOXES_ARM, PARTS_OF_DYCON, title
+from benchmarks.results.titles import LABELED_BOXES_ARM, PARTS_OF_DYCON, title
+from benchmarks.results.todays_default import table_of_todays_default
 from nnunetv2_dycon.exceptions import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,17 +51,16 @@ def render() -> str:
         for arm in ARMS.values()
         if arm.group in ("baseline", "method") and arm.name not in (REFERENCE_ARM, METHOD_ARM)
     ]
+    partly = [run for run in runs if run.dataset == PARTLY_ANNOTATED]
     dycon = _comparisons(main, [METHOD_ARM, FECL_ARM], REFERENCE_ARM)
     of_dycon = [run.dice for run in main if run.arm == FECL_ARM and run.labels == 4]
     (steps,) = {run.steps for run in main}
     parts = [
         sections.INTRODUCTION.format(
             steps=f"{steps:,}",
-            today=_trainings_of(main, METHOD_ARM),
-            to_earlier=_differences_to_the_earlier_default(main),
-            hard=_trainings_of(main, HARD_ARM),
         ),
         sections.DYCON.format(
+            today=table_of_todays_default(main, DATA_SETS),
             table=_table_of_pairs(dycon, first=REFERENCE_ARM),
             won=sum(each.won for each in dycon),
             pairs=sum(each.pairs for each in dycon),
@@ -70,8 +70,8 @@ def render() -> str:
             table=heart.table_of_test_cases(heart.read_matrix()),
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
             methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
-            in_bfloat16=heart.in_bfloat16(runs),
             more_time=heart.more_time_for_nnunet(),
+            labeled_cases=heart.table_of_labeled_cases(),
         ),
         sections.METHODS.format(
             table=_table_of_pairs(
@@ -83,7 +83,7 @@ def render() -> str:
         sections.MORE_LABELS.format(table=_table_of_labels([run for run in main if run.dataset == "hippocampus"])),
         sections.PARTS.format(table=_table_of_parts(main), spread=max(of_dycon) - min(of_dycon)),
         sections.METRICS.format(table=_table_of_metrics()),
-        sections.PARTLY.format(table=_table_of_partly([run for run in runs if run.dataset == PARTLY_ANNOTATED])),
+        sections.PARTLY.format(table=_table_of_partly(partly), difference=_difference_of_partly(partly)),
         sections.ACDC.format(table=heart.table_of_tuning_cases(), cases=heart.number_of_tuning_cases()),
         sections.LESIONS.format(table=_table_of_lesions()),
         sections.CHOICE.format(table=_table_of_choices()),
@@ -97,33 +97,12 @@ def _refuse_unknown_series(runs: Sequence[Run]) -> None:
     known = {(series, dataset) for series in MAIN_SERIES for dataset in DATA_SETS}
     known |= {(series, PARTLY_ANNOTATED) for series in PARTLY_ANNOTATED_SERIES}
     known |= {(series, heart.DATASET) for series in (heart.ALL_METHODS, heart.MATRIX, heart.LONGER, heart.BFLOAT16)}
+    known |= {(heart.ALL_METHODS, dataset) for dataset in heart.LABELED_CASES}
     if unknown := sorted({(run.series, run.dataset) for run in runs} - known):
         series, dataset = unknown[0]
         raise UserError(
             f"no table has {dataset} in the series {series}: name it in benchmarks/results/page.py or heart.py"
         )
-
-
-def _trainings_of(runs: Sequence[Run], arm: str) -> str:
-    described = []
-    for (dataset, labels, _), of_task in sorted(_by_task_and_arm(run for run in runs if run.arm == arm).items()):
-        mean = f" (mean {_mean_dice(of_task)})" if len(of_task) > 1 else ""
-        described.append(f"{DATA_SETS[dataset]} with {labels} labels {_dice_by_seed(of_task)}{mean}")
-    return "; ".join(described)
-
-
-def _differences_to_the_earlier_default(runs: Sequence[Run]) -> str:
-    """Today's DyCON minus DyCON with FeCL, unpaired, since they are of different series."""
-    trainings = _by_task_and_arm(runs)
-    described = []
-    for (dataset, labels, arm), today in sorted(trainings.items()):
-        earlier = trainings.get((dataset, labels, FECL_ARM), [])
-        if arm == METHOD_ARM and len(today) > 1 and len(earlier) > 1:
-            dice, dice_earlier = ([run.dice for run in each] for each in (today, earlier))
-            interval = in_brackets(unpaired_interval(dice, dice_earlier))
-            difference = np.mean(dice) - np.mean(dice_earlier)
-            described.append(f"{DATA_SETS[dataset]} with {labels} labels {difference:+.4f} {interval}")
-    return "; ".join(described)
 
 
 def _intervals_over_seeds(comparisons: Sequence[Comparison]) -> str:
@@ -215,6 +194,13 @@ def _table_of_partly(runs: Sequence[Run]) -> str:
                 dice = [f"{of_arm[seed]:.4f}" if seed in of_arm else "" for seed in seeds]
                 rows.append([title(arm), precision, *dice, f"{np.mean(list(of_arm.values())):.4f}"])
     return markdown_table(["method", "computed in", *(f"seed {seed}" for seed in seeds), "mean Dice"], rows)
+
+
+def _difference_of_partly(runs: Sequence[Run]) -> str:
+    (labels,) = {run.labels for run in runs}
+    found = compare(runs, PARTLY_ANNOTATED, labels, METHOD_ARM, REFERENCE_ARM)
+    assert found is not None
+    return f"{found.difference:.4f} {found.describe_interval()}"
 
 
 def _table_of_lesions() -> str:

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import FECL_ARM, METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM
 from benchmarks.results import costs, heart
-from benchmarks.results.records import Run, compare, read_runs
+from benchmarks.results.records import Run, read_runs
 from benchmarks.results.titles import title
+from benchmarks.results.todays_default import TASKS, describe_difference, describe_mean, dice_of
 from nnunetv2_dycon.exceptions import UserError
 
-TASKS = {
-    ("hippocampus", 4): "hippocampus, MRI",
-    ("hippocampus", 8): "hippocampus, MRI",
-    ("lung_nodules", 8): "lung nodules, CT",
-}
+NAMES = {"hippocampus": "hippocampus, MRI", "lung_nodules": "lung nodules, CT"}
 HEADER = ["data", "labels", "nnU-Net", "DyCON", "DyCON − nnU-Net, 95 % interval"]
 ARMS_ON_HEART = (REFERENCE_ARM, METHOD_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM)
 
@@ -26,15 +23,14 @@ ARMS_ON_HEART = (REFERENCE_ARM, METHOD_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM)
 def render_results(runs: Sequence[Run], scores: heart.Scores) -> str:
     """The table of results, whose last row is of these scores."""
     rows = []
-    for (dataset, labels), name in TASKS.items():
-        dycon = compare(runs, dataset, labels, FECL_ARM, REFERENCE_ARM)
-        assert dycon is not None
-        dice = [f"{mean:.4f}" for mean in (dycon.reference_mean, dycon.arm_mean)]
-        rows.append([name, str(labels), *dice, f"{dycon.difference:+.4f} {dycon.describe_interval()}"])
-    dice = [f"{scores[heart.FEWEST_LABELS, arm].mean():.4f}" for arm in (REFERENCE_ARM, METHOD_ARM)]
+    for dataset, labels in TASKS:
+        dycon, nnunet = (dice_of(runs, dataset, labels, arm) for arm in (METHOD_ARM, REFERENCE_ARM))
+        means = [describe_mean(dice) for dice in (nnunet, dycon)]
+        rows.append([NAMES[dataset], str(labels), *means, describe_difference(dycon, nnunet)])
+    nnunet, dycon = (scores[heart.FEWEST_LABELS, arm].mean(1).tolist() for arm in (REFERENCE_ARM, METHOD_ARM))
+    means = [describe_mean(dice) for dice in (nnunet, dycon)]
     difference = heart.difference(scores, heart.FEWEST_LABELS, METHOD_ARM).describe()
-    rows.append(["heart (ACDC), MRI", str(heart.FEWEST_LABELS), *dice, difference])
-    return markdown_table(HEADER, rows)
+    return markdown_table(HEADER, [*rows, ["heart (ACDC), MRI", str(heart.FEWEST_LABELS), *means, difference]])
 
 
 def render_heart(by_length: Mapping[int, heart.Scores]) -> str:
@@ -68,8 +64,9 @@ def replace_table(text: str, name: str, table: str) -> str:
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
     by_length = {steps: heart.read_matrix(series) for steps, series in heart.LENGTHS.items()}
+    main = [run for run in read_runs() if run.dataset in NAMES]
     tables = {
-        "results": render_results(read_runs(), heart.read_matrix()),
+        "results": render_results(main, heart.read_matrix()),
         "heart": render_heart(by_length),
         "costs": costs.short_table(costs.read_costs()),
     }
