@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-tr",
         nargs="+",
-        default=["nnUNetTrainer", "nnUNetTrainerDyCON"],
+        action="extend",
         metavar="TRAINER",
         help="trainers, the reference first; a model of other plans or of another configuration by the name of its "
-        "folder, TRAINER__PLANS__CONFIGURATION; one of another dataset after a slash, such as 502/nnUNetTrainer of "
-        "self-training (default: nnUNetTrainer nnUNetTrainerDyCON)",
+        "folder, TRAINER__PLANS__CONFIGURATION; one of another dataset after that and a slash, such as "
+        "502/nnUNetTrainer of self-training (default: nnUNetTrainer nnUNetTrainerDyCON)",
     )
     add_plans_argument(parser)
     add_folds_argument(parser, "every one that all trainers have validated", what="numbers only")
@@ -47,8 +47,10 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.datasets.names import dataset_name_of
 
     dataset = dataset_name_of(arguments.d)
-    models = find_models(arguments.tr, dataset, arguments.c, arguments.p)
-    comparison = compare_models(dataset, models, arguments.f)
+    trainers = arguments.tr or ["nnUNetTrainer", "nnUNetTrainerDyCON"]
+    models = find_models(trainers, dataset, arguments.c, arguments.p)
+    title = ", ".join(dict.fromkeys(folder.parent.name for folder in models.values()))
+    comparison = compare_models(title, models, arguments.f)
     if arguments.o is not None:
         write_reports(comparison, arguments.o)
     print(text_report(comparison))

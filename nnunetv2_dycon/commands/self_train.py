@@ -78,13 +78,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     model = run_self_training(options)
     dataset = dataset_id(model.parent.parent.name)
-    plans = shlex.quote(options.plans)
     print(f"\nThe last model is in {model}. Predict with:")
-    chosen = f"-c {options.configuration} -f {options.fold} -tr {options.last_trainer} -p {plans}"
-    device = "" if options.device == "cuda" else f" -device {options.device}"
-    print(f"nnUNetv2_predict -d {dataset} {chosen} -i IN -o OUT{device}")
+    chosen = ["-c", options.configuration, "-p", options.plans, "-f", options.fold]
+    device = [] if options.device == "cuda" else ["-device", options.device]
+    images = ["-i", "IN", "-o", "OUT", *device]
+    print(shlex.join(["nnUNetv2_predict", "-d", str(dataset), "-tr", options.last_trainer, *chosen, *images]))
     if options.fold != "all":
         first = dataset_id(existing_dataset_folder(options.dataset).name)
-        models = f"{options.trainer} {dataset}/{options.last_trainer}"
+        models = ["-tr", options.trainer, f"{dataset}/{options.last_trainer}"]
         print("Compare it with the first model on their validation cases:")
-        print(f"nnunetv2_dycon compare -d {first} -c {options.configuration} -tr {models} -p {plans} -f {options.fold}")
+        print(shlex.join(["nnunetv2_dycon", "compare", "-d", str(first), *models, *chosen]))

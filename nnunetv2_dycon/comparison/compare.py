@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunetv2_dycon.comparison.models import unlearnt_folds
 from nnunetv2_dycon.comparison.paired_difference import FEW_CASES, PairedDifference, paired_differences
 from nnunetv2_dycon.comparison.validation_results import ValidationResults, read_validation_results
-from nnunetv2_dycon.exceptions import UserError, counted
+from nnunetv2_dycon.exceptions import UserError, counted, listed
 
 _MAX_NAMED = 5
 
@@ -44,41 +44,73 @@ def compare_models(title: str, model_folders: dict[str, Path], folds: Sequence[s
             not write, and folds of self-training that tell nothing; see
             :func:`~nnunetv2_dycon.comparison.models.unlearnt_folds`.
     """
-    if len(model_folders) < 2:
-        raise UserError("One trainer has nothing to be compared with: name two or more with -tr.")
-    if "all" in folds:
-        raise UserError(
-            'Fold "all" validates on its own training cases, so it cannot be compared: name others with -f.'
-        )
-    for name, folder in model_folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.")
+    folds = _checked_folds(folds)
+    _check_models(model_folders)
     available, warnings = {}, []
     for name, folder in model_folders.items():
         available[name], of_model = unlearnt_folds(name, folder, folds)
         warnings += of_model
     if not folds:
-        folds, of_folds = _common_folds(available)
+        folds, of_folds = _common_folds(available, warnings)
         warnings += of_folds
     results = [read_validation_results(folder, name, folds) for name, folder in model_folders.items()]
     first, *rest = results
+    for other in rest:
+        _refuse_other_references(first, other)
     differences = [paired_differences(first, other) for other in rest]
     for other, differences_of_other in zip(rest, differences, strict=True):
         warnings += _warnings_of(first, other, len(differences_of_other[-1].first))
     return Comparison(f"{title}, fold{'s' * (len(folds) > 1)} {', '.join(folds)}", results, differences, warnings)
 
 
-def _common_folds(available: dict[str, list[str]]) -> tuple[list[str], list[str]]:
-    """The folds that every model has, and what to warn of; a UserError where there is none."""
+def _check_models(model_folders: dict[str, Path]) -> None:
+    if len(model_folders) < 2:
+        raise UserError("One trainer has nothing to be compared with: name two or more with -tr.")
+    for name, folder in model_folders.items():
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.")
+
+
+def _checked_folds(folds: Sequence[str]) -> list[str]:
+    """The folds as nnU-Net names them, each once."""
+    if "all" in folds:
+        raise UserError(
+            'Fold "all" validates on its own training cases, so it cannot be compared: name others with -f.'
+        )
+    for fold in folds:
+        if not fold.isdecimal():
+            raise UserError(f"There is no fold {fold}: folds are numbers, such as -f 0 1.")
+    return list(dict.fromkeys(str(int(fold)) for fold in folds))
+
+
+def _common_folds(available: dict[str, list[str]], warnings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folds that every model has, and what more to warn of; a UserError where there is none."""
     folds = [fold for fold in next(iter(available.values())) if all(fold in of for of in available.values())]
     if not folds:
         found = "; ".join(f"{name}: {', '.join(of_model) or 'none'}" for name, of_model in available.items())
-        raise UserError(f"No fold has been validated by every trainer ({found}). Train the missing folds to their end.")
-    warnings = []
+        reasons = " ".join([*warnings, "Train the missing folds to their end."])
+        raise UserError(f"No fold of every trainer is validated and counts ({found}). {reasons}")
+    more = []
     for name, of_model in available.items():
         if others := [fold for fold in of_model if fold not in folds]:
-            warnings.append(f"Fold {', '.join(others)} of {name} is left out: not every trainer has validated it.")
-    return folds, warnings
+            more.append(f"Fold {', '.join(others)} of {name} is left out: not every trainer has it.")
+    return folds, more
+
+
+def _refuse_other_references(first: ValidationResults, other: ValidationResults) -> None:
+    common = [(case, name) for case, sizes in first.reference_sizes.items() for name in sizes]
+    different = {
+        case
+        for case, name in common
+        if other.reference_sizes.get(case, {}).get(name, first.reference_sizes[case][name])
+        != first.reference_sizes[case][name]
+    }
+    if different:
+        raise UserError(
+            f"{first.name} and {other.name} were validated with different labels of {listed(sorted(different))}, so "
+            "their Dice cannot be compared. If labels have changed, preprocess and train anew; if these are two "
+            "datasets, they must have the same cases with the same labels."
+        )
 
 
 def _warnings_of(first: ValidationResults, other: ValidationResults, compared: int) -> list[str]:
@@ -100,6 +132,9 @@ def _warnings_of(first: ValidationResults, other: ValidationResults, compared: i
             f"{first.name} and {other.name} have no validation case in common: train both with the same "
             "splits_final.json."
         )
+    names = [{key for dice in each.dice.values() for key in dice} for each in (first, other)]
+    if only := sorted(names[0] ^ names[1]):
+        warnings.append(f"{', '.join(only)}: not a class of both {first.name} and {other.name}, and not in the mean.")
     if compared < FEW_CASES:
         warnings.append(
             f"{counted(compared, 'case')} {'is' if compared == 1 else 'are'} too few to tell {other.name} from "

@@ -8,9 +8,9 @@ from pathlib import Path
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.comparison.validation_results import validated_folds
-from nnunetv2_dycon.datasets.names import dataset_name_of, find_raw_dataset_folder, results_folder
+from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.record import RECORD, is_pseudo_labeled, predicting_fold
+from nnunetv2_dycon.self_training.record import read_pseudo_labels
 
 
 def find_models(names: Sequence[str], dataset: str, configuration: str, plans: str) -> dict[str, Path]:
@@ -27,31 +27,38 @@ def find_models(names: Sequence[str], dataset: str, configuration: str, plans: s
         The folder in nnUNet_results by the name as it was given, whether it is there or not.
 
     Raises:
-        UserError: for a name of another form, and for a dataset that is not there.
+        UserError: for a name of another form, a dataset that is not there, and a model that is named twice.
     """
-    folders = {}
-    for name in names:
-        *other_dataset, model = name.rstrip("/").split("/")
-        if len(other_dataset) > 1 or "" in (*other_dataset, model) or model.isdecimal():
+    folders: dict[str, Path] = {}
+    for given in names:
+        # A slash is what the shell completes the name of a folder with.
+        name = given.rstrip("/")
+        *other_dataset, model = name.split("/")
+        is_dataset = model.isdecimal() or (model.startswith("Dataset") and "__" not in model)
+        if len(other_dataset) > 1 or "" in (*other_dataset, model) or is_dataset:
             raise UserError(
-                f"{name} names no model: give a trainer, TRAINER__PLANS__CONFIGURATION, or one of both after a dataset "
-                "and a slash, such as 502/nnUNetTrainer"
+                f"{given} names no model: give a trainer, TRAINER__PLANS__CONFIGURATION, or one of both after a "
+                "dataset and a slash, such as 502/nnUNetTrainer"
             )
         if "__" not in model:
             model = convert_trainer_plans_config_to_identifier(model, plans, configuration)
-        folders[name] = results_folder() / (dataset_name_of(*other_dataset) if other_dataset else dataset) / model
+        folder = results_folder() / (dataset_name_of(*other_dataset) if other_dataset else dataset) / model
+        for other, there in folders.items():
+            if there == folder:
+                raise UserError(f"{other} and {given} are one model ({folder}): name two or more with -tr")
+        folders[name] = folder
     return folders
 
 
 def unlearnt_folds(name: str, model_folder: Path, asked: Sequence[str]) -> tuple[list[str], list[str]]:
     """The validated folds of a model whose validation cases no label that it learnt from gives away.
 
-    The labels of a dataset of self-training were predicted by a model of one fold, which has learnt from the validation
-    cases of all other folds.
+    Pseudo-labels of self-training were predicted by a model of one fold, which has learnt from the validation cases of
+    all other folds.
 
     Args:
         name: of the model, for messages.
-        model_folder: in nnUNet_results. Its dataset is looked up in nnUNet_raw; where that has none, every fold counts.
+        model_folder: in nnUNet_results.
         asked: the folds that must count; empty for those that do.
 
     Returns:
@@ -60,27 +67,27 @@ def unlearnt_folds(name: str, model_folder: Path, asked: Sequence[str]) -> tuple
     Raises:
         UserError: where a fold that is asked for does not count, and where none can.
     """
-    validated = validated_folds(model_folder)
-    raw = find_raw_dataset_folder(model_folder.parent.name)
-    if raw is None or not is_pseudo_labeled(raw):
+    validated, pseudo_labels = validated_folds(model_folder), read_pseudo_labels(model_folder / "dataset.json")
+    if pseudo_labels is None:
         return validated, []
-    fold = predicting_fold(raw)
-    if fold is None:
+    if pseudo_labels.folds is None:
         return validated, [
-            f"The pseudo-labels of {name} are not known to be of one fold ({raw / RECORD}): a model that predicts them "
-            "must not have learnt from the validation cases."
+            f"It is not known which fold predicted the pseudo-labels of {name}. Only that one can be compared: name it "
+            "with -f."
         ]
-    if fold == "all":
+    if len(pseudo_labels.folds) > 1 or "all" in pseudo_labels.folds:
         raise UserError(
-            f"{name} learnt from pseudo-labels of fold all, whose model has seen every validation case: compare on "
-            "labeled scans that you keep apart, with nnUNetv2_predict and nnUNetv2_evaluate_folder"
+            f"{name} learnt from pseudo-labels of fold {', '.join(pseudo_labels.folds)}, whose models have seen every "
+            "validation case: compare on labeled scans that you keep apart, with nnUNetv2_predict and "
+            "nnUNetv2_evaluate_folder"
         )
+    (fold,) = pseudo_labels.folds
     learnt = [each for each in asked or validated if each != fold]
-    reason = f"its pseudo-labels are of fold {fold}, whose model has learnt from these validation cases"
+    reason = f"its pseudo-labels are of fold {fold}, whose model has learnt from the validation cases of other folds"
     if learnt and asked:
         raise UserError(
-            f"Fold {', '.join(learnt)} of {name} cannot be compared: {reason}. Compare fold {fold}, or make a dataset "
-            "for each fold with nnunetv2_dycon self-train"
+            f"Fold {', '.join(learnt)} of {name} cannot be compared: {reason}. Compare fold {fold}, and the dataset of "
+            "each other fold on its own"
         )
     warnings = [f"Fold {', '.join(learnt)} of {name} is left out: {reason}."] if learnt else []
     return [each for each in validated if each == fold], warnings

@@ -20,6 +20,7 @@ _BETTER, _WORSE, _EQUAL = "#0072B2", "#D55E00", "0.5"
 _MAX_NAMED = 3
 _INCHES = 3.6
 _SMALL = 7  # points, of numbers and names of cases
+_LABEL_WIDTH = 125.0  # points of small text, that fit along an axis in its larger letters
 _NAMES_WIDTH = 195.0  # points, that fit below the axes
 
 
@@ -34,7 +35,9 @@ def picture_of(comparison: Comparison) -> Figure:
     """Dice of each model against that of the first, a row a model and a column a class."""
     first, *others = comparison.results
     rows, columns = len(others), max(map(len, comparison.differences))
-    figure = Figure(figsize=(_INCHES * columns, (_INCHES + 0.8) * rows + 0.4), layout="constrained")
+    # Each line of its label moves what is below the axis down.
+    below = 0.8 + 0.2 * _axis_label(first.name).count("\n")
+    figure = Figure(figsize=(_INCHES * columns, (_INCHES + below) * rows + 0.5), layout="constrained")
     figure.suptitle(literal(comparison.title))
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, other, differences in zip(axes, others, comparison.differences, strict=True):
@@ -50,7 +53,8 @@ def picture_of(comparison: Comparison) -> Figure:
 
 def _axis_label(model: str) -> str:
     # The name of a folder is longer than the axis.
-    return literal(f"Dice of {model}".replace("__", "\n__"))
+    lines = f"Dice of {model}".replace("/", "/\n").replace("__", "\n__").splitlines()
+    return "\n".join(_fitting(line, _LABEL_WIDTH) for line in lines)
 
 
 def _draw_class(axis: Axes, each: PairedDifference) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 
 from nnunetv2_dycon.datasets.schemas import FILE_ENDING, LABELS
-from nnunetv2_dycon.exceptions import UserError
+from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.json_files import TEXT, list_of, mapping_of, read_json_file, record
+from nnunetv2_dycon.self_training.record import read_pseudo_labels
 
 _SUMMARY = record(
     {"metric_per_case": list_of(record({"prediction_file": TEXT, "metrics": mapping_of()}), "a list of cases")}
@@ -30,11 +31,19 @@ class ValidationResults:
         folds: those read, sorted.
         dice: in [0, 1], by case and by the name of class or region; NaN for a class that is neither in the reference
             nor in the prediction. A case that several folds validate has the mean over them.
+        reference_sizes: voxels of the reference, by case and by the name of class or region.
     """
 
     name: str
     folds: tuple[str, ...]
     dice: dict[str, dict[str, float]]
+    reference_sizes: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class _Score:
+    dice: float
+    reference_size: int
 
 
 def validated_folds(model_folder: Path) -> list[str]:
@@ -67,12 +76,14 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
         folds: such as ``0``.
 
     Raises:
-        UserError: when a fold has no results, or files are not nnU-Net's.
+        UserError: when a fold has no results or was validated on pseudo-labels, or files are not nnU-Net's.
     """
     of_model = record({"labels": LABELS, "file_ending": FILE_ENDING})
     dataset_json = read_json_file(model_folder / "dataset.json", of_model)
+    pseudo_labels = read_pseudo_labels(model_folder / "dataset.json")
     names = _names_of_keys(dataset_json["labels"])
     dice: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    sizes: dict[str, dict[str, int]] = defaultdict(dict)
     for fold in folds:
         file = model_folder / f"fold_{fold}" / "validation" / "summary.json"
         if not file.is_file():
@@ -80,11 +91,18 @@ def read_validation_results(model_folder: Path, name: str, folds: Sequence[str])
                 f"{file} is not there: fold {fold} of {name} has no validation results. Train it to its end, or add "
                 "them with nnUNetv2_train ... --val."
             )
-        for case, values in _read_summary(file, names, dataset_json["file_ending"]).items():
+        cases = _read_summary(file, names, dataset_json["file_ending"])
+        if pseudo_labels and (predicted := sorted({*pseudo_labels.cases} & cases.keys())):
+            raise UserError(
+                f"Fold {fold} of {name} was validated on pseudo-labels ({listed(predicted)}): restore the "
+                f"splits_final.json of {model_folder.parent.name} that self-training made, and train anew."
+            )
+        for case, values in cases.items():
             for key, value in values.items():
-                dice[case][key].append(value)
+                dice[case][key].append(value.dice)
+                sizes[case][key] = value.reference_size
     means = {case: {key: float(np.mean(of_folds)) for key, of_folds in keys.items()} for case, keys in dice.items()}
-    return ValidationResults(name, tuple(folds), dict(sorted(means.items())))
+    return ValidationResults(name, tuple(folds), dict(sorted(means.items())), dict(sizes))
 
 
 def _names_of_keys(labels: dict[str, Any]) -> dict[Any, str]:
@@ -97,13 +115,14 @@ def _names_of_keys(labels: dict[str, Any]) -> dict[Any, str]:
     return names
 
 
-def _read_summary(file: Path, names: dict[Any, str], file_ending: str) -> dict[str, dict[str, float]]:
-    """Dice of each case and class."""
+def _read_summary(file: Path, names: dict[Any, str], file_ending: str) -> dict[str, dict[str, _Score]]:
+    """The scores of each case and class."""
     entries = read_json_file(file, _SUMMARY)["metric_per_case"]
     try:
         return {
             Path(entry["prediction_file"]).name.removesuffix(file_ending): {
-                names[key_to_label_or_region(key)]: _dice(metrics["Dice"]) for key, metrics in entry["metrics"].items()
+                names[key_to_label_or_region(key)]: _Score(_dice(metrics["Dice"]), int(metrics["n_ref"]))
+                for key, metrics in entry["metrics"].items()
             }
             for entry in entries
         }

@@ -29,7 +29,7 @@ from nnunetv2_dycon.self_training.largest_components import (
     keep_largest_components,
     structures_of_one_component,
 )
-from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, refuse_another_dataset
+from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, pseudo_labels_of, refuse_another_dataset
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import read_source_splits, write_pseudo_labeled_splits
 
@@ -139,6 +139,7 @@ def write_pseudo_labeled_dataset(
     one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
+    dataset_json |= pseudo_labels_of(predictions, dataset.pseudo_labeled, source_raw).as_entry()
     with written_aside(target_raw) as partial:
         empty, removed = _place_predictions(predicted, partial / "labelsTr", source, one_component)
         images = {identifier: case.images for identifier, case in source.labeled.training.items()}

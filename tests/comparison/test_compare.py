@@ -20,8 +20,8 @@ def test_folds_that_all_have(write_model: Callable[..., Path]) -> None:
     assert comparison.title == "Dataset501_X, fold 1"
     assert [list(result.dice) for result in comparison.results] == [["b"], ["b"]]
     assert comparison.warnings == [
-        "Fold 0 of A is left out: not every trainer has validated it.",
-        "Fold 2 of B is left out: not every trainer has validated it.",
+        "Fold 0 of A is left out: not every trainer has it.",
+        "Fold 2 of B is left out: not every trainer has it.",
         "1 case is too few to tell B from A; 10 are needed. Train further folds, or evaluate both on labeled test "
         "scans with nnUNetv2_evaluate_folder.",
     ]
@@ -53,6 +53,7 @@ def test_what_cannot_be_compared(write_model: Callable[..., Path], tmp_path: Pat
         ({"A": first, "B": second}, [], r"No fold .* \(A: 0; B: 1\)"),
         ({"A": first, "B": second}, ["0"], "fold 0 of B has no validation results"),
         ({"A": first, "B": second}, ["all"], "its own training cases"),
+        ({"A": first, "B": second}, ["fold_0"], "There is no fold fold_0"),
         ({"A": first, "X": tmp_path / "X"}, [], r"X is not there: train X first"),
         ({"A": first, "C": third}, [], "A and C have no validation case in common"),
     ):
@@ -67,3 +68,24 @@ def test_labels_of_other_names(write_model: Callable[..., Path]) -> None:
     )
     with pytest.raises(UserError, match="A and B have no class in common"):
         compare_models("", {"A": first, "B": second}, [])
+
+
+def test_a_class_of_one_model_is_warned_of(write_model: Callable[..., Path]) -> None:
+    first, second = (write_model(name, {"0": {f"case_{index}": GOOD for index in range(10)}}) for name in "AB")
+    (second / "dataset.json").write_text(
+        '{"labels": {"background": 0, "outer": 1, "tumour": 2}, "file_ending": ".nii.gz"}'
+    )
+    (warning,) = compare_models("", {"A": first, "B": second}, []).warnings
+    assert warning == "inner, tumour: not a class of both A and B, and not in the mean."
+
+
+def test_other_reference_labels_are_refused(write_model: Callable[..., Path]) -> None:
+    first = write_model("A", {"0": {"a": GOOD, "b": GOOD}})
+    second = write_model("B", {"0": {"b": GOOD, "c": GOOD}}, inner=9)
+    with pytest.raises(UserError, match="A and B were validated with different labels of b, so"):
+        compare_models("", {"A": first, "B": second}, [])
+
+
+def test_a_fold_counts_once_however_it_is_written(write_model: Callable[..., Path]) -> None:
+    folders = {name: write_model(name, {"0": {"a": GOOD}}) for name in "AB"}
+    assert compare_models("X", folders, ["00", "0"]).title == "X, fold 0"

@@ -12,7 +12,7 @@ from nnunetv2_dycon.comparison.validation_results import ValidationResults
 
 
 def results(**dice: dict[str, float]) -> ValidationResults:
-    return ValidationResults("", ("0",), dice)
+    return ValidationResults("", ("0",), dice, {})
 
 
 def test_classes_and_their_mean_over_common_cases() -> None:

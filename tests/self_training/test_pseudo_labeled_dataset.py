@@ -30,6 +30,8 @@ def test_unlabeled_scans_get_their_predictions_for_labels(predicted: Predicted, 
     made = contents(predicted.target)
     dataset_json = json.loads(made.pop("dataset.json"))
     expected = json.loads(before["dataset.json"]) | {"name": predicted.target.name, "numTraining": 7}
+    # The predictions are not in a model's folder.
+    expected["self_training"] = {"folds": None, "cases": ["demo_005", "demo_006"]}
     assert dataset_json == expected
     record = json.loads(made.pop(RECORD))
     assert (record["source"], record["predictions"].split("/")[-2:]) == ("Dataset501_Demo", ["fold_0", "predictions"])

@@ -109,7 +109,7 @@ def test_all_steps_on_regions_and_again(
     assert printed.startswith("nnunetv2_dycon compare -d 501 ")
     assert main(shlex.split(printed)[1:]) == 0
     compared = capsys.readouterr().out
-    assert compared.startswith("Dataset501_Tiny, fold 0\n\nWarning: 2 cases are too few to tell 503/nnUNetTrainerShort")
+    assert compared.startswith("Dataset501_Tiny, Dataset503_Tiny_self_training, fold 0\n\nWarning: 2 cases are too few")
 
     files = {file: file.stat().st_mtime_ns for file in workspace.root.rglob("*") if file.is_file()}
     again = self_train(*TWO_ROUNDS)
