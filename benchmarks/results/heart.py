@@ -100,6 +100,12 @@ def more_time_for_nnunet() -> str:
     )
 
 
+def minutes_of_methods() -> str:
+    """How long the trainings of :func:`table_of_methods` took, in words."""
+    arms = dict.fromkeys(arm for _, arm in read_matrix(ALL_METHODS))
+    return ", ".join(f"{_minutes(ALL_METHODS, arm)} minutes ({title(arm)})" for arm in arms)
+
+
 def _minutes(series: str, arm: str) -> str:
     """How long each training took with 6 labels, beside others on the same machine."""
     of_arm = {"series": series, "dataset": DATASET, "budget": str(FEWEST_LABELS), "arm": arm}

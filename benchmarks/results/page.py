@@ -69,6 +69,7 @@ def render() -> str:
         sections.HEART.format(
             table=heart.table_of_test_cases(heart.read_matrix()),
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
+            minutes=heart.minutes_of_methods(),
             methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
             more_time=heart.more_time_for_nnunet(),
             labeled_cases=heart.table_of_labeled_cases(),

@@ -78,7 +78,7 @@ After 32,000 steps:
 
 {longer}
 
-After 8,000 steps, with other methods:
+After 8,000 steps, with other methods. Trainings here took {minutes}, beside others on shared machines:
 
 {methods}
 
