@@ -43,7 +43,7 @@ def render_heart(by_length: Mapping[int, heart.Scores]) -> str:
             [
                 title(arm),
                 str(labels),
-                *("" if dice is None else f"{dice.mean():.4f} ({len(dice)})" for dice in cells),
+                *("" if dice is None else describe_mean(dice.mean(1)) for dice in cells),
             ]
         )
     return markdown_table(["heart (ACDC)", "labels", *(f"{steps:,} steps" for steps in by_length)], rows)

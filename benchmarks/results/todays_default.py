@@ -20,7 +20,7 @@ def dice_of(runs: Sequence[Run], dataset: str, labels: int, arm: str) -> list[fl
     return [run.dice for run in runs if (run.dataset, run.labels, run.arm) == (dataset, labels, arm)]
 
 
-def describe_mean(dice: Sequence[float]) -> str:
+def describe_mean(dice: Sequence[float] | np.ndarray) -> str:
     """The mean, and in brackets the number of trainings."""
     return f"{np.mean(dice):.4f} ({len(dice)})"
 

@@ -98,16 +98,15 @@ def _common_folds(available: dict[str, list[str]], warnings: Sequence[str]) -> t
 
 
 def _refuse_other_references(first: ValidationResults, other: ValidationResults) -> None:
-    common = [(case, name) for case, sizes in first.reference_sizes.items() for name in sizes]
-    different = {
+    ours, theirs = first.reference_sizes, other.reference_sizes
+    different = sorted(
         case
-        for case, name in common
-        if other.reference_sizes.get(case, {}).get(name, first.reference_sizes[case][name])
-        != first.reference_sizes[case][name]
-    }
+        for case in ours.keys() & theirs.keys()
+        if any(ours[case][name] != theirs[case][name] for name in ours[case].keys() & theirs[case].keys())
+    )
     if different:
         raise UserError(
-            f"{first.name} and {other.name} were validated with different labels of {listed(sorted(different))}, so "
+            f"{first.name} and {other.name} were validated with different labels of {listed(different)}, so "
             "their Dice cannot be compared. If labels have changed, preprocess and train anew; if these are two "
             "datasets, they must have the same cases with the same labels."
         )

@@ -61,7 +61,7 @@ def pseudo_labels_of(predictions: Path, cases: Sequence[str], source_raw: Path) 
     match = _PREDICTIONS.fullmatch(origin_of_predictions(predictions))
     if match is None:
         return PseudoLabels(None, all_cases)
-    folds, learnt_from = {match["fold"]}, [of_source]
+    learnt_from = [of_source]
     if match["dataset"] != source_raw.name:
         # The model of a round before; of any other dataset nothing is known.
         dataset_json = source_raw.with_name(match["dataset"]) / "dataset.json"
@@ -69,12 +69,10 @@ def pseudo_labels_of(predictions: Path, cases: Sequence[str], source_raw: Path) 
         if before is None:
             return PseudoLabels(None, all_cases)
         learnt_from.append(before)
-    for earlier in learnt_from:
-        if earlier is not None:
-            if earlier.folds is None:
-                return PseudoLabels(None, all_cases)
-            folds |= {*earlier.folds}
-    return PseudoLabels(sorted(folds), all_cases)
+    earlier = [each.folds for each in learnt_from if each is not None]
+    if None in earlier:
+        return PseudoLabels(None, all_cases)
+    return PseudoLabels(sorted({match["fold"]}.union(*filter(None, earlier))), all_cases)
 
 
 def is_pseudo_labeled(folder: Path) -> bool:
