@@ -29,7 +29,8 @@ from nnunetv2_dycon.exceptions import UserError
 
 _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95 (mm)", "asd": "ASD (mm)"}
 _LEGEND = f"""\
-Mean over test cases and classes, ± standard deviation over seeds. Difference: mean Dice minus that of {REFERENCE_ARM}
+Mean over test cases and classes, ± standard deviation over seeds. Postprocessed: of structures that have one connected
+component in all labeled cases, predictions keep the largest alone. Difference: mean Dice minus that of {REFERENCE_ARM}
 with as many labels, with its 95 % interval over trainings and cases; with one training of an arm, it does not speak of
 others of it. {METHOD_ARM} minus it: the same, of {METHOD_ARM} to the arm of the row. Gap closed: share of the way from
 {REFERENCE_ARM} with as many labels to {REFERENCE_ARM} with all. Labels needed: how many {REFERENCE_ARM} needs for the
@@ -39,6 +40,7 @@ cases gained in the last quarter of the training, without mirroring in predictio
 which nnU-Net takes from training cases in fold all. Scans of one patient count as independent cases. Differences are
 over the cases that all trainings of both arms have a Dice of."""
 _RUN_COLUMNS = ["dataset", "budget", "arm", "seed"]
+POSTPROCESSED = "dice_postprocessed"
 
 
 def write_report(folder: Path, output: Path) -> None:
@@ -82,7 +84,8 @@ def _write_tables(summaries: Sequence[ArmSummary], records: Sequence[Record]) ->
 
 
 def _main_table(arms: Sequence[ArmSummary]) -> str:
-    header = ["arm", "seeds", *(_TITLES[metric] for metric in METRICS), "difference", "gap closed", "labels needed"]
+    header = ["arm", "seeds", *(_TITLES[metric] for metric in METRICS), "Dice, postprocessed"]
+    header += ["difference", "gap closed", "labels needed"]
     header += [f"{METHOD_ARM} minus it", "distances not defined", "last quarter", "training (min)"]
     rows = []
     for each in arms:
@@ -92,6 +95,7 @@ def _main_table(arms: Sequence[ArmSummary]) -> str:
                 each.arm,
                 str(len(each.seeds)),
                 *(_spread(metric, each.metrics[metric]) for metric in METRICS),
+                _spread("dice", each.dice_postprocessed),
                 "" if each.difference is None else each.difference.describe(),
                 "" if each.gap_closed is None else f"{100 * each.gap_closed:.0f} %",
                 "" if each.savings is None else each.savings.describe(),
@@ -156,32 +160,35 @@ def _write_runs_csv(file: Path, records: Sequence[Record]) -> None:
     undefined = [f"{metric}_not_defined" for metric in METRICS]
     further = ["epochs", "steps", "dice_gained_in_last_quarter", "pseudo_dice_gained_in_last_quarter"]
     further += ["training_seconds", "prediction_seconds"]
-    header = [*_RUN_COLUMNS, "state", "labels", *METRICS, *undefined, *further]
+    header = [*_RUN_COLUMNS, "state", "labels", *METRICS, *undefined, *further, POSTPROCESSED]
     _write_csv(file, header, (_run_row(record) for record in records))
 
 
 def _write_cases_csv(file: Path, records: Sequence[Record]) -> None:
     """One line for each run, test case and class; what is not defined is empty."""
     rows = (
-        [*_identity(record), case, name, *(values[metric] for metric in METRICS)]
+        [*_identity(record), case, name, *(values[metric] for metric in METRICS), postprocessed["dice"]]
         for record in records
         if record.is_done
         for case, by_class in record.metrics.items()
         for name, values in by_class.items()
+        for postprocessed in (record.metrics_postprocessed[case][name],)
     )
-    _write_csv(file, [*_RUN_COLUMNS, "case", "class", *METRICS], rows)
+    _write_csv(file, [*_RUN_COLUMNS, "case", "class", *METRICS, POSTPROCESSED], rows)
 
 
 def _run_row(record: Record) -> list[Any]:
     start = [*_identity(record), record.state]
     if not record.is_done:
         return start
-    means = [float(mean_where_defined(case_scores([record], metric), axis=1)[0]) for metric in METRICS]
+    postprocessed = case_scores([record], "dice", postprocessed=True)
+    by_case = [*(case_scores([record], metric) for metric in METRICS), postprocessed]
+    *means, postprocessed_mean = (None if np.isnan(mean) else mean for mean in map(_mean_over_cases, by_case))
     content = record.content
     return [
         *start,
         record.number_of_labels,
-        *(None if np.isnan(mean) else mean for mean in means),
+        *means,
         *(count_undefined(record, metric) for metric in METRICS),
         content["preset"]["epochs"],
         content["preset"]["steps"],
@@ -189,7 +196,12 @@ def _run_row(record: Record) -> list[Any]:
         pseudo_dice_gained_in_last_quarter(content["curves"]["mean_fg_dice"]),
         content["training_seconds"],
         content["prediction_seconds"],
+        postprocessed_mean,
     ]
+
+
+def _mean_over_cases(scores: np.ndarray) -> float:
+    return float(mean_where_defined(scores, axis=1)[0])
 
 
 def _identity(record: Record) -> list[Any]:

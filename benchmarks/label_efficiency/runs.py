@@ -14,7 +14,7 @@ from benchmarks.label_efficiency.claims import Claim
 from nnunetv2_dycon.exceptions import UserError
 
 # Of what the worker writes.
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 State = Literal["done", "failed", "claimed", "interrupted", "not started"]
 # Metrics of each class of each case, or None where a metric is not defined.
 Metrics = dict[str, dict[str, dict[str, float | None]]]
@@ -215,6 +215,11 @@ class Record:
     def metrics(self) -> Metrics:
         """Metrics of the test cases, predicted with mirroring."""
         return self.content["metrics"]
+
+    @property
+    def metrics_postprocessed(self) -> Metrics:
+        """The same of predictions that kept the largest components of structures of one in the labels."""
+        return self.content["metrics_postprocessed"]
 
     def metrics_without_mirroring(self, checkpoint: Literal["final", "three_quarters"]) -> Metrics:
         """Metrics of the test cases, predicted with the final checkpoint or that of three quarters of the training."""

@@ -12,9 +12,12 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 from medpy.metric import binary
+from nnunetv2.postprocessing.remove_connected_components import apply_postprocessing
 
 from benchmarks.common.intervals import mean_where_defined
 from benchmarks.label_efficiency.runs import Record
+from nnunetv2_dycon.postprocessing.determine import as_nnunet_has_it
+from nnunetv2_dycon.postprocessing.largest_components import Structure
 
 METRICS = ("dice", "jaccard", "hd95", "asd")
 OVERLAP_METRICS = METRICS[:2]
@@ -57,11 +60,18 @@ def compare_segmentations(
 
 
 def compare_files(
-    prediction: Path, reference: Path, labels: Mapping[str, int | list[int]]
+    prediction: Path,
+    reference: Path,
+    labels: Mapping[str, int | list[int]],
+    structures_of_one_component: Sequence[Structure] = (),
 ) -> dict[str, dict[str, float | None]]:
-    """:func:`compare_segmentations` of two files; the spacing is the reference's."""
+    """:func:`compare_segmentations` of two files; the spacing is the reference's.
+
+    Of the structures named, the prediction's largest connected component alone counts, as by nnU-Net's postprocessing.
+    """
     true = sitk.ReadImage(str(reference))
     predicted = sitk.GetArrayFromImage(sitk.ReadImage(str(prediction)))
+    predicted = apply_postprocessing(predicted, *as_nnunet_has_it(structures_of_one_component))
     return compare_segmentations(predicted, sitk.GetArrayFromImage(true), labels, true.GetSpacing()[::-1])
 
 
@@ -78,20 +88,24 @@ def _compare_masks(
     return values
 
 
-def case_scores(records: Sequence[Record], metric: str, classes: Sequence[str] | None = None) -> np.ndarray:
+def case_scores(
+    records: Sequence[Record], metric: str, classes: Sequence[str] | None = None, *, postprocessed: bool = False
+) -> np.ndarray:
     """A metric of each run and test case, averaged over the classes.
 
     Args:
         records: runs on the same test cases, done.
         metric: one of :data:`METRICS`.
         classes: which ones to average over; None for all.
+        postprocessed: whether predictions kept their largest components alone where the labels speak for it.
 
     Returns:
         (runs, cases), the cases in alphabetical order. Classes where the metric is not defined are left out of a
         case's mean; NaN where no class is left.
     """
-    cases = sorted(records[0].metrics)
-    return np.array([[_mean_of_classes(record.metrics[case], metric, classes) for case in cases] for record in records])
+    metrics = [record.metrics_postprocessed if postprocessed else record.metrics for record in records]
+    cases = sorted(metrics[0])
+    return np.array([[_mean_of_classes(of_run[case], metric, classes) for case in cases] for of_run in metrics])
 
 
 def count_undefined(record: Record, metric: str) -> int:

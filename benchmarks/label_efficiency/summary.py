@@ -51,6 +51,7 @@ class ArmSummary:
         seeds: of the runs that are done.
         metrics: each metric over the seeds, averaged over cases and classes.
         metrics_of_classes: the same for each class.
+        dice_postprocessed: Dice where predictions keep the largest components of structures of one in the labels.
         undefined: how often each metric is not defined, over all runs, cases and classes.
         values: how many cases and classes there are over all runs.
         scores: mean Dice of each seed.
@@ -72,6 +73,7 @@ class ArmSummary:
     seeds: tuple[int, ...]
     metrics: dict[str, Spread]
     metrics_of_classes: dict[str, dict[str, Spread]]
+    dice_postprocessed: Spread
     undefined: dict[str, int]
     values: int
     scores: tuple[float, ...]
@@ -148,6 +150,7 @@ def _summarise_arm(
         metrics_of_classes={
             name: {metric: _over_seeds(case_scores(group, metric, [name])) for metric in METRICS} for name in classes
         },
+        dice_postprocessed=_over_seeds(case_scores(group, MAIN_METRIC, postprocessed=True)),
         undefined={metric: sum(count_undefined(record, metric) for record in group) for metric in METRICS},
         values=sum(len(by_class) for record in group for by_class in record.metrics.values()),
         scores=tuple(mean_where_defined(case_scores(group, MAIN_METRIC), axis=1).tolist()),

@@ -8,6 +8,7 @@ import platform
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from benchmarks.label_efficiency.scores import compare_files
 from benchmarks.label_efficiency.trainers import THREE_QUARTERS_CHECKPOINT, make_benchmark_trainer
 from benchmarks.label_efficiency.training import Training, read_curves, self_train
 from nnunetv2_dycon import __version__
+from nnunetv2_dycon.postprocessing.largest_components import Structure, labels_of, structures_of_one_component
 
 _PACKAGES = (
     "nnunetv2",
@@ -82,17 +84,22 @@ def execute_run(folder: Path) -> None:
     # The network as nnU-Net builds it, whose output in bfloat16 stays so.
     testing = replace(training, trainer_class=trainer_class)
 
-    def test(checkpoint: Path, predictions: Path, *, mirroring: bool) -> dict[str, Any]:
-        testing.predict(checkpoint, raw / "imagesTs", predictions, mirroring=mirroring)
+    def score(predictions: Path, structures: Sequence[Structure] = ()) -> dict[str, Any]:
         files = {case: case + dataset_json["file_ending"] for case in order["test"]}
         return {
-            case: compare_files(predictions / name, raw / "labelsTs" / name, dataset_json["labels"])
+            case: compare_files(predictions / name, raw / "labelsTs" / name, dataset_json["labels"], structures)
             for case, name in files.items()
         }
+
+    def test(checkpoint: Path, predictions: Path, *, mirroring: bool) -> dict[str, Any]:
+        testing.predict(checkpoint, raw / "imagesTs", predictions, mirroring=mirroring)
+        return score(predictions)
 
     started = time.monotonic()
     metrics = test(checkpoint, folder / "predictions", mirroring=True)
     prediction_seconds = time.monotonic() - started
+    labels = [raw / "labelsTr" / (case + dataset_json["file_ending"]) for case in order["labeled"]]
+    structures = structures_of_one_component(labels_of(labels), dataset_json)
     checkpoints = {"three_quarters": checkpoint.with_name(THREE_QUARTERS_CHECKPOINT), "final": checkpoint}
     unmirrored = {
         name: test(file, folder / "predictions_without_mirroring" / name, mirroring=False)
@@ -111,6 +118,7 @@ def execute_run(folder: Path) -> None:
         "prediction_seconds": prediction_seconds,
         "curves": curves,
         "metrics": metrics,
+        "metrics_postprocessed": score(folder / "predictions", structures),
         "metrics_without_mirroring": unmirrored,
     }
     write_whole_json(folder / "record.json", record)

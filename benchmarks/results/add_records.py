@@ -19,7 +19,7 @@ from benchmarks.results.records import FOLDER
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import written_aside
 
-METRICS = ("dice", "jaccard", "hd95", "asd")
+METRICS = ("dice", "jaccard", "hd95", "asd", "dice_postprocessed")
 _TRAINING = ("dataset", "budget", "arm", "seed")
 
 Row = dict[str, str]
@@ -67,7 +67,7 @@ def add_records(report: Path, series: str, folder: Path = FOLDER) -> int:
         raise UserError(f"{report / 'cases.csv'} has no case of {' '.join(sorted(without)[0])}: write the report anew")
     for row in new_cases:
         # Five digits are more than two trainings have in common.
-        row.update({name: f"{float(row[name]):.5g}" for name in METRICS if row[name]})
+        row.update({name: f"{float(row[name]):.5g}" for name in METRICS if row.get(name)})
     # The cases first: a training is there once runs.csv has it, and what a kill between the two left is replaced.
     cases_there = [row for row in cases_there if row["series"] != series or _training(row) not in added]
     for name, columns, rows in (

@@ -35,7 +35,7 @@ STRUCTURES = ("right ventricle", "myocardium", "left ventricle")
 Scores = Mapping[tuple[int, str], np.ndarray]
 
 
-def read_matrix(series: str = MATRIX, dataset: str = DATASET) -> Scores:
+def read_matrix(series: str = MATRIX, dataset: str = DATASET, *, postprocessed: bool = False) -> Scores:
     """The mean Dice of each training and test patient, of the trainings that are compared.
 
     Both scans of a patient count as one, since they are not independent.
@@ -43,6 +43,7 @@ def read_matrix(series: str = MATRIX, dataset: str = DATASET) -> Scores:
     Args:
         series: of the trainings, :data:`ALL_METHODS`, :data:`MATRIX` or :data:`LONGER`.
         dataset: one of :data:`LABELED_CASES`.
+        postprocessed: of postprocessed predictions, and of those trainings alone of which they were scored.
 
     Returns:
         (trainings, patients) for each number of labels and arm.
@@ -50,17 +51,18 @@ def read_matrix(series: str = MATRIX, dataset: str = DATASET) -> Scores:
     Raises:
         UserError: if a training has other patients than the others.
     """
+    score = "dice_postprocessed" if postprocessed else "dice"
     labels = {
         (row["budget"], row["arm"], row["seed"]): int(row["labels"])
         for row in read_table("runs.csv")
-        if (row["series"], row["dataset"]) == (series, dataset)
+        if (row["series"], row["dataset"]) == (series, dataset) and row[score]
     }
     dice: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in read_table("cases.csv"):
         training = row["budget"], row["arm"], row["seed"]
         if (row["series"], row["dataset"]) == (series, dataset) and training in labels:
             # Dice is defined on every case: each shows all three structures.
-            dice[training][patient_of(row["case"])].append(float(row["dice"]))
+            dice[training][patient_of(row["case"])].append(float(row[score]))
     patients = [sorted(of_patients) for of_patients in dice.values()]
     if different := [training for training, found in zip(dice, patients, strict=True) if found != patients[0]]:
         raise UserError(f"cases.csv: {' '.join(different[0])} of {series} has other patients than the first training")

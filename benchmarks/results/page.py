@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.common.intervals import in_brackets, t_interval
 from benchmarks.common.report import markdown_table
 from benchmarks.label_efficiency.arms import ARMS, FECL_ARM, METHOD_ARM, REFERENCE_ARM
-from benchmarks.results import costs, heart, sections
+from benchmarks.results import costs, heart, postprocessed, sections
 from benchmarks.results.records import Comparison, Run, compare, read_runs, read_table
 from benchmarks.results.titles import LABELED_BOXES_ARM, PARTS_OF_DYCON, title
 from benchmarks.results.todays_default import table_of_todays_default
@@ -73,6 +73,10 @@ def render() -> str:
             methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
             more_time=heart.more_time_for_nnunet(),
             labeled_cases=heart.table_of_labeled_cases(),
+        ),
+        sections.POSTPROCESSED.format(
+            table=postprocessed.table_of_postprocessing(),
+            heart=heart.table_of_test_cases(heart.read_matrix(heart.LONGER, postprocessed=True)),
         ),
         sections.METHODS.format(
             table=_table_of_pairs(

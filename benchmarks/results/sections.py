@@ -92,6 +92,19 @@ A training of DyCON takes longer than one of nnU-Net with as many steps. With 6 
 
 {labeled_cases}
 """
+POSTPROCESSED = """\
+## Postprocessed
+
+Where all labeled cases have one connected component of a structure, predictions keep their largest one
+([how](predict.md#largest-components)). All methods were postprocessed alike, by the labels that they had. Means over
+the trainings whose predictions are still there:
+
+{table}
+
+On the heart, after 32,000 steps, as in [the table above](#heart-acdc):
+
+{heart}
+"""
 METHODS = """\
 ## All methods and plain nnU-Net
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from tqdm import tqdm
 
+from nnunetv2_dycon.datasets.label_maps import check_prediction, rewrite_label_map
 from nnunetv2_dycon.datasets.names import (
     dataset_description,
     existing_dataset_folder,
@@ -23,10 +23,10 @@ from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME, place_
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import copy_files, hash_file, written_aside
-from nnunetv2_dycon.self_training.label_maps import check_prediction, read_label_map, rewrite_label_map
-from nnunetv2_dycon.self_training.largest_components import (
+from nnunetv2_dycon.postprocessing.largest_components import (
     Structure,
     keep_largest_components,
+    labels_of,
     structures_of_one_component,
 )
 from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, pseudo_labels_of, refuse_another_dataset
@@ -107,7 +107,7 @@ def write_pseudo_labeled_dataset(
             cases come from.
         link: make symbolic links to the source's images and labels, not copies. Of predictions there are always copies.
         all_components: take the predictions as they are. Otherwise structures that have one component in every labeled
-            case keep their largest alone; see :mod:`nnunetv2_dycon.self_training.largest_components`.
+            case keep their largest alone; see :mod:`nnunetv2_dycon.postprocessing.largest_components`.
 
     Raises:
         UserError: if the source has no unlabeled scans or a case that is both labeled and unlabeled, if files or
@@ -136,7 +136,10 @@ def write_pseudo_labeled_dataset(
         one_component = [tuple(structure) for structure in there.get("one_component", [])]
         found = {name: there[name] for name in ("empty", "removed") if name in there}
         return replace(dataset, one_component=one_component, **found)
-    one_component = [] if all_components else structures_of_one_component(_labels_of(source), source.dataset_json)
+    labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
+    one_component = (
+        [] if all_components else structures_of_one_component(labels_of(labels.values()), source.dataset_json)
+    )
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     dataset_json |= pseudo_labels_of(predictions, dataset.pseudo_labeled, source_raw).as_entry()
@@ -144,18 +147,12 @@ def write_pseudo_labeled_dataset(
         empty, removed = _place_predictions(predicted, partial / "labelsTr", source, one_component)
         images = {identifier: case.images for identifier, case in source.labeled.training.items()}
         images |= {case.identifier: case.images for case in source.unlabeled}
-        labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
         copy_files(place_images(images, partial / "imagesTr", ending), link=link)
         copy_files(place_labels(labels, partial / "labelsTr", ending), link=link)
         record |= {"one_component": one_component, "empty": empty, "removed": removed}
         save_json(dataset_json, str(partial / "dataset.json"), sort_keys=False)
         save_json(record, str(partial / RECORD), sort_keys=False)
     return replace(dataset, one_component=one_component, empty=empty, removed=removed)
-
-
-def _labels_of(source: SourceCases) -> Iterator[np.ndarray]:
-    for case in tqdm(source.labeled.training.values(), desc="Reading labels"):
-        yield read_label_map(case.label, "replace it")
 
 
 def _place_predictions(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
-
-import numpy as np
 
 from nnunetv2_dycon.exceptions import counted, is_or_are, listed
 from nnunetv2_dycon.json_files import read_json_file
-from nnunetv2_dycon.self_training.largest_components import Structure
+from nnunetv2_dycon.postprocessing.largest_components import structure_names
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset
 
 
@@ -28,7 +25,7 @@ def report_predictions(dataset: PseudoLabeledDataset) -> None:
 def _report_components(dataset: PseudoLabeledDataset) -> None:
     if not dataset.one_component:
         return
-    names = _names_of(dataset.one_component, read_json_file(dataset.folder / "dataset.json")["labels"])
+    names = structure_names(dataset.one_component, read_json_file(dataset.folder / "dataset.json"))
     print(
         f"Every labeled case that shows it has one connected component of: {', '.join(names)}. Predictions keep the "
         "largest one."
@@ -41,9 +38,3 @@ def _report_components(dataset: PseudoLabeledDataset) -> None:
             f"{share:.2%} of their foreground became background, at most {dataset.removed[most]:.2%} ({most}). If "
             "scans can show several, start again with --all_components and new datasets after -o."
         )
-
-
-def _names_of(structures: list[Structure], labels: dict[str, Any]) -> list[str]:
-    """Classes by their names, and the foreground as a whole."""
-    names: dict[Structure, str] = {tuple(np.atleast_1d(value).tolist()): name for name, value in labels.items()}
-    return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]

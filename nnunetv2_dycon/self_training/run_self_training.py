@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_dycon.datasets.label_maps import check_prediction
 from nnunetv2_dycon.datasets.names import dataset_id
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
@@ -25,7 +26,6 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
     time_of,
 )
-from nnunetv2_dycon.self_training.label_maps import check_prediction
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import PseudoLabeledDataset, add_pseudo_labels
 from nnunetv2_dycon.self_training.report import report_predictions
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, IN_ORDER_OF_NNUNET, is_whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bad_input.environment import EXPORT_IT, PREDICT_IT, results
 from tests.bad_input.row import (
     DEMO,
+    DETERMINE_POSTPROCESSING,
     DOCTOR,
     EXPORT,
     PLAN,
@@ -19,7 +20,7 @@ from tests.bad_input.row import (
 )
 
 WITHOUT_VALUE = PLAN.replace(" uncl_weight=2", "")
-EVERY = (TRAIN, PREPROCESS, DOCTOR, PLAN, SIMULATE, EXPORT, PSEUDO_LABEL, SELF_TRAIN)
+EVERY = (TRAIN, PREPROCESS, DOCTOR, PLAN, SIMULATE, EXPORT, PSEUDO_LABEL, SELF_TRAIN, DETERMINE_POSTPROCESSING)
 
 
 def of_dataset(name: str) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ ROWS = [
         tuple(
             command
             for command in of_dataset("hippocampus")
-            if command.split()[0] not in ("simulate", "self-train", "pseudo-label")
+            if command.split()[0] not in ("simulate", "self-train", "pseudo-label", "determine-postprocessing")
         ),
         "hippocampus is not the name of a dataset: that is DatasetXXX_NAME with three digits or more",
     ),

@@ -9,6 +9,7 @@ import torch
 
 from tests.bad_input.row import (
     DEMO,
+    DETERMINE_POSTPROCESSING,
     DOCTOR,
     EXPORT,
     PLAN,
@@ -142,13 +143,13 @@ ROWS = [
     ),
     Row(
         "nnUNet_raw that is not set",
-        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN),
+        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "the environment variable nnUNet_raw is not set: export",
         variable("nnUNet_raw", None),
     ),
     Row(
         "nnUNet_raw that is empty",
-        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN),
+        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "the environment variable nnUNet_raw is empty: export",
         variable("nnUNet_raw", ""),
     ),
@@ -184,7 +185,7 @@ ROWS = [
     ),
     Row(
         "no raw data",
-        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN),
+        (SIMULATE, PSEUDO_LABEL, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "no dataset with the ID or name 501: correct the ID or name, or the environment variable",
         no_raw_data,
     ),
@@ -234,6 +235,12 @@ ROWS = [
         (EXPORT_IT,),
         "MODEL is there already: remove it or choose another name",
         a_file("MODEL"),
+    ),
+    Row(
+        "a file for the postprocessing that is there",
+        (DETERMINE_POSTPROCESSING,),
+        "postprocessing.pkl is there already: remove it or choose another name",
+        a_file("postprocessing.pkl"),
     ),
     Row(
         "a file where a folder is to be",

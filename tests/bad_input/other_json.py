@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.bad_input.row import (
+    DETERMINE_POSTPROCESSING,
     DOCTOR,
     PREPROCESS,
     PSEUDO_LABEL,
@@ -80,7 +81,7 @@ PROTOCOL = (f"{SIMULATE} --protocol protocol.json",)
 ROWS = [
     Row(
         "dataset.json cut short",
-        (*ALL, SELF_TRAIN, PSEUDO_LABEL),
+        (*ALL, SELF_TRAIN, PSEUDO_LABEL, DETERMINE_POSTPROCESSING),
         "dataset.json is not readable as JSON (...",
         text('{"labels": {'),
     ),
@@ -163,7 +164,7 @@ ROWS = [
     ),
     Row(
         "a case of the file list named after a path, which would be written outside of the folder",
-        (*ALL, SELF_TRAIN, PSEUDO_LABEL),
+        (*ALL, SELF_TRAIN, PSEUDO_LABEL, DETERMINE_POSTPROCESSING),
         "lists the case '../../../pwned', and files are named after cases: rename it",
         file_list("../../../pwned"),
     ),
@@ -206,7 +207,7 @@ ROWS = [
     ),
     Row(
         "a broken dataset.json in nnUNet_raw alone",
-        (DOCTOR, SIMULATE, PSEUDO_LABEL, SELF_TRAIN),
+        (DOCTOR, SIMULATE, PSEUDO_LABEL, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "nnUNet_raw/Dataset501_Tiny/dataset.json is not readable as JSON",
         raw_alone("{,}"),
     ),

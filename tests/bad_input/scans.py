@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tests.bad_input.row import (
+    DETERMINE_POSTPROCESSING,
     DOCTOR,
     PREPROCESS,
     PSEUDO_LABEL,
@@ -165,7 +166,7 @@ ROWS = [
     ),
     Row(
         "a labeled case whose name begins with a dash",
-        (SIMULATE, PSEUDO_LABEL),
+        (SIMULATE, PSEUDO_LABEL, DETERMINE_POSTPROCESSING),
         "has the case '-rf': rename it to a name without",
         raw_file("imagesTr/-rf_0000.nii.gz"),
     ),
@@ -225,6 +226,12 @@ ROWS = [
         (SELF_TRAIN,),
         "imagesUnlabeled has 1 hidden file such as ._demo_006_0000.nii.gz, which nnU-Net takes for scans. Remove it",
         raw_file("imagesUnlabeled/._demo_006_0000.nii.gz"),
+    ),
+    Row(
+        "a label that is damaged",
+        (DETERMINE_POSTPROCESSING,),
+        "demo_000.nii.gz cannot be read (...): replace it",
+        raw_file("labelsTr/demo_000.nii.gz"),
     ),
     Row(
         "predictions that are missing",

@@ -21,7 +21,7 @@ METAVARS = {
     "-p": {"PLANS"},
     "-f": {"FOLD"},
     "-i": {"FOLDER"},
-    "-o": {"FOLDER", "FILE_OR_FOLDER", "DATASET", "PLANS"},
+    "-o": {"FOLDER", "FILE", "FILE_OR_FOLDER", "DATASET", "PLANS"},
     "-m": {"FOLDER"},
     "-n": {"N"},
     "-np": {"N"},

@@ -21,7 +21,16 @@ def test_command_writes_everything(
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| DyCON")
     ]
     assert rows[0][:3] == ["DyCON", "2", "0.7500 ± 0.0141"]
-    assert rows[0][6:] == ["+0.0500 [-0.0051, +0.1051]", "33 %", "8 (2x)", "", "2 of 8", "+0.0300 (+0.0400)", "2.0"]
+    assert rows[0][6:] == [
+        "0.7800 ± 0.0141",
+        "+0.0500 [-0.0051, +0.1051]",
+        "33 %",
+        "8 (2x)",
+        "",
+        "2 of 8",
+        "+0.0300 (+0.0400)",
+        "2.0",
+    ]
     behind = next(line for line in text.splitlines() if line.startswith("| MeanTeacher"))
     assert "| +0.0200 [" in behind
     assert "- set, 4 labels, BCP, seed 0: failed, see " in text
@@ -34,12 +43,14 @@ def test_command_writes_everything(
     assert by_run["8", "DyCON", "0"]["state"] == "not started"
     assert by_run["8", "DyCON", "0"]["dice"] == ""
     assert float(by_run["4", "DyCON", "1"]["dice"]) == pytest.approx(0.76)
+    assert float(by_run["4", "DyCON", "1"]["dice_postprocessed"]) == pytest.approx(0.79)
     assert by_run["4", "DyCON", "1"]["hd95_not_defined"] == "1"
     assert float(by_run["4", "DyCON", "1"]["dice_gained_in_last_quarter"]) == pytest.approx(0.03)
     assert float(by_run["4", "DyCON", "1"]["pseudo_dice_gained_in_last_quarter"]) == pytest.approx(0.04)
     with (output / "cases.csv").open() as file:
         cases = list(csv.DictReader(file))
     assert len(cases) == 8 * 2 * 2
+    assert all(float(case["dice_postprocessed"]) == pytest.approx(float(case["dice"]) + 0.03) for case in cases)
     assert {case["hd95"] for case in cases if (case["case"], case["class"]) == ("c1", "b")} == {""}
 
     content = json.loads((output / "report.json").read_text())

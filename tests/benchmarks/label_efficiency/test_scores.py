@@ -48,6 +48,24 @@ def test_overlap_is_nnunets_and_distances_are_medpys(tmp_path: Path) -> None:
         assert values[name]["asd"] == pytest.approx(binary.asd(*masks, voxelspacing=spacing), rel=1e-6)
 
 
+def test_of_structures_of_one_component_the_largest_alone_counts(tmp_path: Path) -> None:
+    reference, prediction = np.zeros((4, 4, 9)), np.zeros((4, 4, 9))
+    reference[:2, :2, :2] = prediction[:2, :2, :2] = 1
+    reference[:2, :2, 2] = prediction[:2, :2, 2] = 2
+    # A second component of the first class, and one of the second class that the first joins to the rest.
+    prediction[3, 3, 6:] = 1
+    prediction[0, 0, 0] = 2
+    files = write(prediction, tmp_path / "prediction.nii.gz"), write(reference, tmp_path / "reference.nii.gz")
+    by_structures = {
+        structures: [values["dice"] for values in compare_files(*files, LABELS, structures).values()]
+        for structures in ((), ((1, 2),), ((2,),), ((1, 2), (1,), (2,)))
+    }
+    assert by_structures[()] == pytest.approx([14 / 18, 8 / 9])
+    assert by_structures[(1, 2),] == pytest.approx([14 / 15, 8 / 9])
+    assert by_structures[(2,),] == pytest.approx([14 / 18, 1])
+    assert by_structures[(1, 2), (1,), (2,)] == pytest.approx([14 / 15, 1])
+
+
 def test_distances_are_in_millimetres_along_the_right_axis(tmp_path: Path) -> None:
     reference, prediction = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
     reference[0, 0, 0] = prediction[2, 0, 0] = 1

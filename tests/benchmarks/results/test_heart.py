@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.results import heart
-from benchmarks.results.records import read_runs
+from benchmarks.results.records import read_runs, read_table
 
 
 def test_a_patient_has_two_scans_so_that_the_mean_over_patients_is_that_over_cases() -> None:
@@ -17,6 +17,19 @@ def test_a_patient_has_two_scans_so_that_the_mean_over_patients_is_that_over_cas
     for labels, arm in of_runs:
         dice = [run.dice for run in read_runs() if (run.series, run.labels, run.arm) == (heart.MATRIX, labels, arm)]
         assert sorted(scores[labels, arm].mean(1)) == pytest.approx(sorted(dice), abs=1e-5)
+
+
+def test_postprocessed_scores_are_of_the_trainings_that_have_them() -> None:
+    rows = [row for row in read_table("runs.csv") if row["series"] == heart.LONGER]
+    scores = heart.read_matrix(heart.LONGER, postprocessed=True)
+    for labels, arm in scores:
+        dice = [
+            float(row["dice_postprocessed"])
+            for row in rows
+            if (int(row["labels"]), row["arm"]) == (labels, arm) and row["dice_postprocessed"]
+        ]
+        assert sorted(scores[labels, arm].mean(1)) == pytest.approx(sorted(dice), abs=1e-5)
+    assert 0 < sum(map(len, scores.values())) < len(rows)
 
 
 def test_table_by_hand() -> None:

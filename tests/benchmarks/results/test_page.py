@@ -14,7 +14,7 @@ def test_the_page_is_that_of_the_records() -> None:
 
 def test_every_table_has_rows() -> None:
     sections = page.render().split("\n## ")[2:]
-    assert len(sections) == 13
+    assert len(sections) == 14
     assert all(section.count("\n|") > 3 for section in sections)
 
 

@@ -7,11 +7,15 @@ next model. nnU-Net removes such components from predictions where that raises t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
+from tqdm import tqdm
+
+from nnunetv2_dycon.datasets.label_maps import read_label_map
 
 # With fewer cases that show it, chance may be why none has a second component.
 _FEWEST_CASES = 4
@@ -30,6 +34,23 @@ def structures_of(dataset_json: dict[str, Any]) -> list[Structure]:
     values = sorted({int(value) for value in np.hstack(labels)} - {0})
     has_regions = any(isinstance(value, Sequence) and len(value) > 1 for value in labels)
     return [tuple(values), *([] if has_regions or len(values) == 1 else [(value,) for value in values])]
+
+
+def structure_names(structures: Sequence[Structure], dataset_json: dict[str, Any]) -> list[str]:
+    """Classes by their names in dataset.json, and the foreground as a whole."""
+    labels = dataset_json["labels"]
+    names: dict[Structure, str] = {tuple(np.atleast_1d(value).tolist()): name for name, value in labels.items()}
+    return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]
+
+
+def labels_of(files: Collection[Path]) -> Iterator[np.ndarray]:
+    """Read the label maps of labeled cases one after the other, with a progress bar.
+
+    Raises:
+        UserError: for a file that is missing or damaged.
+    """
+    for file in tqdm(files, desc="Reading labels"):
+        yield read_label_map(file, "replace it")
 
 
 def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: dict[str, Any]) -> list[Structure]:

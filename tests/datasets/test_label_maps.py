@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_dycon.self_training.label_maps import read_label_map, rewrite_label_map
+from nnunetv2_dycon.datasets.label_maps import read_label_map, rewrite_label_map
 
 
 @pytest.mark.parametrize(("dtype", "slope"), [(np.int16, 0.5), (np.uint8, 300), (np.float32, 1), (">i4", 1)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
-from nnunetv2_dycon.self_training.largest_components import (
+from nnunetv2_dycon.postprocessing.largest_components import (
     keep_largest_components,
     structures_of,
     structures_of_one_component,

@@ -1,0 +1,36 @@
+"""What nnU-Net's postprocessing, decided by the labels, changes on test cases."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from benchmarks.common.report import markdown_table
+from benchmarks.results.records import read_table
+from benchmarks.results.titles import title
+
+NAMES = {
+    "acdc": "heart",
+    "acdc_from15": "heart, labels of cases 15 to 20",
+    "acdc_from29": "heart, labels of cases 29 to 34",
+    "hippocampus": "hippocampus",
+    "lung_nodules": "lung nodules",
+}
+
+
+def table_of_postprocessing() -> str:
+    """Dice as predicted and postprocessed, of all trainings whose predictions were scored both ways."""
+    dice: dict[tuple[str, int, int, str], list[tuple[float, float]]] = defaultdict(list)
+    for row in read_table("runs.csv"):
+        if row["dice_postprocessed"]:
+            steps = int(row["epochs"]) * int(row["steps"])
+            key = row["dataset"], int(row["labels"]), steps, row["arm"]
+            dice[key].append((float(row["dice"]), float(row["dice_postprocessed"])))
+    rows = []
+    for (dataset, labels, steps, arm), values in sorted(dice.items()):
+        predicted, postprocessed = np.mean(values, axis=0)
+        start = [NAMES[dataset], f"{steps:,}", str(labels), title(arm), str(len(values))]
+        rows.append([*start, f"{predicted:.4f}", f"{postprocessed:.4f}", f"{postprocessed - predicted:+.4f}"])
+    header = ["data", "steps", "labels", "method", "trainings", "as predicted", "postprocessed", "difference"]
+    return markdown_table(header, rows)
