@@ -26,7 +26,7 @@ from benchmarks.label_efficiency.scores import compare_files
 from benchmarks.label_efficiency.trainers import THREE_QUARTERS_CHECKPOINT, make_benchmark_trainer
 from benchmarks.label_efficiency.training import Training, read_curves, self_train
 from nnunetv2_dycon import __version__
-from nnunetv2_dycon.postprocessing.largest_components import Structure, labels_of, structures_of_one_component
+from nnunetv2_dycon.postprocessing.largest_components import Structure, read_labels, structures_of_one_component
 
 _PACKAGES = (
     "nnunetv2",
@@ -98,8 +98,8 @@ def execute_run(folder: Path) -> None:
     started = time.monotonic()
     metrics = test(checkpoint, folder / "predictions", mirroring=True)
     prediction_seconds = time.monotonic() - started
-    labels = [raw / "labelsTr" / (case + dataset_json["file_ending"]) for case in order["labeled"]]
-    structures = structures_of_one_component(labels_of(labels), dataset_json)
+    labels = {case: raw / "labelsTr" / (case + dataset_json["file_ending"]) for case in order["labeled"]}
+    structures = structures_of_one_component(read_labels(labels), dataset_json)
     checkpoints = {"three_quarters": checkpoint.with_name(THREE_QUARTERS_CHECKPOINT), "final": checkpoint}
     unmirrored = {
         name: test(file, folder / "predictions_without_mirroring" / name, mirroring=False)

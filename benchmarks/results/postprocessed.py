@@ -21,16 +21,16 @@ NAMES = {
 
 def table_of_postprocessing() -> str:
     """Dice as predicted and postprocessed, of all trainings whose predictions were scored both ways."""
-    dice: dict[tuple[str, int, int, str], list[tuple[float, float]]] = defaultdict(list)
+    dice: dict[tuple[str, int, int, str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in read_table("runs.csv"):
         if row["dice_postprocessed"]:
             steps = int(row["epochs"]) * int(row["steps"])
-            key = row["dataset"], int(row["labels"]), steps, row["arm"]
+            key = row["dataset"], steps, int(row["labels"]), row["arm"], row["series"]
             dice[key].append((float(row["dice"]), float(row["dice_postprocessed"])))
     rows = []
-    for (dataset, labels, steps, arm), values in sorted(dice.items()):
+    for (dataset, steps, labels, arm, _), values in sorted(dice.items()):
         predicted, postprocessed = np.mean(values, axis=0)
-        start = [NAMES[dataset], f"{steps:,}", str(labels), title(arm), str(len(values))]
+        start = [NAMES.get(dataset, dataset), f"{steps:,}", str(labels), title(arm), str(len(values))]
         rows.append([*start, f"{predicted:.4f}", f"{postprocessed:.4f}", f"{postprocessed - predicted:+.4f}"])
     header = ["data", "steps", "labels", "method", "trainings", "as predicted", "postprocessed", "difference"]
     return markdown_table(header, rows)

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Writes a postprocessing file for nnUNetv2_apply_postprocessing. nnUNetv2_determine_postprocessing needs the "
         "predictions of a cross-validation, which few labels do not give. This command needs the labels alone: where "
         "all labeled cases that show a structure, four or more, have one connected component of it, predictions keep "
-        "their largest one. A structure is the whole foreground, or a class where there are no regions."
+        "their largest one. A structure is the whole foreground, or a class where there are no regions. Labels are not "
+        "read that are predictions or that splits_final.json puts off limits."
     )
     add_dataset_argument(parser)
     parser.add_argument("-o", required=True, type=Path, metavar="FILE", help="the file to write (.pkl)")
@@ -26,19 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Decide, write and print."""
-    from nnunetv2_dycon.datasets.names import existing_dataset_folder
     from nnunetv2_dycon.exceptions import counted
     from nnunetv2_dycon.postprocessing.determine import determine_postprocessing
-    from nnunetv2_dycon.postprocessing.largest_components import structure_names
 
-    found = determine_postprocessing(existing_dataset_folder(arguments.d), arguments.o)
-    cases = counted(found.num_cases, "labeled case")
-    if not found.structures:
-        print(f"By {cases}, no structure always has one connected component: {arguments.o} changes nothing.")
+    found = determine_postprocessing(arguments.d, arguments.o)
+    print(f"By {counted(found.num_cases, 'labeled case')}, predictions")
+    if found.kept:
+        print(f"  keep their largest connected component of: {', '.join(found.kept)}")
+    if found.left:
+        print(f"  stay as they are in: {', '.join(f'{name} ({reason})' for name, reason in found.left.items())}")
+    if not found.kept:
+        print(f"So {arguments.o} changes nothing.")
         return
-    names = ", ".join(structure_names(found.structures, found.dataset_json))
     print(
-        f"By {cases}, these have one connected component each: {names}. If scans can show several, do not use "
-        f"{arguments.o}. Otherwise:\n"
+        f"If scans can show several of a structure, do not use {arguments.o}. Otherwise:\n"
         f"  nnUNetv2_apply_postprocessing -i PREDICTIONS -o POSTPROCESSED -pp_pkl_file {shlex.quote(str(arguments.o))}"
     )

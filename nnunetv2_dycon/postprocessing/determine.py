@@ -9,56 +9,75 @@ from typing import Any, NamedTuple
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
-from nnunetv2_dycon.datasets.raw_dataset import read_labeled_dataset
+from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
+from nnunetv2_dycon.datasets.raw_dataset import missing_labels, read_labeled_dataset
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import written_aside
-from nnunetv2_dycon.postprocessing.largest_components import Structure, labels_of, structures_of_one_component
+from nnunetv2_dycon.postprocessing.largest_components import (
+    Structure,
+    read_labels,
+    reasons_against_one_component,
+    structure_names,
+)
+from nnunetv2_dycon.self_training.record import read_pseudo_labels
 
 
 class Postprocessing(NamedTuple):
     """What was decided.
 
     Attributes:
-        structures: those of which predictions keep their largest connected component alone, in the order in which they
-            are looked at.
-        dataset_json: of the dataset.
+        kept: names of the structures of which predictions keep their largest connected component alone.
+        left: the other structures by name, and why they stay as they are.
         num_cases: how many labeled cases it was decided by.
     """
 
-    structures: list[Structure]
-    dataset_json: dict[str, Any]
+    kept: list[str]
+    left: dict[str, str]
     num_cases: int
 
 
-def determine_postprocessing(raw_dataset_folder: Path, output: Path) -> Postprocessing:
+def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
     """Write a file for ``nnUNetv2_apply_postprocessing -pp_pkl_file``.
 
     As nnU-Net's ``determine_postprocessing``, which keeps the largest component of a structure where that raises the
     Dice of a cross-validation. Here it is kept where the labeled cases have one component each; see
-    :mod:`nnunetv2_dycon.postprocessing.largest_components`. Where there is no such structure, the file tells nnU-Net to
-    leave predictions as they are, as its own would.
+    :func:`nnunetv2_dycon.postprocessing.largest_components.reasons_against_one_component`. Where there is no such
+    structure, the file tells nnU-Net to leave predictions as they are, as its own would. Labels that are predictions,
+    or that ``splits_final.json`` puts off limits, have no say.
 
     Args:
-        raw_dataset_folder: ``nnUNet_raw/DatasetXXX_NAME``.
+        dataset: ID or name.
         output: the file to write. It must not be there yet.
 
     Raises:
-        UserError: if the output is there, the dataset has no dataset.json, or a label cannot be read.
+        UserError: if the output is there, the dataset has no dataset.json, or a label is missing or cannot be read.
     """
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file in it, such as {output / 'postprocessing.pkl'}.")
     if output.exists():
         raise UserError(f"{output} is there already: remove it or choose another name.")
-    dataset = read_labeled_dataset(raw_dataset_folder)
-    if dataset.dataset_json is None:
-        raise UserError(f"{raw_dataset_folder} has no dataset.json: bring it into nnU-Net's raw layout first")
-    files = [case.label for case in dataset.training.values()]
-    structures = structures_of_one_component(labels_of(files), dataset.dataset_json)
+    folder = existing_dataset_folder(dataset)
+    labeled = read_labeled_dataset(folder)
+    if labeled.dataset_json is None:
+        raise UserError(f"{folder} has no dataset.json: bring it into nnU-Net's raw layout first")
+    without_a_say = set(off_limits_cases_of_all_folds(preprocessed_folder() / folder.name / SPLITS_FILE))
+    if pseudo_labels := read_pseudo_labels(folder / "dataset.json"):
+        without_a_say |= set(pseudo_labels.cases)
+    labels = {case: files.label for case, files in labeled.training.items() if case not in without_a_say}
+    missing = missing_labels(folder, labeled.dataset_json)
+    if of_cases := sorted(labels.keys() & missing.keys()):
+        raise UserError(f"the label {missing[of_cases[0]]} is missing: add it, or remove its case")
     output.parent.mkdir(parents=True, exist_ok=True)
+    reasons = reasons_against_one_component(read_labels(labels), labeled.dataset_json)
     with written_aside(output) as aside:
-        save_pickle(as_nnunet_has_it(structures), str(aside))
-    return Postprocessing(structures, dataset.dataset_json, len(files))
+        save_pickle(as_nnunet_has_it([structure for structure in reasons if not reasons[structure]]), str(aside))
+    names = dict(zip(structure_names(list(reasons), labeled.dataset_json), reasons.values(), strict=True))
+    kept = [name for name, reason in names.items() if not reason]
+    return Postprocessing(kept, {name: reason for name, reason in names.items() if reason}, len(labels))
 
 
 def as_nnunet_has_it(structures: Sequence[Structure]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Functions and their arguments, as nnU-Net's ``apply_postprocessing`` takes them."""
+    """Functions and their arguments, as nnU-Net's ``apply_postprocessing`` takes them, the foreground first."""
     options = [{"labels_or_regions": list(structure)} for structure in structures]
     return [remove_all_but_largest_component_from_segmentation] * len(options), options

@@ -7,7 +7,7 @@ next model. nnU-Net removes such components from predictions where that raises t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from nnunetv2_dycon.datasets.label_maps import read_label_map
+from nnunetv2_dycon.exceptions import counted
 
 # With fewer cases that show it, chance may be why none has a second component.
 _FEWEST_CASES = 4
@@ -43,44 +44,57 @@ def structure_names(structures: Sequence[Structure], dataset_json: dict[str, Any
     return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]
 
 
-def labels_of(files: Collection[Path]) -> Iterator[np.ndarray]:
-    """Read the label maps of labeled cases one after the other, with a progress bar.
+def read_labels(files: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the label maps of labeled cases, given by name, one after the other, with a progress bar.
 
     Raises:
         UserError: for a file that is missing or damaged.
     """
-    for file in tqdm(files, desc="Reading labels"):
-        yield read_label_map(file, "replace it")
+    for case, file in tqdm(files.items(), desc="Reading labels"):
+        yield case, read_label_map(file, "replace it")
 
 
-def structures_of_one_component(label_maps: Iterable[np.ndarray], dataset_json: dict[str, Any]) -> list[Structure]:
-    """The structures of which no label map has more than one connected component.
+def structures_of_one_component(
+    label_maps: Iterable[tuple[str, np.ndarray]], dataset_json: dict[str, Any]
+) -> list[Structure]:
+    """The structures against which :func:`reasons_against_one_component` finds nothing."""
+    reasons = reasons_against_one_component(label_maps, dataset_json)
+    return [structure for structure, reason in reasons.items() if not reason]
+
+
+def reasons_against_one_component(
+    label_maps: Iterable[tuple[str, np.ndarray]], dataset_json: dict[str, Any]
+) -> dict[Structure, str]:
+    """Whether labels say of a structure that it has one connected component.
 
     Voxels that touch at a corner are connected, as in nnU-Net. A component of 99 % of a structure counts as all of it.
 
     Args:
-        label_maps: of the labeled cases.
+        label_maps: of the labeled cases, with their names.
         dataset_json: nnU-Net's, for the labels.
 
     Returns:
-        Those of :func:`structures_of` that at least four of the label maps show; none where a label map has ignored
-        voxels, as nobody knows what is there.
+        For each of :func:`structures_of`, why it cannot be said, in words: a label map has several components, fewer
+        than four show the structure, or one has ignored voxels, where nobody knows what is there. Empty where it can.
     """
     cases = dict.fromkeys(structures_of(dataset_json), 0)
+    several: dict[Structure, str] = {}
     ignored = dataset_json["labels"].get("ignore")
-    for label_map in label_maps:
-        if not cases:
-            break
+    for case, label_map in label_maps:
         if ignored is not None and (label_map == ignored).any():
-            return []
+            return dict.fromkeys(cases, f"{case} has ignored voxels")
         boxes = _boxes(label_map, cases)
-        for structure in list(cases):
+        for structure in cases.keys() - several.keys():
             *_, sizes = _components(label_map, structure, boxes)
             if len(sizes) > 0 and sizes.max() < _LEAST_SHARE * sizes.sum():
-                del cases[structure]
-            else:
-                cases[structure] += len(sizes) > 0
-    return [structure for structure, number in cases.items() if number >= _FEWEST_CASES]
+                several[structure] = f"{case} has {len(sizes)} components"
+            cases[structure] += len(sizes) > 0
+    few = {
+        structure: f"{counted(number, 'case')} of at least {_FEWEST_CASES}"
+        for structure, number in cases.items()
+        if number < _FEWEST_CASES
+    }
+    return {structure: several.get(structure) or few.get(structure, "") for structure in cases}
 
 
 def keep_largest_components(label_map: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:

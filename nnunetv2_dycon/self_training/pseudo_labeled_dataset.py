@@ -26,7 +26,7 @@ from nnunetv2_dycon.files import copy_files, hash_file, written_aside
 from nnunetv2_dycon.postprocessing.largest_components import (
     Structure,
     keep_largest_components,
-    labels_of,
+    read_labels,
     structures_of_one_component,
 )
 from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, pseudo_labels_of, refuse_another_dataset
@@ -137,9 +137,7 @@ def write_pseudo_labeled_dataset(
         found = {name: there[name] for name in ("empty", "removed") if name in there}
         return replace(dataset, one_component=one_component, **found)
     labels = {identifier: case.label for identifier, case in source.labeled.training.items()}
-    one_component = (
-        [] if all_components else structures_of_one_component(labels_of(labels.values()), source.dataset_json)
-    )
+    one_component = [] if all_components else structures_of_one_component(read_labels(labels), source.dataset_json)
     dataset_json = {key: value for key, value in source.dataset_json.items() if key != "dataset"}
     dataset_json |= {"name": target_raw.name, "numTraining": len(dataset.labeled) + len(dataset.pseudo_labeled)}
     dataset_json |= pseudo_labels_of(predictions, dataset.pseudo_labeled, source_raw).as_entry()

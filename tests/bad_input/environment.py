@@ -131,13 +131,13 @@ ROWS = [
     ),
     Row(
         "nnUNet_preprocessed that is not set",
-        (TRAIN, PREPROCESS, PLAN, SELF_TRAIN),
+        (TRAIN, PREPROCESS, PLAN, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "the environment variable nnUNet_preprocessed is not set: export",
         variable("nnUNet_preprocessed", None),
     ),
     Row(
         "nnUNet_preprocessed that is empty",
-        (TRAIN, PREPROCESS, PLAN, SELF_TRAIN),
+        (TRAIN, PREPROCESS, PLAN, SELF_TRAIN, DETERMINE_POSTPROCESSING),
         "the environment variable nnUNet_preprocessed is empty: export",
         variable("nnUNet_preprocessed", ""),
     ),

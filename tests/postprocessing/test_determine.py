@@ -29,12 +29,13 @@ def write_labels(workspace: Workspace, *, several_lesions: bool) -> None:
 
 
 def prediction_with_remains() -> np.ndarray:
-    """An organ with a lesion, an organ that is none, and a lesion within the first."""
+    """An organ with a lesion, another lesion in it, and elsewhere an organ and a lesion, the largest, that are none."""
     label_map = np.zeros((12, 12, 12), dtype=np.uint8)
     label_map[2:7, 2:7, 2:7] = 1
     label_map[3, 3, 2:4] = 2
     label_map[5, 5, 5] = 2
     label_map[9:11, 9:11, 9:11] = 1
+    label_map[9:11, 9:11, 11] = 2
     return label_map
 
 
@@ -47,7 +48,10 @@ def test_nnunets_command_removes_what_the_labels_speak_against(
     assert main(["determine-postprocessing", "-d", "501", "-o", str(file)]) == 0
     printed = capsys.readouterr().out
     names = "the whole foreground, organ" + ("" if several_lesions else ", lesion")
-    assert f"By 6 labeled cases, these have one connected component each: {names}. If scans can show" in printed
+    assert f"By 6 labeled cases, predictions\n  keep their largest connected component of: {names}\n" in printed
+    assert ("  stay as they are in: lesion (demo_005 has 2 components)\n" in printed) is several_lesions
+    structures = [[1, 2], [1]] if several_lesions else [[1, 2], [1], [2]]
+    assert load_pickle(str(file))[1] == [{"labels_or_regions": structure} for structure in structures]
     assert f"  nnUNetv2_apply_postprocessing -i PREDICTIONS -o POSTPROCESSED -pp_pkl_file '{file}'\n" in printed
 
     predictions.mkdir()
@@ -60,7 +64,7 @@ def test_nnunets_command_removes_what_the_labels_speak_against(
     sitk.WriteImage(sitk.GetImageFromArray(predicted), str(predictions / "a.nii.gz"))
     workspace.run("nnUNetv2_apply_postprocessing", "-i", predictions, "-o", output, "-pp_pkl_file", file, "-np", 1)
     expected = predicted.copy()
-    expected[9:11, 9:11, 9:11] = 0
+    expected[9:, 9:, 9:] = 0
     if not several_lesions:
         expected[5, 5, 5] = 0
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(output / "a.nii.gz"))) == expected).all()
@@ -77,7 +81,12 @@ def test_where_no_structure_always_has_one_component_nothing_is_changed(
         sitk.WriteImage(sitk.GetImageFromArray(label_map), str(file))
     file = tmp_path / "postprocessing.pkl"
     assert main(["determine-postprocessing", "-d", "501", "-o", str(file)]) == 0
-    assert f"By 6 labeled cases, no structure always has one connected component: {file} cha" in capsys.readouterr().out
+    several = ", ".join(f"{name} (demo_000 has 4 components)" for name in ("organ", "lesion"))
+    assert capsys.readouterr().out == (
+        "By 6 labeled cases, predictions\n"
+        f"  stay as they are in: the whole foreground (demo_000 has 8 components), {several}\n"
+        f"So {file} changes nothing.\n"
+    )
     predicted = prediction_with_remains()
     assert (apply_postprocessing(predicted, *load_pickle(str(file))) == predicted).all()
 
@@ -87,27 +96,47 @@ def test_regions_are_looked_at_as_a_whole(workspace: Workspace, tmp_path: Path) 
     file = workspace.raw / "dataset.json"
     regions = {"labels": {"background": 0, "organ": [1, 2], "lesion": [2]}, "regions_class_order": [1, 2]}
     file.write_text(json.dumps(json.loads(file.read_text()) | regions))
-    found = determine_postprocessing(workspace.raw, tmp_path / "postprocessing.pkl")
-    assert found.structures == [(1, 2)]
+    found = determine_postprocessing("501", tmp_path / "postprocessing.pkl")
+    assert found == (["the whole foreground"], {}, 6)
     predicted = prediction_with_remains()
     cleaned = apply_postprocessing(predicted, *load_pickle(str(tmp_path / "postprocessing.pkl")))
-    predicted[9:11, 9:11, 9:11] = 0
+    predicted[9:, 9:, 9:] = 0
     assert (cleaned == predicted).all()
 
 
-def test_a_file_that_is_there_is_not_overwritten(workspace: Workspace, tmp_path: Path) -> None:
+def test_labels_off_limits_and_predictions_have_no_say(workspace: Workspace, tmp_path: Path) -> None:
+    write_labels(workspace, several_lesions=True)
+    train = [f"demo_{index:03d}" for index in range(4)]
+    workspace.write_splits({"train": train, "val": [], "unlabeled": ["demo_005"]})
+    label = workspace.raw / "labelsTr" / "demo_005.nii.gz"
+    structures = ["the whole foreground", "organ", "lesion"]
+    assert determine_postprocessing("501", tmp_path / "1.pkl") == (structures, {}, 5)
+    label.write_bytes(b"nobody may open it")
+    assert determine_postprocessing("501", tmp_path / "2.pkl") == (structures, {}, 5)
+    workspace.write_splits({"train": train, "val": []})
+    file = workspace.raw / "dataset.json"
+    pseudo_labels = {"self_training": {"folds": ["0"], "cases": ["demo_003", "demo_004", "demo_005"]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | pseudo_labels))
+    few = dict.fromkeys(structures, "3 cases of at least 4")
+    assert determine_postprocessing("501", tmp_path / "3.pkl") == ([], few, 3)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "there.pkl").write_text("mine")
     with pytest.raises(UserError, match=r"there\.pkl is there already: remove it or choose another name"):
-        determine_postprocessing(workspace.raw, tmp_path / "there.pkl")
+        determine_postprocessing("501", tmp_path / "there.pkl")
     assert (tmp_path / "there.pkl").read_text() == "mine"
+    with pytest.raises(UserError, match=r"is a folder: name a file in it, such as .*postprocessing\.pkl"):
+        determine_postprocessing("501", tmp_path)
 
 
 def test_a_damaged_label_is_named_and_nothing_is_written(workspace: Workspace, tmp_path: Path) -> None:
     label = workspace.raw / "labelsTr" / "demo_003.nii.gz"
     label.write_bytes(label.read_bytes()[:200])
     with pytest.raises(UserError, match=r"demo_003\.nii\.gz cannot be read \(.*\): replace it"):
-        determine_postprocessing(workspace.raw, tmp_path / "postprocessing.pkl")
+        determine_postprocessing("501", tmp_path / "postprocessing.pkl")
     label.unlink()
-    with pytest.raises(UserError, match=r"demo_003\.nii\.gz cannot be read \(.*\): replace it"):
-        determine_postprocessing(workspace.raw, tmp_path / "postprocessing.pkl")
+    with pytest.raises(UserError, match=r"demo_003\.nii\.gz is missing: add it, or remove its case"):
+        determine_postprocessing("501", tmp_path / "postprocessing.pkl")
     assert [file.name for file in tmp_path.iterdir()] == ["nnunet"]

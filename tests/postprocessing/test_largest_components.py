@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
 from nnunetv2_dycon.postprocessing.largest_components import (
     keep_largest_components,
+    reasons_against_one_component,
     structures_of,
     structures_of_one_component,
 )
@@ -19,6 +22,11 @@ def test_the_foreground_as_a_whole_comes_first() -> None:
     assert structures_of({"labels": {"background": 0, "nodule": 4, "ignore": 5}}) == [(4,)]
     assert structures_of({"labels": {"background": 0, "whole": [1, 2, 3], "core": [2]}}) == [(1, 2, 3)]
     assert structures_of({"labels": {"background": 0, "cavity": [1], "wall": [2]}}) == [WHOLE, CAVITY, WALL]
+
+
+def named(label_maps: Iterable[np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Label maps with the names of their cases."""
+    return [(f"case_{index}", label_map) for index, label_map in enumerate(label_maps)]
 
 
 def row(text: str) -> np.ndarray:
@@ -45,21 +53,34 @@ def row(text: str) -> np.ndarray:
     ],
 )
 def test_structures_of_one_component(label_maps: list[str], expected: list[tuple[int, ...]]) -> None:
-    assert structures_of_one_component(map(row, label_maps), HEART) == expected
+    assert structures_of_one_component(named(map(row, label_maps)), HEART) == expected
 
 
 def test_voxels_that_touch_at_a_corner_are_connected() -> None:
     corner = np.zeros((2, 2, 2), dtype=np.uint8)
     corner[0, 0, 0] = corner[1, 1, 1] = 1
     nodules = {"labels": {"background": 0, "nodule": 1}}
-    assert structures_of_one_component([corner] * 4, nodules) == [(1,)]
+    assert structures_of_one_component(named([corner] * 4), nodules) == [(1,)]
     assert (keep_largest_components(corner, [(1,)]) == corner).all()
 
 
 def test_what_is_ignored_may_be_anything() -> None:
     labels = {"labels": HEART["labels"] | {"ignore": 3}}
-    assert structures_of_one_component([row("01220")] * 4, labels) == [WHOLE, CAVITY, WALL]
-    assert structures_of_one_component([*[row("01220")] * 4, row("01223")], labels) == []
+    assert structures_of_one_component(named([row("01220")] * 4), labels) == [WHOLE, CAVITY, WALL]
+    label_maps = named([*[row("01220")] * 4, row("01223")])
+    assert structures_of_one_component(label_maps, labels) == []
+    assert reasons_against_one_component(label_maps, labels) == dict.fromkeys(
+        (WHOLE, CAVITY, WALL), "case_4 has ignored voxels"
+    )
+
+
+def test_the_reasons() -> None:
+    label_maps = named(map(row, ["01220", "01202", "00222", "00000", "02220"]))
+    assert reasons_against_one_component(label_maps, HEART) == {
+        WHOLE: "case_1 has 2 components",
+        CAVITY: "2 cases of at least 4",
+        WALL: "case_1 has 2 components",
+    }
 
 
 @pytest.mark.parametrize(
