@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunetv2_dycon.methods.dycon import DyCONSettings
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from tests.scratch_environment import Environment
 
 if TYPE_CHECKING:

@@ -123,6 +123,11 @@ ARMS: dict[str, Arm] = {
             all_components=True,
         ),
         _ablation("HardTargets", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
+        _ablation(
+            "CrossEntropy",
+            "DyCON with a cross-entropy beside UnCL's distance, where student and teacher are certain",
+            uncl_cross_entropy_weight=0.5,
+        ),
         _ablation("LabeledBoxes", "DyCON with a labeled box in every unlabeled patch, and no others", **_LABELED_BOXES),
         _ablation("VoxelMean", "DyCON with UnCL averaged over voxels", uncl_normalization="voxels", uncl_weight=10.0),
         _ablation("NoBoxes", "DyCON without boxes in unlabeled patches", copy_paste_fraction=0.0, cutmix_fraction=0.0),

@@ -19,7 +19,8 @@ from nnunetv2_dycon.datasets.simulate import RECORD
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.cell_labels import CellLabels, cell_labels_from_probabilities
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
-from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings, PastedTask
+from nnunetv2_dycon.methods.dycon import DyCON, PastedTask
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch
 from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import UnlabeledData
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised

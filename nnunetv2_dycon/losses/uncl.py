@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, bernoulli_entropy, check_labels
+from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions, check_labels
 from nnunetv2_dycon.losses.numerics import check_voxel_map, compute_dtype, default_byte_budget, tile_length
 from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
+from nnunetv2_dycon.losses.voxel_distribution import certainty_weights, cross_entropy, voxel_distribution
 
 Normalization = Literal["voxels", "classes"]
 # Of the voxels that count. What student and teacher make of a class that neither of them sees anywhere is noise, which
 # would have the same say as a structure otherwise.
 SMALLEST_CLASS_SHARE = 1e-4
+# The paper's largest: a voxel of two equally likely classes counts a thirtieth of a certain one.
+CROSS_ENTROPY_BETA = 5.0
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -31,6 +34,7 @@ class UnCL(nn.Module):
     labels: LabelSpace = Classes()
     normalization: Normalization = "voxels"
     entropy_weight: float = 1.0
+    cross_entropy_weight: float = 0.0
     reduction: Reduction = WHOLE_BATCH
 
     def __post_init__(self) -> None:
@@ -46,17 +50,19 @@ class UnCL(nn.Module):
 
 
 class UnCLTerms(NamedTuple):
-    """The two terms of UnCL, differentiable, and what is worth logging beside them, detached; all scalars.
+    """The terms of UnCL, differentiable, and what is worth logging beside them, detached; all scalars.
 
     Attributes:
         distance: see :func:`uncl_terms`.
         entropy: mean over voxels of ``Hs + Ht`` in nats.
+        cross_entropy: see :func:`uncl_terms`; in nats. It is no part of the paper's loss; 0 where it was not asked for.
         student_entropy: mean over voxels of ``Hs`` in nats.
         teacher_entropy: mean over voxels of ``Ht`` in nats.
     """
 
     distance: Tensor
     entropy: Tensor
+    cross_entropy: Tensor
     student_entropy: Tensor
     teacher_entropy: Tensor
 
@@ -70,11 +76,13 @@ def uncl_loss(
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
     entropy_weight: float = 1.0,
+    cross_entropy_weight: float = 0.0,
     reduction: Reduction = WHOLE_BATCH,
 ) -> Tensor:
-    """UnCL, a scalar: ``distance + entropy_weight * beta * entropy`` of :func:`uncl_terms`, which has the arguments.
+    """UnCL, a scalar: the weighted sum of the terms of :func:`uncl_terms`, which has the arguments.
 
-    An `entropy_weight` of 1 is the loss of the paper.
+    It is ``distance + entropy_weight * beta * entropy + cross_entropy_weight * cross_entropy``; with the default
+    weights, the loss of the paper.
     """
     terms = uncl_terms(
         student_logits,
@@ -83,9 +91,11 @@ def uncl_loss(
         labels=labels,
         mask=mask,
         normalization=normalization,
+        with_cross_entropy=cross_entropy_weight > 0,
         reduction=reduction,
     )
-    return terms.distance + entropy_weight * beta * terms.entropy
+    loss = terms.distance + entropy_weight * beta * terms.entropy
+    return loss + cross_entropy_weight * terms.cross_entropy
 
 
 def uncl_terms(
@@ -96,6 +106,7 @@ def uncl_terms(
     labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
     normalization: Normalization = "voxels",
+    with_cross_entropy: bool = False,
     reduction: Reduction = WHOLE_BATCH,
 ) -> UnCLTerms:
     r"""The terms of UnCL for every voxel of a batch.
@@ -112,6 +123,11 @@ def uncl_terms(
     denominator is a constant for the gradient: a gradient through it rewards larger predictions wherever student and
     teacher disagree, the teacher follows its student, and the pseudo-labels grow.
 
+    The cross-entropy is the mean over voxels of :math:`-2 w \sum_c p_t \log p_s`, where :math:`w` has
+    :data:`CROSS_ENTROPY_BETA` for beta and is a constant for the gradient, which would reward uncertainty otherwise. A
+    voxel counts once where student and teacher are certain, and next to nothing where one of them is not. Where both
+    are sure and disagree, the distance hardly moves the student's logits; the cross-entropy does.
+
     The distribution of a voxel is the softmax over classes, or, for region-based training, one Bernoulli distribution
     per region (sigmoid) with the entropies summed. Everything is computed in float32 (float64 for float64 logits)
     whatever the logits' type and autocast. Nothing but the arguments is kept for backward, which recomputes, and both
@@ -125,10 +141,11 @@ def uncl_terms(
         mask: (B, *spatial) or (B, 1, *spatial), boolean or weights >= 0: means are taken over these voxels. If it is
             zero everywhere, all terms and their gradients are exactly zero.
         normalization: of the distance: ``voxels`` (the paper's) or ``classes``.
+        with_cross_entropy: whether to compute the cross-entropy.
         reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
-        The terms; gradients flow to `student_logits` from `distance` and `entropy`.
+        The terms; gradients flow to `student_logits` from `distance`, `entropy` and `cross_entropy`.
 
     Raises:
         TypeError: if `labels` are of another kind.
@@ -146,46 +163,24 @@ def uncl_terms(
     if mask is not None:
         check_voxel_map("mask", mask.unsqueeze(1) if mask.ndim == student_logits.ndim - 1 else mask, student_logits)
         mask = mask.detach().flatten(1)
-    by_classes = normalization == "classes"
-    terms = _UnCL.apply(student_logits, teacher_logits.detach(), mask, float(beta), labels, by_classes, reduction)
+    options = _Options(float(beta), labels, normalization == "classes", with_cross_entropy)
+    terms = _UnCL.apply(student_logits, teacher_logits.detach(), mask, options, reduction)
     return UnCLTerms(*reduction.sum(*terms))
-
-
-class _Distribution(NamedTuple):
-    """The distribution of each voxel, or for regions its distributions."""
-
-    probability: Tensor  # p, (B, C, V)
-    # By how much a logit exceeds its mean under p (classes) or zero (regions), (B, C, V). For classes this is
-    # log p + H: the entropy's slope is -p * surplus, or -p (1 - p) * surplus for regions.
-    surplus: Tensor
-    entropy: Tensor  # H in nats, (B, V)
-
-
-def _distribution(logits: Tensor, labels: LabelSpace) -> _Distribution:
-    if isinstance(labels, Regions):
-        return _Distribution(logits.sigmoid(), logits, bernoulli_entropy(logits).sum(1))
-    shifted = logits - logits.amax(1, keepdim=True)
-    probability = shifted.exp()
-    partition = probability.sum(1, keepdim=True)
-    probability /= partition
-    mean = (probability * shifted).sum(1, keepdim=True)
-    return _Distribution(probability, shifted.sub_(mean), partition.log_().sub_(mean).squeeze(1))
-
-
-def _voxel_weights(student: _Distribution, teacher: _Distribution, beta: float) -> Tensor:
-    """``1 / (exp(beta Hs) + exp(beta Ht))``, (B, V).
-
-    The entropies of many regions may overflow an exponential; the quotient is then zero, which is its value in float32.
-    """
-    return torch.exp(beta * student.entropy).add_(torch.exp(beta * teacher.entropy)).reciprocal_()
 
 
 def _tiles(flat_logits: Tensor) -> Iterator[slice]:
     batch, channels, num_voxels = flat_logits.shape
-    temporary_tensors = 6
+    temporary_tensors = 7
     bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(flat_logits).itemsize
     length = tile_length(bytes_per_voxel, default_byte_budget(flat_logits))
     return (slice(start, start + length) for start in range(0, num_voxels, length))
+
+
+class _Options(NamedTuple):
+    beta: float
+    labels: LabelSpace
+    by_classes: bool
+    with_cross_entropy: bool
 
 
 class _UnCL(torch.autograd.Function):
@@ -195,26 +190,30 @@ class _UnCL(torch.autograd.Function):
         student_logits: Tensor,
         teacher_logits: Tensor,
         mask: Tensor | None,
-        beta: float,
-        labels: LabelSpace,
-        by_classes: bool,
+        options: _Options,
         reduction: Reduction,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        beta, labels, by_classes, with_cross_entropy = options
         # Of a batch that processes share, this is the part of each in the terms of all.
         dtype = compute_dtype(student_logits)
         student_flat, teacher_flat = student_logits.flatten(2), teacher_logits.flatten(2)
-        entropies = student_flat.new_zeros(2, dtype=dtype)
+        # Those of student and teacher, and the weighted cross-entropy.
+        entropies = student_flat.new_zeros(3, dtype=dtype)
         # Of the weighted squared differences and of the weighted squares, by class.
         differences, sizes = student_flat.new_zeros(2, student_flat.shape[1], dtype=dtype).unbind()
         for tile in _tiles(student_flat):
-            student = _distribution(student_flat[:, :, tile].to(dtype), labels)
-            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
-            weights = _voxel_weights(student, teacher, beta)
+            student = voxel_distribution(student_flat[:, :, tile].to(dtype), labels)
+            teacher = voxel_distribution(teacher_flat[:, :, tile].to(dtype), labels)
+            weights = certainty_weights(student, teacher, beta)
             voxels = None if mask is None else mask[:, tile].to(dtype)
             if voxels is not None:
                 weights *= voxels
             for index, values in enumerate((student.entropy, teacher.entropy)):
                 entropies[index] += values.sum() if voxels is None else (values * voxels).sum()
+            if with_cross_entropy:
+                cross_entropies = cross_entropy(student, teacher, labels)
+                cross_entropies *= certainty_weights(student, teacher, CROSS_ENTROPY_BETA)
+                entropies[2] += 2 * (cross_entropies if voxels is None else cross_entropies * voxels).sum()
             if by_classes:
                 squares = student.probability.square().addcmul_(teacher.probability, teacher.probability)
                 sizes += squares.mul_(weights.unsqueeze(1)).sum((0, 2))
@@ -223,7 +222,7 @@ class _UnCL(torch.autograd.Function):
         total_weight = mask.sum(dtype=dtype) if mask is not None else sizes.new_full((), student_flat[:, 0].numel())
         total_weight, sizes = reduction.sum(total_weight, sizes)
         inverse_weight = torch.where(total_weight > 0, 1 / total_weight, 0)
-        student_entropy, teacher_entropy = (entropies * inverse_weight).unbind()
+        student_entropy, teacher_entropy, mean_cross_entropy = (entropies * inverse_weight).unbind()
         if by_classes:
             # Background has no part in the mean.
             counts = torch.arange(len(sizes), device=sizes.device) >= (0 if isinstance(labels, Regions) else 1)
@@ -235,26 +234,28 @@ class _UnCL(torch.autograd.Function):
         ctx.save_for_backward(student_logits, mask, inverse_weight, by_difference)
         # Tensors made in inference mode cannot be saved in the usual way, and a teacher is run in inference mode.
         ctx.teacher_logits = teacher_logits
-        ctx.beta, ctx.labels = beta, labels
-        outputs = distance, student_entropy + teacher_entropy, student_entropy.clone(), teacher_entropy.clone()
-        ctx.mark_non_differentiable(*outputs[2:])
+        ctx.options = options
+        entropy = student_entropy + teacher_entropy
+        outputs = distance, entropy, mean_cross_entropy.clone(), student_entropy.clone(), teacher_entropy.clone()
+        ctx.mark_non_differentiable(*outputs[3:])
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None, None, None]:
+        ctx: Any, distance_gradient: Tensor, entropy_gradient: Tensor, cross_entropy_gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, None, None, None, None]:
         student_logits, mask, inverse_weight, by_difference = ctx.saved_tensors
-        dtype, beta, labels = compute_dtype(student_logits), ctx.beta, ctx.labels
+        dtype, (beta, labels, _, with_cross_entropy) = compute_dtype(student_logits), ctx.options
         student_flat, teacher_flat = student_logits.flatten(2), ctx.teacher_logits.flatten(2)
         gradient = torch.empty_like(student_flat, memory_format=torch.contiguous_format)
         by_difference = (by_difference * distance_gradient).view(1, -1, 1)
         entropy_gradient = entropy_gradient * inverse_weight
+        cross_entropy_gradient = cross_entropy_gradient * inverse_weight
         for tile in _tiles(student_flat):
-            student = _distribution(student_flat[:, :, tile].to(dtype), labels)
-            teacher = _distribution(teacher_flat[:, :, tile].to(dtype), labels)
-            weights = _voxel_weights(student, teacher, beta)
+            student = voxel_distribution(student_flat[:, :, tile].to(dtype), labels)
+            teacher = voxel_distribution(teacher_flat[:, :, tile].to(dtype), labels)
+            weights = certainty_weights(student, teacher, beta)
             difference = student.probability - teacher.probability
             # By a voxel's weight, and by the student's probabilities at a given weight.
             by_probability = difference * by_difference
@@ -273,5 +274,12 @@ class _UnCL(torch.autograd.Function):
                 by_probability -= (slope * by_probability).sum(1, keepdim=True)
             by_probability *= weights.unsqueeze(1)
             by_probability -= student.surplus * by_entropy.unsqueeze(1)
-            torch.mul(by_probability, slope, out=gradient[:, :, tile])
-        return gradient.view(student_logits.shape), None, None, None, None, None, None
+            by_probability *= slope
+            if with_cross_entropy:
+                # Its gradient is p_s - p_t, by twice a voxel's weight.
+                weights = certainty_weights(student, teacher, CROSS_ENTROPY_BETA).mul_(2 * cross_entropy_gradient)
+                if mask is not None:
+                    weights *= mask[:, tile]
+                by_probability.addcmul_(difference, weights.unsqueeze(1))
+            gradient[:, :, tile] = by_probability
+        return gradient.view(student_logits.shape), None, None, None, None

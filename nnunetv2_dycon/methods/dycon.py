@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.cell_labels import (
     CellLabels,
     cell_labels_from_probabilities,
@@ -19,9 +18,9 @@ from nnunetv2_dycon.losses.cell_labels import (
 from nnunetv2_dycon.losses.fecl import fecl_loss
 from nnunetv2_dycon.losses.uncl import uncl_terms
 from nnunetv2_dycon.losses.uncl_pseudo_labels import uncl_of_pseudo_labels
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Losses, Method, Prediction, Task
 from nnunetv2_dycon.methods.schedules import adaptive_beta, sigmoid_rampup
-from nnunetv2_dycon.methods.settings import LARGEST_WEIGHT, MethodSettings, setting
 from nnunetv2_dycon.networks.projection_head import ProjectionHead
 from nnunetv2_dycon.views.copy_paste import paste_boxes, paste_boxes_of_next
 
@@ -29,100 +28,6 @@ from nnunetv2_dycon.views.copy_paste import paste_boxes, paste_boxes_of_next
 _HARD_NEGATIVE_THRESHOLDS = (0.3, 0.5)
 # Of an annotated voxel that stands for ignored ones: a few must not decide for a whole box.
 _LARGEST_VOXEL_WEIGHT = 10.0
-
-
-@dataclass(frozen=True)
-class DyCONSettings(MethodSettings):
-    """DyCON's two losses: weights, schedules and switches (arXiv:2504.04566, with departures as documented)."""
-
-    cutmix_fraction: float = setting(
-        0.5,
-        "length, along each axis and as a fraction of the patch's, of the box of the next unlabeled patch of the batch "
-        "that is pasted into each unlabeled one in the student's view, wrapping around; 0: none, as in the paper",
-        minimum=0,
-        maximum=1,
-        before_it_existed=0.0,
-    )
-    copy_paste_fraction: float = setting(
-        0.75,
-        "length, likewise, of the box of a labeled patch that is then pasted into unlabeled ones; 0: none, as in the "
-        "paper",
-        minimum=0,
-        maximum=1,
-    )
-    copy_paste_share: float = setting(
-        0.5,
-        "share of the unlabeled patches that get a box of a labeled one; one that is alone in its batch always does, "
-        "unless this share or cutmix_fraction is 0",
-        minimum=0,
-        maximum=1,
-        before_it_existed=1.0,
-    )
-    uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
-    uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(
-        "probabilities",
-        "what UnCL measures: the squared difference of the probabilities, as in the paper, or nnU-Net's loss against "
-        "the teacher's most probable classes",
-        choices=("probabilities", "pseudo_labels"),
-    )
-    uncl_confidence: float = setting(
-        0.0,
-        "least probability of the teacher's class with which a voxel counts in UnCL of pseudo-labels; 0: all count",
-        minimum=0,
-        maximum=1,
-    )
-    uncl_normalization: Literal["voxels", "classes"] = setting(
-        "classes",
-        "how UnCL's squared difference is averaged: over voxels, as in the paper, or as a Dice loss of each class, for "
-        "which the size of a structure does not matter",
-        choices=("voxels", "classes"),
-    )
-    uncl_entropy_weight: float = setting(
-        0.02,
-        "factor on the entropy term beta * mean(H_student + H_teacher) beside the squared difference; 1 in the paper",
-        minimum=0,
-        maximum=LARGEST_WEIGHT,
-    )
-    beta_max: float = setting(1.0, "UnCL's beta at the start of training; 5 in the paper", minimum=0.001, maximum=10)
-    beta_min: float = setting(0.1, "UnCL's beta at the end of training; 0.5 in the paper", minimum=0.001, maximum=10)
-    fecl_weight: float = setting(
-        0.0,
-        "weight of FeCL after the ramp-up, such as 0.1; 0: none, which saves its time",
-        minimum=0,
-        maximum=LARGEST_WEIGHT,
-        before_it_existed=0.1,
-    )
-    fecl_variant: Literal["paper", "official"] = setting(
-        "paper", "which FeCL: the paper's formula or the released code's", choices=("paper", "official")
-    )
-    fecl_temperature: float = setting(0.6, "FeCL's temperature tau", minimum=0.02, maximum=10)
-    fecl_gamma: float = setting(
-        2.0, "FeCL's focal exponent; to leave the focal weights out, switch them off", minimum=1, maximum=10
-    )
-    fecl_focal_positives: bool = setting(True, "whether FeCL weights positive pairs by (1 - cosine)^gamma")
-    fecl_focal_negatives: bool = setting(True, "whether FeCL weights negative pairs by cosine^gamma")
-    fecl_entropy_weighting: bool = setting(
-        True, "whether FeCL weights each anchor by exp(entropy); in the paper variant"
-    )
-    fecl_hard_negatives: bool = setting(True, "whether FeCL adds the teacher's hardest negatives")
-    fecl_num_hard_negatives: int = setting(
-        16, "how many of the teacher's hardest negatives FeCL averages", minimum=1, maximum=100_000
-    )
-    fecl_embedding_channels: int = setting(64, "channels of FeCL's embeddings", minimum=2, maximum=4096)
-
-    def __post_init__(self) -> None:
-        """Check what no single range can.
-
-        Raises:
-            UserError: when beta would rise instead of fall.
-        """
-        if self.beta_min > self.beta_max:
-            raise UserError(f'"beta_min" ({self.beta_min}) must not be above "beta_max" ({self.beta_max}).')
-
-    def without_effect(self) -> list[str]:
-        """How FeCL is made, where it is off. See MethodSettings."""
-        fecl = [field.name for field in fields(self) if field.name.startswith("fecl_") and field.name != "fecl_weight"]
-        return fecl if self.fecl_weight == 0 else []
 
 
 @dataclass(frozen=True)
@@ -226,10 +131,16 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             options |= {"confidence": settings.uncl_confidence, "batch_dice": self.batch_dice}
             loss, *values = uncl_of_pseudo_labels(student, teacher, beta, **options)
         else:
-            distance, entropy, *values = uncl_terms(
-                student, teacher, beta, normalization=settings.uncl_normalization, **options
+            distance, entropy, cross_entropy, *values = uncl_terms(
+                student,
+                teacher,
+                beta,
+                normalization=settings.uncl_normalization,
+                with_cross_entropy=settings.uncl_cross_entropy_weight > 0,
+                **options,
             )
             loss = distance + settings.uncl_entropy_weight * beta * entropy
+            loss = loss + settings.uncl_cross_entropy_weight * cross_entropy
             values.append(torch.ones_like(loss.detach()))
         names = ("student_entropy", "teacher_entropy", "confident_fraction")
         return loss, {"beta": beta, **dict(zip(names, values, strict=True))}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
+from nnunetv2_dycon.methods.dycon import DyCON
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.commands.main import main
 from nnunetv2_dycon.experiment_planning.networks import NETWORKS
-from nnunetv2_dycon.methods.dycon import DyCONSettings
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.settings import settings_table
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
 

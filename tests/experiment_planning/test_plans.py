@@ -12,7 +12,7 @@ import pytest
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.experiment_planning.plans import parse_assignments, write_plans
-from nnunetv2_dycon.methods.dycon import DyCONSettings
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nnunetv2_dycon.losses.label_space import LabelSpace, Regions
 from nnunetv2_dycon.losses.uncl import UnCLTerms
@@ -17,10 +18,12 @@ def plain_uncl_terms(
         student_entropy = torch.distributions.Bernoulli(logits=student).entropy().sum(1)
         teacher_entropy = torch.distributions.Bernoulli(logits=teacher).entropy().sum(1)
         student_probability, teacher_probability = student.sigmoid(), teacher.sigmoid()
+        cross_entropy = binary_cross_entropy_with_logits(student, teacher_probability, reduction="none").sum(1)
     else:
         student_entropy = torch.distributions.Categorical(logits=student.movedim(1, -1)).entropy()
         teacher_entropy = torch.distributions.Categorical(logits=teacher.movedim(1, -1)).entropy()
         student_probability, teacher_probability = student.softmax(1), teacher.softmax(1)
+        cross_entropy = -(teacher_probability * student.log_softmax(1)).sum(1)
     scale = 1 / (torch.exp(beta * student_entropy) + torch.exp(beta * teacher_entropy))
     weights = torch.ones_like(scale) if mask is None else mask.to(scale).reshape(scale.shape)
     squared = (student_probability - teacher_probability) ** 2
@@ -37,4 +40,7 @@ def plain_uncl_terms(
         distances = (voxels * squared).sum(axes) / sizes.detach()
         # The first class is the background; a region may be anything.
         distance = distances.mean() if isinstance(labels, Regions) else distances[1:].sum() / max(1, len(distances) - 1)
-    return UnCLTerms(distance, mean(student_entropy + teacher_entropy), mean(student_entropy), mean(teacher_entropy))
+    certainty = 2 / (torch.exp(5 * student_entropy.detach()) + torch.exp(5 * teacher_entropy))
+    cross_entropy = mean(certainty * cross_entropy)
+    student_mean, teacher_mean = mean(student_entropy), mean(teacher_entropy)
+    return UnCLTerms(distance, student_mean + teacher_mean, cross_entropy, student_mean, teacher_mean)

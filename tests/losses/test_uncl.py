@@ -45,11 +45,12 @@ def test_terms_and_gradients_equal_the_plain_formula(
     student, teacher = logits(*shape, seed=1).requires_grad_(), logits(*shape, seed=2)
     random = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     mask = {"none": None, "boolean": random > 0.4, "weights": random.unsqueeze(1)}[mask_kind]
-    terms = uncl_terms(student, teacher, 0.7, labels=labels, mask=mask, normalization=normalization)
+    options = {"labels": labels, "mask": mask, "normalization": normalization}
+    terms = uncl_terms(student, teacher, 0.7, with_cross_entropy=True, **options)
     expected = plain_uncl_terms(student, teacher, 0.7, labels, mask, normalization)
     for value, expected_value in zip(terms, expected, strict=True):
         torch.testing.assert_close(value, expected_value, rtol=1e-9, atol=1e-12)
-    for value, expected_value in zip(terms[:2], expected[:2], strict=True):
+    for value, expected_value in zip(terms[:3], expected[:3], strict=True):
         (gradient,) = torch.autograd.grad(value, student, retain_graph=True)
         (expected_gradient,) = torch.autograd.grad(expected_value, student, retain_graph=True, materialize_grads=True)
         torch.testing.assert_close(gradient, expected_gradient, rtol=1e-9, atol=1e-12)
@@ -82,13 +83,29 @@ def test_a_voxel_on_which_student_and_teacher_agree_is_left_alone(labels: LabelS
 
 def test_loss_is_the_weighted_sum_of_the_terms() -> None:
     student, teacher = logits(2, 3, 4, 4), logits(2, 3, 4, 4, seed=1)
-    terms = uncl_terms(student, teacher, 2.0)
+    terms = uncl_terms(student, teacher, 2.0, with_cross_entropy=True)
     torch.testing.assert_close(uncl_loss(student, teacher, 2.0), terms.distance + 2.0 * terms.entropy)
     loss = uncl_loss(student, teacher, 2.0, entropy_weight=0.02)
     torch.testing.assert_close(loss, terms.distance + 0.04 * terms.entropy)
+    loss = uncl_loss(student, teacher, 2.0, entropy_weight=0, cross_entropy_weight=0.3)
+    torch.testing.assert_close(loss, terms.distance + 0.3 * terms.cross_entropy)
 
 
-@pytest.mark.parametrize("options", [{"labels": Regions()}, {"normalization": "classes"}, {"entropy_weight": 0.02}])
+def test_a_certain_mistake_is_left_to_the_cross_entropy() -> None:
+    student, teacher = torch.tensor([[[9.0], [-9.0]]]).requires_grad_(), torch.tensor([[[-9.0], [9.0]]])
+    terms = uncl_terms(student, teacher, 1.0, with_cross_entropy=True)
+    (by_distance,) = torch.autograd.grad(terms.distance, student, retain_graph=True)
+    (by_cross_entropy,) = torch.autograd.grad(terms.cross_entropy, student)
+    assert by_distance.abs().max() < 1e-6
+    # The probabilities' difference, of a voxel that counts once since both are certain.
+    torch.testing.assert_close(by_cross_entropy, torch.tensor([[[1.0], [-1.0]]]), atol=1e-5, rtol=0)
+    assert terms.cross_entropy.item() == pytest.approx(18, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"labels": Regions()}, {"normalization": "classes"}, {"entropy_weight": 0.02}, {"cross_entropy_weight": 0.3}],
+)
 def test_the_module_computes_the_function_with_its_options(options: dict[str, Any]) -> None:
     student, teacher, mask = logits(2, 3, 4, 4), logits(2, 3, 4, 4, seed=1), logits(2, 1, 4, 4, seed=2) > 0
     expected = uncl_loss(student, teacher, 2.0, mask=mask, **options)
@@ -98,8 +115,8 @@ def test_the_module_computes_the_function_with_its_options(options: dict[str, An
 
 def test_only_the_student_receives_a_gradient() -> None:
     student, teacher = logits(1, 3, 4, 4).requires_grad_(), logits(1, 3, 4, 4, seed=1).requires_grad_()
-    terms = uncl_terms(student, teacher, 1.0)
-    (terms.distance + terms.entropy).backward()
+    terms = uncl_terms(student, teacher, 1.0, with_cross_entropy=True)
+    (terms.distance + terms.entropy + terms.cross_entropy).backward()
     assert student.grad is not None
     assert teacher.grad is None
     assert not terms.student_entropy.requires_grad
@@ -162,8 +179,9 @@ def test_a_perfect_student_has_zero_distance(labels: LabelSpace, normalization: 
 def test_an_empty_mask_gives_exact_zeros(labels: LabelSpace, normalization: str) -> None:
     student, teacher = logits(2, 3, 4, 4).requires_grad_(), logits(2, 3, 4, 4, seed=1)
     mask = torch.zeros(2, 4, 4)
-    terms = uncl_terms(student, teacher, 1.0, labels=labels, mask=mask, normalization=normalization)
-    (terms.distance + terms.entropy).backward()
+    options = {"labels": labels, "mask": mask, "normalization": normalization}
+    terms = uncl_terms(student, teacher, 1.0, with_cross_entropy=True, **options)
+    (terms.distance + terms.entropy + terms.cross_entropy).backward()
     assert all(term.item() == 0 for term in terms)
     assert not student.grad.any()
 

@@ -19,8 +19,9 @@ def test_sixty_uncertain_classes_at_beta_five_do_not_overflow(labels: LabelSpace
     student = torch.zeros(1, 60, 2, 2, dtype=torch.float16)
     student[:, 0] = 0.1
     student.requires_grad_()
-    terms = uncl_terms(student, torch.zeros(1, 60, 2, 2, dtype=torch.float16), 5.0, labels=labels)
-    (terms.distance + terms.entropy).backward()
+    teacher = torch.zeros(1, 60, 2, 2, dtype=torch.float16)
+    terms = uncl_terms(student, teacher, 5.0, labels=labels, with_cross_entropy=True)
+    (terms.distance + terms.entropy + terms.cross_entropy).backward()
     assert all(term.isfinite() for term in terms)
     assert student.grad.isfinite().all()
     assert terms.entropy > 8
@@ -32,11 +33,12 @@ def test_half_precision_logits_are_computed_in_float32(dtype: torch.dtype, label
     exact_student, exact_teacher = logits(2, 4, 16, 16), logits(2, 4, 16, 16, seed=1)
     student, teacher = exact_student.to(dtype).requires_grad_(), exact_teacher.to(dtype)
     rounded = student.detach().double().requires_grad_()
-    loss = uncl_loss(student, teacher, 2.0, labels=labels)
+    options = {"labels": labels, "cross_entropy_weight": 0.5}
+    loss = uncl_loss(student, teacher, 2.0, **options)
     loss.backward()
-    uncl_loss(rounded, teacher.double(), 2.0, labels=labels).backward()
+    uncl_loss(rounded, teacher.double(), 2.0, **options).backward()
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, labels=labels).item(), rel=1e-2)
+    assert loss.item() == pytest.approx(uncl_loss(exact_student, exact_teacher, 2.0, **options).item(), rel=1e-2)
     assert student.grad.dtype == dtype
     assert (student.grad - rounded.grad).norm() <= 1e-2 * rounded.grad.norm()
 
@@ -72,14 +74,15 @@ def test_nothing_waits_for_the_device() -> None:
     teacher, mask = torch.empty(2, 3, 8, 8, 8, device="meta"), torch.empty(2, 8, 8, 8, device="meta")
     for labels in LABEL_SPACES:
         for normalization in NORMALIZATIONS:
-            uncl_loss(student, teacher, 1.0, mask=mask, labels=labels, normalization=normalization).backward()
+            options = {"mask": mask, "labels": labels, "normalization": normalization, "cross_entropy_weight": 0.5}
+            uncl_loss(student, teacher, 1.0, **options).backward()
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_nothing_is_larger_than_the_logits(normalization: str) -> None:
     student, teacher = logits(6, 2, 8, 8, 8).requires_grad_(), logits(6, 2, 8, 8, 8, seed=1)
     with LargestTensor() as largest:
-        uncl_loss(student, teacher, 1.0, normalization=normalization).backward()
+        uncl_loss(student, teacher, 1.0, normalization=normalization, cross_entropy_weight=0.5).backward()
     assert largest.elements == student.numel()
 
 
@@ -88,7 +91,7 @@ def test_only_the_arguments_and_some_values_a_class_are_kept_for_backward(normal
     student, teacher = logits(2, 3, 8, 8).requires_grad_(), logits(2, 3, 8, 8, seed=1)
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
-        uncl_terms(student, teacher, 1.0, normalization=normalization)
+        uncl_terms(student, teacher, 1.0, normalization=normalization, with_cross_entropy=True)
     own = [tensor for tensor in saved if tensor.data_ptr() not in (student.data_ptr(), teacher.data_ptr())]
     assert sum(tensor.numel() for tensor in own) <= 1 + 2 * student.shape[1]
 
@@ -112,8 +115,9 @@ def test_values_and_gradients_are_finite_for_any_input(data: st.DataObject) -> N
         mask = torch.rand(shape[0], *shape[2:], generator=torch.Generator().manual_seed(seed)) < mask_share
     beta, labels = data.draw(st.sampled_from([0.0, 0.5, 5.0])), data.draw(st.sampled_from(LABEL_SPACES))
     normalization = data.draw(st.sampled_from(NORMALIZATIONS))
-    terms = uncl_terms(student, teacher, beta, labels=labels, mask=mask, normalization=normalization)
-    (terms.distance + terms.entropy).backward()
+    options = {"labels": labels, "mask": mask, "normalization": normalization}
+    terms = uncl_terms(student, teacher, beta, with_cross_entropy=True, **options)
+    (terms.distance + terms.entropy + terms.cross_entropy).backward()
     assert all(term.isfinite() for term in terms)
     assert student.grad.isfinite().all()
     assert 0 <= terms.distance <= shape[1]

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.losses.label_space import Classes, Regions
+from nnunetv2_dycon.losses.uncl import uncl_loss
 from nnunetv2_dycon.methods import dycon as dycon_module
-from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings, PastedTask
+from nnunetv2_dycon.methods.dycon import DyCON, PastedTask
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.method import Guidance, LabeledBatch, Prediction
 from tests.settings import WITH_FECL
 
@@ -101,6 +103,18 @@ def test_uncl_of_pseudo_labels(regions: bool) -> None:
     # A student that says the same is right.
     same = dycon.unlabeled_losses(Prediction(20 * task.teacher.logits), task, 0.5).terms["uncl"]
     assert same < 0.1 < losses.terms["uncl"]
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_uncl_with_cross_entropy(regions: bool) -> None:
+    dycon = make_dycon(regions=regions, fecl_weight=0, uncl_cross_entropy_weight=0.5)
+    _, task = mix(dycon, torch.ones(2, 2 if regions else 1, *PATCH))
+    student = torch.randn_like(task.teacher.logits, requires_grad=True)
+    found = dycon.unlabeled_losses(Prediction(student), task, 0.5).terms["uncl"]
+    options = {"labels": dycon.labels, "normalization": "classes", "entropy_weight": 0.02}
+    expected = uncl_loss(student, task.teacher.logits, dycon.beta(0.5), cross_entropy_weight=0.5, **options)
+    torch.testing.assert_close(found, expected)
+    assert found > uncl_loss(student, task.teacher.logits, dycon.beta(0.5), **options)
 
 
 def test_regions() -> None:

@@ -175,6 +175,7 @@ def losses(reduction: Reduction, patches: slice) -> dict[str, tuple[Tensor, Tens
         "dice of regions": (student, lambda x: dice(x, labels=Regions(False), batch_dice=True)),
         "uncl over voxels": (student, uncl),
         "uncl in a mask": (student, lambda x: uncl(x, mask=mask)),
+        "uncl with cross-entropy": (student, lambda x: uncl(x, mask=mask, cross_entropy_weight=0.5)),
         "uncl over classes": (student, lambda x: uncl(x, mask=mask, normalization="classes", labels=Classes())),
         "fecl of the paper": (embeddings, lambda x: fecl(x, "paper")),
         "official fecl": (embeddings, lambda x: fecl(x, "official")),

@@ -18,7 +18,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.methods.dycon import DyCONSettings
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.mean_teacher import MeanTeacher
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON, nnUNetTrainerMeanTeacher
 from nnunetv2_dycon.training.ignored_voxels import join_partly_labeled_cases, settings_in_force

@@ -15,8 +15,9 @@ from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
 from nnunetv2_dycon.losses.label_space import Classes
 from nnunetv2_dycon.methods.bcp import BCP
-from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
+from nnunetv2_dycon.methods.dycon import DyCON
 from nnunetv2_dycon.methods.dycon_co_training import DyCONCoTraining
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.methods.uamt import UAMT
 from nnunetv2_dycon.training.logger import SemiSupervisedLogger, all_panels_of, draw_panels, logger_of

@@ -13,7 +13,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from benchmarks.label_efficiency.oracle import DyCONOracle, nnUNetTrainerDyCONOracle, write_hidden_labels
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError
 from nnunetv2_dycon.losses.label_space import Regions
-from nnunetv2_dycon.methods.dycon import DyCON, DyCONSettings
+from nnunetv2_dycon.methods.dycon import DyCON
+from nnunetv2_dycon.methods.dycon_settings import DyCONSettings
 from tests.conftest import Workspace
 from tests.settings import FULL_WEIGHTS_AT_ONCE, WITH_FECL
 
