@@ -16,6 +16,7 @@ TITLES = {
     REFERENCE_ARM: "nnU-Net",
     FECL_ARM: "DyCON with FeCL",
     HARD_ARM: "DyCON, hard targets",
+    "CrossEntropy": "DyCON with cross-entropy",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
     SELF_TRAINING_ARM: "DyCON, then self-training",
     TWO_ROUNDS_ARM: "DyCON, then two rounds of self-training",

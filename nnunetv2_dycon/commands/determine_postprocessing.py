@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_dycon.postprocessing.determine import determine_postprocessing
 
     found = determine_postprocessing(arguments.d, arguments.o)
-    print(f"By {counted(found.num_cases, 'labeled case')}, predictions")
+    others = f" ({found.num_without_a_say} more are predicted or off limits)" if found.num_without_a_say else ""
+    print(f"By {counted(found.num_cases, 'labeled case')}{others}, predictions")
     if found.kept:
         print(f"  keep their largest connected component of: {', '.join(found.kept)}")
     if found.left:

@@ -91,7 +91,7 @@ def uncl_loss(
         labels=labels,
         mask=mask,
         normalization=normalization,
-        with_cross_entropy=cross_entropy_weight > 0,
+        with_cross_entropy=cross_entropy_weight != 0,
         reduction=reduction,
     )
     loss = terms.distance + entropy_weight * beta * terms.entropy
@@ -168,9 +168,9 @@ def uncl_terms(
     return UnCLTerms(*reduction.sum(*terms))
 
 
-def _tiles(flat_logits: Tensor) -> Iterator[slice]:
+def _tiles(flat_logits: Tensor, with_cross_entropy: bool) -> Iterator[slice]:
     batch, channels, num_voxels = flat_logits.shape
-    temporary_tensors = 7
+    temporary_tensors = 7 if with_cross_entropy else 6
     bytes_per_voxel = temporary_tensors * batch * channels * compute_dtype(flat_logits).itemsize
     length = tile_length(bytes_per_voxel, default_byte_budget(flat_logits))
     return (slice(start, start + length) for start in range(0, num_voxels, length))
@@ -201,7 +201,7 @@ class _UnCL(torch.autograd.Function):
         entropies = student_flat.new_zeros(3, dtype=dtype)
         # Of the weighted squared differences and of the weighted squares, by class.
         differences, sizes = student_flat.new_zeros(2, student_flat.shape[1], dtype=dtype).unbind()
-        for tile in _tiles(student_flat):
+        for tile in _tiles(student_flat, with_cross_entropy):
             student = voxel_distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = voxel_distribution(teacher_flat[:, :, tile].to(dtype), labels)
             weights = certainty_weights(student, teacher, beta)
@@ -252,7 +252,7 @@ class _UnCL(torch.autograd.Function):
         by_difference = (by_difference * distance_gradient).view(1, -1, 1)
         entropy_gradient = entropy_gradient * inverse_weight
         cross_entropy_gradient = cross_entropy_gradient * inverse_weight
-        for tile in _tiles(student_flat):
+        for tile in _tiles(student_flat, with_cross_entropy):
             student = voxel_distribution(student_flat[:, :, tile].to(dtype), labels)
             teacher = voxel_distribution(teacher_flat[:, :, tile].to(dtype), labels)
             weights = certainty_weights(student, teacher, beta)

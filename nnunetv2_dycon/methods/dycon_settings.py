@@ -105,6 +105,8 @@ class DyCONSettings(MethodSettings):
             raise UserError(f'"beta_min" ({self.beta_min}) must not be above "beta_max" ({self.beta_max}).')
 
     def without_effect(self) -> list[str]:
-        """How FeCL is made, where it is off. See MethodSettings."""
+        """How FeCL is made, where it is off, and what the other distance of UnCL takes. See MethodSettings."""
         fecl = [field.name for field in fields(self) if field.name.startswith("fecl_") and field.name != "fecl_weight"]
-        return fecl if self.fecl_weight == 0 else []
+        soft = ["uncl_normalization", "uncl_entropy_weight", "uncl_cross_entropy_weight"]
+        uncl = soft if self.uncl_distance == "pseudo_labels" else ["uncl_confidence"]
+        return uncl + (fecl if self.fecl_weight == 0 else [])

@@ -20,7 +20,7 @@ from nnunetv2_dycon.postprocessing.largest_components import (
     reasons_against_one_component,
     structure_names,
 )
-from nnunetv2_dycon.self_training.record import read_pseudo_labels
+from nnunetv2_dycon.self_training.record import is_pseudo_labeled, read_pseudo_labels, read_record
 
 
 class Postprocessing(NamedTuple):
@@ -30,11 +30,13 @@ class Postprocessing(NamedTuple):
         kept: names of the structures of which predictions keep their largest connected component alone.
         left: the other structures by name, and why they stay as they are.
         num_cases: how many labeled cases it was decided by.
+        num_without_a_say: how many have labels that are predictions or off limits.
     """
 
     kept: list[str]
     left: dict[str, str]
     num_cases: int
+    num_without_a_say: int
 
 
 def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
@@ -64,17 +66,24 @@ def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
     without_a_say = set(off_limits_cases_of_all_folds(preprocessed_folder() / folder.name / SPLITS_FILE))
     if pseudo_labels := read_pseudo_labels(folder / "dataset.json"):
         without_a_say |= set(pseudo_labels.cases)
+    elif is_pseudo_labeled(folder):
+        # Of a version whose dataset.json did not say so.
+        without_a_say |= set(read_record(folder)["pseudo_labeled"])
     labels = {case: files.label for case, files in labeled.training.items() if case not in without_a_say}
     missing = missing_labels(folder, labeled.dataset_json)
     if of_cases := sorted(labels.keys() & missing.keys()):
         raise UserError(f"the label {missing[of_cases[0]]} is missing: add it, or remove its case")
-    output.parent.mkdir(parents=True, exist_ok=True)
     reasons = reasons_against_one_component(read_labels(labels), labeled.dataset_json)
+    names = dict(zip(structure_names(list(reasons), labeled.dataset_json), reasons.values(), strict=True))
+    output.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(output) as aside:
         save_pickle(as_nnunet_has_it([structure for structure in reasons if not reasons[structure]]), str(aside))
-    names = dict(zip(structure_names(list(reasons), labeled.dataset_json), reasons.values(), strict=True))
-    kept = [name for name, reason in names.items() if not reason]
-    return Postprocessing(kept, {name: reason for name, reason in names.items() if reason}, len(labels))
+    return Postprocessing(
+        kept=[name for name, reason in names.items() if not reason],
+        left={name: reason for name, reason in names.items() if reason},
+        num_cases=len(labels),
+        num_without_a_say=len(labeled.training) - len(labels),
+    )
 
 
 def as_nnunet_has_it(structures: Sequence[Structure]) -> tuple[list[Any], list[dict[str, Any]]]:

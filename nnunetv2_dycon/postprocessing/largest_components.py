@@ -40,7 +40,7 @@ def structures_of(dataset_json: dict[str, Any]) -> list[Structure]:
 def structure_names(structures: Sequence[Structure], dataset_json: dict[str, Any]) -> list[str]:
     """Classes by their names in dataset.json, and the foreground as a whole."""
     labels = dataset_json["labels"]
-    names: dict[Structure, str] = {tuple(np.atleast_1d(value).tolist()): name for name, value in labels.items()}
+    names: dict[Structure, str] = {tuple(np.unique(value).tolist()): name for name, value in labels.items()}
     return [names[structure] if len(structure) == 1 else "the whole foreground" for structure in structures]
 
 

@@ -271,8 +271,13 @@ def test_by_default_half_of_the_patches_get_a_labeled_box_and_a_patch_that_is_al
         assert task.labeled.flatten(1).any(1).sum() == boxes
 
 
-def test_the_log_names_the_settings_of_fecl_only_where_it_is_on() -> None:
+def test_the_log_names_the_settings_that_act() -> None:
     off, on = DyCONSettings().describe(), DyCONSettings(fecl_weight=0.1).describe()
     assert [line for line in off.splitlines() if "fecl" in line] == ["  fecl_weight: 0.0"]
     assert "fecl_temperature: 0.6" in on
-    assert len(on.splitlines()) == len(dataclasses.fields(DyCONSettings))
+    assert len(on.splitlines()) == len(dataclasses.fields(DyCONSettings)) - 1
+    assert "uncl_entropy_weight" in on
+    assert "uncl_confidence" not in on
+    hard = DyCONSettings(uncl_distance="pseudo_labels").describe()
+    assert "uncl_confidence" in hard
+    assert "uncl_entropy_weight" not in hard

@@ -97,28 +97,36 @@ def test_regions_are_looked_at_as_a_whole(workspace: Workspace, tmp_path: Path) 
     regions = {"labels": {"background": 0, "organ": [1, 2], "lesion": [2]}, "regions_class_order": [1, 2]}
     file.write_text(json.dumps(json.loads(file.read_text()) | regions))
     found = determine_postprocessing("501", tmp_path / "postprocessing.pkl")
-    assert found == (["the whole foreground"], {}, 6)
+    assert found == (["the whole foreground"], {}, 6, 0)
     predicted = prediction_with_remains()
     cleaned = apply_postprocessing(predicted, *load_pickle(str(tmp_path / "postprocessing.pkl")))
     predicted[9:, 9:, 9:] = 0
     assert (cleaned == predicted).all()
 
 
-def test_labels_off_limits_and_predictions_have_no_say(workspace: Workspace, tmp_path: Path) -> None:
+def test_labels_off_limits_and_predictions_have_no_say(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_labels(workspace, several_lesions=True)
     train = [f"demo_{index:03d}" for index in range(4)]
     workspace.write_splits({"train": train, "val": [], "unlabeled": ["demo_005"]})
     label = workspace.raw / "labelsTr" / "demo_005.nii.gz"
     structures = ["the whole foreground", "organ", "lesion"]
-    assert determine_postprocessing("501", tmp_path / "1.pkl") == (structures, {}, 5)
+    assert determine_postprocessing("501", tmp_path / "1.pkl") == (structures, {}, 5, 1)
     label.write_bytes(b"nobody may open it")
-    assert determine_postprocessing("501", tmp_path / "2.pkl") == (structures, {}, 5)
+    assert determine_postprocessing("501", tmp_path / "2.pkl") == (structures, {}, 5, 1)
     workspace.write_splits({"train": train, "val": []})
     file = workspace.raw / "dataset.json"
-    pseudo_labels = {"self_training": {"folds": ["0"], "cases": ["demo_003", "demo_004", "demo_005"]}}
-    file.write_text(json.dumps(json.loads(file.read_text()) | pseudo_labels))
-    few = dict.fromkeys(structures, "3 cases of at least 4")
-    assert determine_postprocessing("501", tmp_path / "3.pkl") == ([], few, 3)
+    predicted = ["demo_003", "demo_004", "demo_005"]
+    content, few = file.read_text(), dict.fromkeys(structures, "3 cases of at least 4")
+    file.write_text(json.dumps(json.loads(content) | {"self_training": {"folds": ["0"], "cases": predicted}}))
+    assert main(["determine-postprocessing", "-d", "501", "-o", str(tmp_path / "3.pkl")]) == 0
+    assert "By 3 labeled cases (3 more are predicted or off limits), predictions\n" in capsys.readouterr().out
+    # As an earlier version said it.
+    file.write_text(content)
+    record = {"source": "Dataset500_Tiny", "predictions": "elsewhere", "pseudo_labeled": predicted}
+    (workspace.raw / "self_training.json").write_text(json.dumps(record))
+    assert determine_postprocessing("501", tmp_path / "4.pkl") == ([], few, 3, 3)
 
 
 @pytest.mark.usefixtures("workspace")
