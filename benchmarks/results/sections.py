@@ -82,6 +82,8 @@ After 8,000 steps, with other methods. Trainings here took {minutes}, beside oth
 
 {methods}
 
+After 16,000 steps, CoTraining minus DyCON is {co_training}.
+
 ### More time for nnU-Net
 
 A training of DyCON takes longer than one of nnU-Net with as many steps. With 6 labels, {more_time}.
