@@ -7,13 +7,13 @@ from collections import defaultdict
 import numpy as np
 
 from benchmarks.common.report import markdown_table
+from benchmarks.results.heart import DATASET, LABELED_CASES
 from benchmarks.results.records import read_table
 from benchmarks.results.titles import title
 
 NAMES = {
-    "acdc": "heart",
-    "acdc_from15": "heart, labels of cases 15 to 20",
-    "acdc_from29": "heart, labels of cases 29 to 34",
+    **{dataset: f"heart, labels of cases {cases}" for dataset, cases in LABELED_CASES.items()},
+    DATASET: "heart",
     "hippocampus": "hippocampus",
     "lung_nodules": "lung nodules",
 }

@@ -10,6 +10,7 @@ from typing import Any
 from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
 from nnunetv2_dycon.datasets.raw_dataset import (
     UnlabeledCase,
+    dataset_json_of,
     files_per_case,
     find_off_limits_cases,
     find_unlabeled_cases,
@@ -64,9 +65,7 @@ def find_candidates(name_or_id: str, model: TrainedModel) -> Candidates:
         )
     folder = existing_dataset_folder(name_or_id)
     dataset = read_labeled_dataset(folder)
-    if dataset.dataset_json is None:
-        raise UserError(f"{folder} has no dataset.json: bring it into nnU-Net's raw layout first.")
-    dataset_json, ending = dataset.dataset_json, dataset.file_ending
+    dataset_json, ending = dataset_json_of(dataset), dataset.file_ending
     _refuse_model_of_other_scans(model, folder, dataset_json)
     off_limits = off_limits_cases_of_all_folds(preprocessed_folder() / folder.name / SPLITS_FILE)
     cases = find_unlabeled_cases(folder, ending)

@@ -107,6 +107,13 @@ def read_labeled_dataset(folder: Path) -> LabeledDataset:
     return dataset
 
 
+def dataset_json_of(dataset: LabeledDataset) -> dict[str, Any]:
+    """The ``dataset.json`` of a labeled dataset; a UserError in the layout without one."""
+    if dataset.dataset_json is None:
+        raise UserError(f"{dataset.folder} has no dataset.json: bring it into nnU-Net's raw layout first")
+    return dataset.dataset_json
+
+
 def number_of_channels(dataset_json: Mapping[str, Any]) -> int:
     """How many channels each case has, by ``channel_names`` or, in old datasets, ``modality`` of dataset.json."""
     return len(dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"])

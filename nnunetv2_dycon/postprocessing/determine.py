@@ -10,7 +10,7 @@ from batchgenerators.utilities.file_and_folder_operations import save_pickle
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
 from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_folder
-from nnunetv2_dycon.datasets.raw_dataset import missing_labels, read_labeled_dataset
+from nnunetv2_dycon.datasets.raw_dataset import dataset_json_of, missing_labels, read_labeled_dataset
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.files import written_aside
@@ -61,8 +61,7 @@ def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
         raise UserError(f"{output} is there already: remove it or choose another name.")
     folder = existing_dataset_folder(dataset)
     labeled = read_labeled_dataset(folder)
-    if labeled.dataset_json is None:
-        raise UserError(f"{folder} has no dataset.json: bring it into nnU-Net's raw layout first")
+    dataset_json = dataset_json_of(labeled)
     without_a_say = set(off_limits_cases_of_all_folds(preprocessed_folder() / folder.name / SPLITS_FILE))
     if pseudo_labels := read_pseudo_labels(folder / "dataset.json"):
         without_a_say |= set(pseudo_labels.cases)
@@ -70,11 +69,11 @@ def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
         # Of a version whose dataset.json did not say so.
         without_a_say |= set(read_record(folder)["pseudo_labeled"])
     labels = {case: files.label for case, files in labeled.training.items() if case not in without_a_say}
-    missing = missing_labels(folder, labeled.dataset_json)
+    missing = missing_labels(folder, dataset_json)
     if of_cases := sorted(labels.keys() & missing.keys()):
         raise UserError(f"the label {missing[of_cases[0]]} is missing: add it, or remove its case")
-    reasons = reasons_against_one_component(read_labels(labels), labeled.dataset_json)
-    names = dict(zip(structure_names(list(reasons), labeled.dataset_json), reasons.values(), strict=True))
+    reasons = reasons_against_one_component(read_labels(labels), dataset_json)
+    names = dict(zip(structure_names(list(reasons), dataset_json), reasons.values(), strict=True))
     output.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(output) as aside:
         save_pickle(as_nnunet_has_it([structure for structure in reasons if not reasons[structure]]), str(aside))

@@ -89,6 +89,9 @@ def reasons_against_one_component(
             if len(sizes) > 0 and sizes.max() < _LEAST_SHARE * sizes.sum():
                 several[structure] = f"{case} has {len(sizes)} components"
             cases[structure] += len(sizes) > 0
+        if len(several) == len(cases):
+            # The other labels cannot change that.
+            break
     few = {
         structure: f"{counted(number, 'case')} of at least {_FEWEST_CASES}"
         for structure, number in cases.items()

@@ -9,6 +9,7 @@ from typing import Any
 from nnunetv2_dycon.datasets.raw_dataset import (
     LabeledDataset,
     UnlabeledCase,
+    dataset_json_of,
     files_per_case,
     find_unlabeled_cases,
     misnamed_unlabeled_folder,
@@ -35,8 +36,7 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
         UserError: when there are no unlabeled scans, when a case is both labeled and unlabeled, and for missing files.
     """
     dataset = read_labeled_dataset(raw_dataset_folder)
-    if dataset.dataset_json is None:
-        raise UserError(f"{raw_dataset_folder} has no dataset.json: bring it into nnU-Net's raw layout first")
+    dataset_json = dataset_json_of(dataset)
     unlabeled = find_unlabeled_cases(raw_dataset_folder, dataset.file_ending)
     if not unlabeled:
         remedy = misnamed_unlabeled_folder(raw_dataset_folder) or "Put the unlabeled ones there."
@@ -49,13 +49,13 @@ def read_source_cases(raw_dataset_folder: Path) -> SourceCases:
     needed = [file for case in dataset.training.values() for file in (*case.images, case.label)]
     if missing := [file for file in needed if not file.is_file()]:
         raise UserError(f"the file {missing[0]} is missing: add it, or remove its case")
-    files = files_per_case((case.images for case in dataset.training.values()), dataset.dataset_json)
+    files = files_per_case((case.images for case in dataset.training.values()), dataset_json)
     for case in unlabeled:
-        if surplus := surplus_files(case, dataset.dataset_json):
+        if surplus := surplus_files(case, dataset_json):
             raise UserError(surplus)
         if len(case.images) != files:
             raise UserError(
                 f"case {case.identifier} of {raw_dataset_folder / UNLABELED_FOLDER_NAME} has {len(case.images)} of "
                 f"{files} channels: add the missing files"
             )
-    return SourceCases(dataset, dataset.dataset_json, unlabeled)
+    return SourceCases(dataset, dataset_json, unlabeled)
