@@ -9,10 +9,11 @@ import numpy as np
 
 from benchmarks.common.intervals import Difference, difference_of_trainings
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM
 from benchmarks.label_efficiency.scores import gap_closed, label_savings
 from benchmarks.results.records import read_table
 from benchmarks.results.titles import HARD_ARM, LABELED_BOXES_ARM, title
+from benchmarks.results.todays_default import describe_mean
 from nnunetv2_dycon.exceptions import UserError
 
 DATASET = "acdc"
@@ -25,6 +26,7 @@ MATRIX = "ACDC, 16,000 steps"
 LONGER = "ACDC, 32,000 steps"
 # By the number of steps.
 LENGTHS = {8_000: ALL_METHODS, 16_000: MATRIX, 32_000: LONGER}
+ARMS_BY_LENGTH = (REFERENCE_ARM, METHOD_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM)
 # Two trainings in bfloat16, which benchmarks/results/defaults.md tells of.
 BFLOAT16 = "third"
 # Of those that acdc_tuning.csv has; "soft targets" is what DyCON became.
@@ -113,6 +115,17 @@ def _minutes(series: str, arm: str) -> str:
     of_arm = {"series": series, "dataset": DATASET, "budget": str(FEWEST_LABELS), "arm": arm}
     rows = [row for row in read_table("runs.csv") if of_arm.items() <= row.items()]
     return " and ".join(f"{float(row['training_seconds']) / 60:.0f}" for row in rows)
+
+
+def table_of_lengths(by_length: Mapping[int, Scores]) -> str:
+    """The mean Dice of :data:`ARMS_BY_LENGTH` by number of labels and steps, and in brackets how many trainings."""
+    trained = {key for scores in by_length.values() for key in scores if key[1] in ARMS_BY_LENGTH}
+    rows = []
+    for labels, arm in sorted(trained, key=lambda key: (key[0], ARMS_BY_LENGTH.index(key[1]))):
+        cells = [scores.get((labels, arm)) for scores in by_length.values()]
+        means = ["" if dice is None else describe_mean(dice.mean(1)) for dice in cells]
+        rows.append([str(labels), title(arm), *means])
+    return markdown_table(["labels", "method", *(f"{steps:,} steps" for steps in by_length)], rows)
 
 
 def table_of_test_cases(scores: Scores) -> str:

@@ -67,6 +67,7 @@ def render() -> str:
             over_seeds=_intervals_over_seeds(dycon),
         ),
         sections.HEART.format(
+            lengths=heart.table_of_lengths({n: heart.read_matrix(series) for n, series in heart.LENGTHS.items()}),
             table=heart.table_of_test_cases(heart.read_matrix()),
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
             minutes=heart.minutes_of_methods(),

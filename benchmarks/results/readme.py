@@ -8,45 +8,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM
+from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM
 from benchmarks.results import costs, heart
 from benchmarks.results.records import Run, read_runs
-from benchmarks.results.titles import title
 from benchmarks.results.todays_default import TASKS, describe_difference, describe_mean, dice_of
 from nnunetv2_dycon.exceptions import UserError
 
 NAMES = {"hippocampus": "hippocampus, MRI", "lung_nodules": "lung nodules, CT"}
-HEADER = ["data", "labels", "nnU-Net", "DyCON", "DyCON − nnU-Net, 95 % interval"]
-ARMS_ON_HEART = (REFERENCE_ARM, METHOD_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM)
+# Training cases of each of these; nnU-Net was not trained with all labels of the second.
+ALL_LABELS = 150
+HEART = "heart (ACDC), MRI"
+# The number of labels and the series of each row of the heart.
+ROWS_OF_HEART = ((6, heart.MATRIX), (6, heart.LONGER), (14, heart.LONGER))
+HEADER = ["data", "labels", "steps", "nnU-Net", "DyCON", "DyCON − nnU-Net, 95 % interval", "nnU-Net, all labels"]
 
 
-def render_results(runs: Sequence[Run], scores: heart.Scores) -> str:
-    """The table of results, whose last row is of these scores."""
+def render_results(runs: Sequence[Run], scores: Mapping[str, heart.Scores]) -> str:
+    """The table of results: today's DyCON beside plain nnU-Net.
+
+    Args:
+        runs: on the data sets of :data:`NAMES`.
+        scores: on the heart, by series.
+    """
+    (steps,) = {run.steps for run in runs}
     rows = []
     for dataset, labels in TASKS:
         dycon, nnunet = (dice_of(runs, dataset, labels, arm) for arm in (METHOD_ARM, REFERENCE_ARM))
         means = [describe_mean(dice) for dice in (nnunet, dycon)]
-        rows.append([NAMES[dataset], str(labels), *means, describe_difference(dycon, nnunet)])
-    nnunet, dycon = (scores[heart.FEWEST_LABELS, arm].mean(1).tolist() for arm in (REFERENCE_ARM, METHOD_ARM))
-    means = [describe_mean(dice) for dice in (nnunet, dycon)]
-    difference = heart.difference(scores, heart.FEWEST_LABELS, METHOD_ARM).describe()
-    return markdown_table(HEADER, [*rows, ["heart (ACDC), MRI", str(heart.FEWEST_LABELS), *means, difference]])
+        everything = dice_of(runs, dataset, ALL_LABELS, REFERENCE_ARM)
+        difference = describe_difference(dycon, nnunet)
+        rows.append([NAMES[dataset], str(labels), f"{steps:,}", *means, difference, _mean_if_any(everything)])
+    steps_of_series = {series: steps for steps, series in heart.LENGTHS.items()}
+    for labels, series in ROWS_OF_HEART:
+        of_series = scores[series]
+        means = [describe_mean(of_series[labels, arm].mean(1)) for arm in (REFERENCE_ARM, METHOD_ARM)]
+        difference = heart.difference(of_series, labels, METHOD_ARM).describe()
+        everything = of_series[heart.ALL_CASES, REFERENCE_ARM].mean(1).tolist()
+        steps_of_row = f"{steps_of_series[series]:,}"
+        rows.append([HEART, str(labels), steps_of_row, *means, difference, _mean_if_any(everything)])
+    return markdown_table(HEADER, rows)
 
 
-def render_heart(by_length: Mapping[int, heart.Scores]) -> str:
-    """The mean Dice on the heart by number of labels and length of a training, and in brackets how many there are."""
-    trained = {key for scores in by_length.values() for key in scores if key[1] in ARMS_ON_HEART}
-    rows = []
-    for labels, arm in sorted(trained, key=lambda key: (key[0], ARMS_ON_HEART.index(key[1]))):
-        cells = [scores.get((labels, arm)) for scores in by_length.values()]
-        rows.append(
-            [
-                title(arm),
-                str(labels),
-                *("" if dice is None else describe_mean(dice.mean(1)) for dice in cells),
-            ]
-        )
-    return markdown_table(["heart (ACDC)", "labels", *(f"{steps:,} steps" for steps in by_length)], rows)
+def _mean_if_any(dice: Sequence[float]) -> str:
+    return describe_mean(dice) if dice else ""
 
 
 def replace_table(text: str, name: str, table: str) -> str:
@@ -63,11 +67,10 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
-    by_length = {steps: heart.read_matrix(series) for steps, series in heart.LENGTHS.items()}
+    scores = {series: heart.read_matrix(series) for _, series in ROWS_OF_HEART}
     main = [run for run in read_runs() if run.dataset in NAMES]
     tables = {
-        "results": render_results(main, heart.read_matrix()),
-        "heart": render_heart(by_length),
+        "results": render_results(main, scores),
         "costs": costs.short_table(costs.read_costs()),
     }
     for name, table in tables.items():

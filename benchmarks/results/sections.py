@@ -60,6 +60,10 @@ Cardiac MRI, three structures: slices at half resolution, a small network, float
 has two scans: 6 labels are those of 3 patients, and the test cases those of 20. nnU-Net is weak here:
 [others report](paper.md#rows) 0.83 with labels of 3 patients. A better baseline leaves less to gain.
 
+Mean Dice by the length of the training, and in brackets the number of trainings:
+
+{lengths}
+
 - **Fair rows.** Rows with as many labels have the same labeled cases, augmentation and steps. A round of self-training
   is one more training of as many steps, of plain nnU-Net, after that of DyCON.
 - **Interval.** Over trainings and test patients. Where an arm has a single training, it does not cover how much another

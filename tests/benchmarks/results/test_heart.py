@@ -63,3 +63,21 @@ def test_table_of_methods_by_hand() -> None:
     assert rows[2][4] == rows[4][5] == ""
     # Of patients 0.1 and 0.3 above nnU-Net, 0.2 and 0 below DyCON: a standard error of 0.1, one degree of freedom.
     assert rows[3][4:] == ["+0.2000 [-1.0706, +1.4706]", "-0.1000 [-1.3706, +1.1706]"]
+
+
+def test_the_table_of_lengths_has_what_each_length_was_trained_for() -> None:
+    shorter = {(6, "DyCON"): np.array([[0.7, 0.9], [0.6, 0.6]]), (6, "nnUNet"): np.array([[0.5, 0.5]])}
+    longer = {(6, "DyCON"): np.array([[0.9, 0.9]]), (140, "nnUNet"): np.array([[1.0, 0.9]])}
+    longer[6, "DyCONSelfTraining"] = np.array([[0.92, 0.92]])
+    shorter[6, "AllComponents"] = np.array([[0.8, 0.8]])
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in heart.table_of_lengths({16_000: shorter, 32_000: longer}).splitlines()
+    ]
+    assert rows[0] == ["labels", "method", "16,000 steps", "32,000 steps"]
+    assert rows[2:] == [
+        ["6", "nnU-Net", "0.5000 (1)", ""],
+        ["6", "DyCON", "0.7000 (2)", "0.9000 (1)"],
+        ["6", "DyCON, then self-training", "", "0.9200 (1)"],
+        ["140", "nnU-Net", "", "0.9500 (1)"],
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.results import heart, page, readme
+from benchmarks.results.records import Run
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -31,19 +32,31 @@ def test_without_both_marks_it_is_refused(text: str) -> None:
         readme.replace_table(text, "costs", "| new |")
 
 
-def test_the_table_of_the_heart_has_what_each_length_was_trained_for() -> None:
-    shorter = {(6, "DyCON"): np.array([[0.7, 0.9], [0.6, 0.6]]), (6, "nnUNet"): np.array([[0.5, 0.5]])}
-    longer = {(6, "DyCON"): np.array([[0.9, 0.9]]), (140, "nnUNet"): np.array([[1.0, 0.9]])}
-    longer[6, "DyCONSelfTraining"] = np.array([[0.92, 0.92]])
-    shorter[6, "AllComponents"] = np.array([[0.8, 0.8]])
+def test_each_row_has_its_own_trainings_and_nnunet_with_all_labels() -> None:
+    dice = {("hippocampus", 4): (0.5, 0.6), ("hippocampus", 8): (0.6, 0.65), ("lung_nodules", 8): (0.7, 0.8)}
+    runs = [
+        Run("first", dataset, labels, arm, 0, 2_000, value)
+        for (dataset, labels), values in dice.items()
+        for arm, value in zip(("nnUNet", "DyCON"), values, strict=True)
+    ]
+    runs.append(Run("first", "hippocampus", 150, "nnUNet", 0, 2_000, 0.9))
+    scores = {
+        series: {
+            key: np.array([[value, value]])
+            for key, value in (((6, "nnUNet"), low), ((6, "DyCON"), low + 0.1), ((140, "nnUNet"), 0.95))
+        }
+        for series, low in ((heart.MATRIX, 0.3), (heart.LONGER, 0.4))
+    }
+    scores[heart.LONGER] |= {(14, "nnUNet"): np.array([[0.7, 0.7]]), (14, "DyCON"): np.array([[0.75, 0.75]])}
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in readme.render_heart({16_000: shorter, 32_000: longer}).splitlines()
+        for line in readme.render_results(runs, scores).splitlines()
     ]
-    assert rows[0] == ["heart (ACDC)", "labels", "16,000 steps", "32,000 steps"]
     assert rows[2:] == [
-        ["nnU-Net", "6", "0.5000 (1)", ""],
-        ["DyCON", "6", "0.7000 (2)", "0.9000 (1)"],
-        ["DyCON, then self-training", "6", "", "0.9200 (1)"],
-        ["nnU-Net", "140", "", "0.9500 (1)"],
+        ["hippocampus, MRI", "4", "2,000", "0.5000 (1)", "0.6000 (1)", "+0.1000", "0.9000 (1)"],
+        ["hippocampus, MRI", "8", "2,000", "0.6000 (1)", "0.6500 (1)", "+0.0500", "0.9000 (1)"],
+        ["lung nodules, CT", "8", "2,000", "0.7000 (1)", "0.8000 (1)", "+0.1000", ""],
+        ["heart (ACDC), MRI", "6", "16,000", "0.3000 (1)", "0.4000 (1)", "+0.1000 [+0.1000, +0.1000]", "0.9500 (1)"],
+        ["heart (ACDC), MRI", "6", "32,000", "0.4000 (1)", "0.5000 (1)", "+0.1000 [+0.1000, +0.1000]", "0.9500 (1)"],
+        ["heart (ACDC), MRI", "14", "32,000", "0.7000 (1)", "0.7500 (1)", "+0.0500 [+0.0500, +0.0500]", "0.9500 (1)"],
     ]
