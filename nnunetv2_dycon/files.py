@@ -46,6 +46,12 @@ def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> Non
             shutil.copyfile(file, target)
 
 
+def refuse_existing_output(output: Path) -> None:
+    """Raise a UserError where a file or folder of this name is there already."""
+    if output.exists():
+        raise UserError(f"{output} is there already: remove it or choose another name.")
+
+
 @contextlib.contextmanager
 def explained_write_errors(folder: Path, *, keeps_what_is_done: bool = True) -> Iterator[None]:
     """Say of whatever this block raises that ``folder`` cannot be written to, as its only work is writing there.

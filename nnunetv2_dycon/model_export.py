@@ -17,7 +17,7 @@ from nnunetv2_dycon.datasets.names import is_file_name
 from nnunetv2_dycon.datasets.plans_schema import check_plans
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import copy_files, scratch_folder
+from nnunetv2_dycon.files import copy_files, refuse_existing_output, scratch_folder
 from nnunetv2_dycon.json_files import read_json_file
 from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint, without_training_state
 from nnunetv2_dycon.training.earlier_training import refuse_folds_in_training
@@ -45,8 +45,7 @@ def export_model(
         UserError: for a missing folder or fold, an output that is there, a checkpoint that is not whole, and a trainer
             with a network of its own.
     """
-    if output.exists():
-        raise UserError(f"{output} is there already: remove it or choose another name.")
+    refuse_existing_output(output)
     if not (model_folder / "plans.json").exists():
         raise UserError(f"{model_folder} is not a trained model: there is no plans.json. Check -d, -c, -p and -tr.")
     if unsafe := [name for name in (*folds, checkpoint_name) if not is_file_name(name)]:

@@ -13,7 +13,7 @@ from nnunetv2_dycon.datasets.names import existing_dataset_folder, preprocessed_
 from nnunetv2_dycon.datasets.raw_dataset import dataset_json_of, missing_labels, read_labeled_dataset
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases_of_all_folds
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.files import written_aside
+from nnunetv2_dycon.files import refuse_existing_output, written_aside
 from nnunetv2_dycon.postprocessing.largest_components import (
     Structure,
     read_labels,
@@ -57,8 +57,7 @@ def determine_postprocessing(dataset: str, output: Path) -> Postprocessing:
     """
     if output.is_dir():
         raise UserError(f"{output} is a folder: name a file in it, such as {output / 'postprocessing.pkl'}.")
-    if output.exists():
-        raise UserError(f"{output} is there already: remove it or choose another name.")
+    refuse_existing_output(output)
     folder = existing_dataset_folder(dataset)
     labeled = read_labeled_dataset(folder)
     dataset_json = dataset_json_of(labeled)

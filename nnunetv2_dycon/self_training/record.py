@@ -19,7 +19,7 @@ from nnunetv2_dycon.json_files import TEXT, either, list_of, read_json_file, rec
 RECORD = "self_training.json"
 _KEY = "self_training"
 _TEXTS = list_of(TEXT, "a list of texts")
-_RECORD = record({"source": TEXT, "predictions": TEXT})
+_RECORD = record({"source": TEXT, "predictions": TEXT, "pseudo_labeled": _TEXTS})
 _DATASET_JSON = record({}, {_KEY: record({"folds": either(_TEXTS, NOTHING), "cases": _TEXTS})})
 _PREDICTIONS = re.compile(r"(?P<dataset>Dataset[^/]+)/[^/]+__[^/]+__[^/]+/fold_(?P<fold>\d+|all)/[^/]+")
 

@@ -77,6 +77,6 @@ def test_damaged_entries_are_refused(source: Path) -> None:
     (source / "dataset.json").write_text('{"self_training": {"folds": "0", "cases": []}}')
     with pytest.raises(UserError, match="folds"):
         read_pseudo_labels(source / "dataset.json")
-    (source / RECORD).write_text('{"source": "Dataset501_X", "predictions": null}')
+    (source / RECORD).write_text('{"source": "Dataset501_X", "predictions": null, "pseudo_labeled": []}')
     with pytest.raises(UserError, match="predictions"):
         read_record(source)
