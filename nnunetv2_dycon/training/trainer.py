@@ -75,6 +75,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
         self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
+        self.earlier_training_cases: frozenset[str] = frozenset()  # -> load_checkpoint
         self.interruption = Interruption(self)
         self.watch = Watch(self)
         self.divergence = Divergence(self.output_folder, self.method.settings_section)
@@ -130,6 +131,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         checks.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)
+        checks.refuse_changed_folds(self)
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
@@ -259,6 +261,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
             state = checkpoints.read_training_state(file, self.device, self.settings, self.students)
             super().load_checkpoint(file)
         checkpoints.restore_training_state(state, self.students, self.class_locations)
+        # Releases before 0.2.0 did not note them.
+        self.earlier_training_cases = frozenset(state.get("training_cases", ()))
         self.interruption.resume(state)
 
     # Validation
