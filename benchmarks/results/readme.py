@@ -18,8 +18,8 @@ NAMES = {"hippocampus": "hippocampus, MRI", "lung_nodules": "lung nodules, CT"}
 # Training cases of each of these; nnU-Net was not trained with all labels of the second.
 ALL_LABELS = 150
 HEART = "heart (ACDC), MRI"
-# The number of labels and the series of each row of the heart.
-ROWS_OF_HEART = ((6, heart.MATRIX), (6, heart.LONGER), (14, heart.LONGER))
+# The number of labels and of steps of each row of the heart.
+ROWS_OF_HEART = ((6, 16_000), (6, 32_000), (14, 32_000))
 HEADER = ["data", "labels", "steps", "nnU-Net", "DyCON", "DyCON − nnU-Net, 95 % interval", "nnU-Net, all labels"]
 
 
@@ -36,21 +36,15 @@ def render_results(runs: Sequence[Run], scores: Mapping[str, heart.Scores]) -> s
         dycon, nnunet = (dice_of(runs, dataset, labels, arm) for arm in (METHOD_ARM, REFERENCE_ARM))
         means = [describe_mean(dice) for dice in (nnunet, dycon)]
         everything = dice_of(runs, dataset, ALL_LABELS, REFERENCE_ARM)
-        difference = describe_difference(dycon, nnunet)
-        rows.append([NAMES[dataset], str(labels), f"{steps:,}", *means, difference, _mean_if_any(everything)])
-    steps_of_series = {series: steps for steps, series in heart.LENGTHS.items()}
-    for labels, series in ROWS_OF_HEART:
-        of_series = scores[series]
-        means = [describe_mean(of_series[labels, arm].mean(1)) for arm in (REFERENCE_ARM, METHOD_ARM)]
-        difference = heart.difference(of_series, labels, METHOD_ARM).describe()
-        everything = of_series[heart.ALL_CASES, REFERENCE_ARM].mean(1).tolist()
-        steps_of_row = f"{steps_of_series[series]:,}"
-        rows.append([HEART, str(labels), steps_of_row, *means, difference, _mean_if_any(everything)])
+        with_all = describe_mean(everything) if everything else ""
+        rows.append([NAMES[dataset], str(labels), f"{steps:,}", *means, describe_difference(dycon, nnunet), with_all])
+    for labels, steps in ROWS_OF_HEART:
+        of_length = scores[heart.LENGTHS[steps]]
+        keys = ((labels, REFERENCE_ARM), (labels, METHOD_ARM), (heart.ALL_CASES, REFERENCE_ARM))
+        nnunet_mean, dycon_mean, with_all = (describe_mean(of_length[key].mean(1)) for key in keys)
+        difference = heart.difference(of_length, labels, METHOD_ARM).describe()
+        rows.append([HEART, str(labels), f"{steps:,}", nnunet_mean, dycon_mean, difference, with_all])
     return markdown_table(HEADER, rows)
-
-
-def _mean_if_any(dice: Sequence[float]) -> str:
-    return describe_mean(dice) if dice else ""
 
 
 def replace_table(text: str, name: str, table: str) -> str:
@@ -67,7 +61,7 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def with_tables(text: str) -> str:
     """The README's text with tables of today's records."""
-    scores = {series: heart.read_matrix(series) for _, series in ROWS_OF_HEART}
+    scores = {series: heart.read_matrix(series) for series in heart.LENGTHS.values()}
     main = [run for run in read_runs() if run.dataset in NAMES]
     tables = {
         "results": render_results(main, scores),
