@@ -47,8 +47,8 @@ def copy_files(files: Iterable[tuple[Path, Path]], *, link: bool = False) -> Non
 
 
 def refuse_existing_output(output: Path) -> None:
-    """Raise a UserError where a file or folder of this name is there already."""
-    if output.exists():
+    """Raise a UserError where a file, a folder or a link of this name is there already."""
+    if os.path.lexists(output):
         raise UserError(f"{output} is there already: remove it or choose another name.")
 
 

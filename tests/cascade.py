@@ -14,6 +14,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, STATE_KEY
+from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
 from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -69,11 +71,20 @@ def copy_model(workspace: Workspace, trainer_name: str) -> None:
     shutil.copytree(workspace.results / model, workspace.results / model.replace("nnUNetTrainerDyCON", trainer_name))
 
 
+def note_training_cases(fold: Path, cases: list[str] | None) -> None:
+    """Have the last checkpoint in a folder say that it has learnt from the labels of these cases."""
+    file = fold / FINAL_CHECKPOINT
+    checkpoint = torch.load(file, weights_only=False)
+    checkpoint[STATE_KEY][NOTE_KEY] = cases
+    torch.save(checkpoint, file)
+
+
 @pytest.fixture(scope="session")
 def trained_low_resolution(_planned_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders to copy into a workspace: the plans, preprocessed labeled cases, and the model of folds all and 0.
 
-    Both folds have the same weights, trained on all labeled cases, whose predictions for the next stage are there.
+    Both folds have the same weights, trained on all labeled cases, whose predictions for the next stage are there. Of
+    fold 0 it is not known which cases it was trained on.
     """
     workspace = replace(_planned_workspace, root=tmp_path_factory.mktemp("cascade"))
     shutil.copytree(_planned_workspace.root, workspace.root, dirs_exist_ok=True)
@@ -97,6 +108,7 @@ def trained_low_resolution(_planned_workspace: Workspace, tmp_path_factory: pyte
         trainer.perform_actual_validation()
     fold = Path(trainer.output_folder)
     shutil.copytree(fold, fold.with_name("fold_0"))
+    note_training_cases(fold.with_name("fold_0"), None)
     for folder in ("nnUNet_raw", "trainers"):
         shutil.rmtree(workspace.root / folder)
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")

@@ -8,7 +8,8 @@ from typing import Any
 
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
-from nnunetv2_dycon.datasets.names import dataset_name_of, results_folder
+from nnunetv2_dycon.datasets.names import dataset_name_of, preprocessed_folder, results_folder
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, read_splits
 from nnunetv2_dycon.diagnosis.finding import Finding
 from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.training.checkpoints import (
@@ -19,6 +20,7 @@ from nnunetv2_dycon.training.checkpoints import (
     training_state_of,
 )
 from nnunetv2_dycon.training.curves import Curves
+from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 from nnunetv2_dycon.training.verdicts import first_verdicts
 
 _REMEDY = "Remove it, and look again."
@@ -55,8 +57,25 @@ def diagnose_trainings(
 def _training(folder: Path, fold: str) -> Iterator[Finding]:
     try:
         yield from _verdicts_on(folder, fold)
+        _refuse_learnt_labels(folder, fold)
     except UserError as error:
         yield Finding(str(error), is_problem=True)
+
+
+def _refuse_learnt_labels(folder: Path, fold: str) -> None:
+    """Say what a training that goes on, or a validation, would be refused for."""
+    splits_file = preprocessed_folder() / folder.parent.parent.name / SPLITS_FILE
+    splits, files = read_splits(splits_file), checkpoints_in(folder)
+    if not (files and fold.isdecimal() and int(fold) < len(splits)):
+        return
+    split = splits[int(fold)]
+    refuse_learnt_labels(
+        noted_in_checkpoint(files[0], _REMEDY, weights_only=True),
+        (set(split["val"]) - set(split["train"])).union(split.get(UNLABELED_KEY, [])),
+        where=f'{splits_file}, "val" or "{UNLABELED_KEY}" of fold {fold},',
+        model=str(folder),
+        remedy="Put back the folds that it was trained with, or train anew.",
+    )
 
 
 def _verdicts_on(folder: Path, fold: str) -> Iterator[Finding]:

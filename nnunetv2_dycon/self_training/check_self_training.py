@@ -23,6 +23,7 @@ from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_c
 from nnunetv2_dycon.self_training.splits import read_source_splits
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, is_whole
 from nnunetv2_dycon.training.find_trainer import find_trainer, supervised_counterpart
+from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 
@@ -159,6 +160,14 @@ def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRo
             f"If it was trained anew since, remove {folders.first_model / 'validation'}, and repeat the training with "
             "--val"
         )
+    remedy = "Restore it, or remove the model to train it anew, and choose a new -o."
+    refuse_learnt_labels(
+        noted_in_checkpoint(folders.first_model / FINAL_CHECKPOINT, remedy),
+        expected,
+        where=f'{folders.source.splits_file}, "val" of fold {options.fold},',
+        model=str(folders.first_model),
+        remedy=remedy,
+    )
 
 
 def _validated_cases(validation: Path, ending: str) -> tuple[set[str], bool]:

@@ -74,8 +74,8 @@ def checkpoint_of(
             "num_epochs": trainer.num_epochs,
             "term_weights": trainer.method.term_weights(),
             "least_supervised_loss": trainer.method.least_supervised_loss,
-            # Folds may change until the training goes on.
-            "training_cases": sorted(trainer.earlier_training_cases.union(trainer.do_split()[0])),
+            # See learnt_labels.py.
+            "training_cases": None if trainer.training_cases is None else sorted(trainer.training_cases),
             "student": student,
             "auxiliary": students.auxiliary.state_dict(),
             "teacher": average,

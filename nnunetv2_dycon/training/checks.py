@@ -12,13 +12,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder, preprocessing_command
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, off_limits_cases
-from nnunetv2_dycon.exceptions import UserError, listed
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, off_limits_cases, read_splits
+from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.training import distributed, previous_stage
 from nnunetv2_dycon.training.ignored_voxels import settings_in_force
 from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command_of
+from nnunetv2_dycon.training.learnt_labels import refuse_learnt_labels
 
 
 def refuse_missing_device(device: torch.device) -> None:
@@ -76,38 +77,61 @@ def check_before_validation(trainer: nnUNetTrainer) -> None:
     """Check what the validation after training reads.
 
     Raises:
-        UserError: see check_cases, refuse_changed_folds and refuse_missing_predictions.
+        UserError: see check_cases, refuse_learnt_validation_cases and refuse_missing_predictions.
     """
     check_cases(trainer)
-    refuse_changed_folds(trainer)
+    refuse_learnt_validation_cases(trainer)
     if trainer.is_cascaded:
         previous_stage.refuse_missing_predictions(trainer, trainer.do_split()[1])
 
 
 def refuse_changed_folds(trainer: nnUNetTrainer) -> None:
-    """Refuse to go on from a checkpoint that has learnt from labels which its fold no longer trains on.
+    """Refuse to train on with a model that has learnt from labels which its fold holds back now.
 
-    On its validation cases the model would look better than it is, and those whose labels are off limits are not to be
-    learnt from. Further training cases are no harm. nnU-Net does not look.
+    Further training cases are no harm.
+
+    Raises:
+        UserError: naming these cases.
+    """
+    refuse_learnt_validation_cases(trainer)
+    refuse_learnt_labels(
+        trainer.training_cases or (),
+        off_limits_cases(_splits_file(trainer), trainer.fold),
+        where=f'{_splits_file(trainer)}, "{UNLABELED_KEY}" of fold {trainer.fold},',
+        model=trainer.output_folder,
+        remedy="Put back the folds that it was trained with, or train anew, without --c.",
+    )
+
+
+def refuse_learnt_validation_cases(trainer: nnUNetTrainer) -> None:
+    """Refuse to validate a model, or to train it on, where its fold's validation cases are among those it learnt from.
 
     Raises:
         UserError: naming these cases.
     """
     # Fold all validates on its training cases by design.
-    if trainer.fold == "all" or not trainer.earlier_training_cases:
+    if trainer.fold == "all":
         return
-    splits_file = Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
-    others = {
-        "for validation": trainer.do_split()[1],
-        f'under "{UNLABELED_KEY}"': off_limits_cases(splits_file, trainer.fold),
-    }
-    for where, cases in others.items():
-        if learnt := sorted(trainer.earlier_training_cases.intersection(cases)):
-            raise UserError(
-                f"{splits_file} has {listed(learnt)} {where} in fold {trainer.fold} now, and the checkpoint in "
-                f"{trainer.output_folder} has learnt from {'its label' if len(learnt) == 1 else 'their labels'}. Put "
-                "back the folds that it was trained with, or train anew without --c."
-            )
+    train, val = trainer.do_split()
+    where, remedy = (
+        f'{_splits_file(trainer)}, "val" of fold {trainer.fold},',
+        "Put back the folds that it was trained with",
+    )
+    if trainer.fold >= len(read_splits(_splits_file(trainer))):
+        where = f"nnU-Net's random split for fold {trainer.fold}, which {_splits_file(trainer)} lacks,"
+        remedy = "Add the fold that it was trained with to the file"
+    # nnU-Net warns of cases in both, which may be on purpose.
+    refuse_learnt_labels(
+        trainer.training_cases or (),
+        set(val) - set(train),
+        where=where,
+        model=trainer.output_folder,
+        remedy=f"{remedy}, or train anew, without --c and --val.",
+    )
+
+
+def _splits_file(trainer: nnUNetTrainer) -> Path:
+    return Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
 
 
 def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:

@@ -18,10 +18,11 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
+from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 
 _MAX_LISTED_CASES = 5
 
@@ -141,17 +142,20 @@ def refuse_missing_model(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) 
     """Refuse to train the second stage of a cascade before the first one is trained on what the fold needs.
 
     Raises:
-        UserError: naming the command to run, and where labels that are off limits in the trainer's fold would reach it
-            through another fold's model.
+        UserError: naming the command to run, where labels that are off limits in the trainer's fold would reach it
+            through another fold's model, and where the first stage was trained with other folds, in which it has
+            learnt from labels that the trainer's fold holds back.
     """
     stage = previous_stage_of(trainer)
     if stage is None:
         return
     if needs_unlabeled_data:
         stage.refuse_missing_checkpoint()
-    _refuse_labels_through_other_folds(stage, Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE)
+    splits_file = Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
+    _refuse_labels_through_other_folds(stage, splits_file)
     train, val = trainer.do_split()
     refuse_missing_predictions(trainer, {*train, *val})
+    _refuse_learnt_labels(stage, splits_file, set(val) - set(train))
 
 
 def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -> None:
@@ -200,4 +204,24 @@ def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) 
                 f'{splits_file} lists {", ".join(both)} under "unlabeled" in fold {stage.fold} and under "train" in '
                 f"fold {fold}, whose {stage.configuration_name} predicts training cases of fold {stage.fold} for "
                 f'{stage.next_stage}: their labels would come in that way. List them under "unlabeled" in all folds.'
+            )
+
+
+def _refuse_learnt_labels(stage: PreviousStage, splits_file: Path, validation: set[str]) -> None:
+    """Refuse models whose folds have changed since: see :func:`refuse_learnt_labels`."""
+    off_limits = off_limits_cases(splits_file, stage.fold)
+    # The fold's own model predicts its validation cases and all unlabeled ones, the others predict training cases.
+    held_back = {stage.fold: {*off_limits, *(validation if stage.fold != "all" else ())}}
+    if off_limits:
+        held_back = {**{fold: set(off_limits) for fold in range(len(read_splits(splits_file)))}, **held_back}
+    for fold, cases in held_back.items():
+        file = stage.fold_folder(fold) / FINAL_CHECKPOINT
+        if cases and file.is_file():
+            command = stage.training_command(fold)
+            refuse_learnt_labels(
+                noted_in_checkpoint(file, f"Train it again: {command}"),
+                cases,
+                where=f'{splits_file}, "val" or "{UNLABELED_KEY}" of fold {stage.fold},',
+                model=str(file.parent),
+                remedy=f"Put back the folds that it was trained with, or train it anew: {command}",
             )

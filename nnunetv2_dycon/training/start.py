@@ -128,11 +128,16 @@ def build_students(trainer: nnUNetTrainer, method: Method[Any, Any]) -> Students
 def write_splits_at_once(trainer: nnUNetTrainer) -> None:
     """Write the folds that nnU-Net would make where there are none yet, whole or not at all.
 
-    nnU-Net writes them under their name, and a fold that is started at the same time reads half a file.
+    nnU-Net writes them under their name, and a fold that is started at the same time reads half a file. Of several
+    processes that share a training, the first does it.
 
     Raises:
         UserError: if they cannot be written.
     """
+    distributed.on_first_process(lambda: _write_splits_at_once(trainer))
+
+
+def _write_splits_at_once(trainer: nnUNetTrainer) -> None:
     folder = Path(trainer.preprocessed_dataset_folder_base)
     splits_file = folder / SPLITS_FILE
     if trainer.fold == "all" or splits_file.is_file():
@@ -159,7 +164,6 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
 
 
 def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
-    write_splits_at_once(trainer)
     tr_keys, val_keys = trainer.do_split()
     off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
     partly_labeled = []

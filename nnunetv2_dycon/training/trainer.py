@@ -25,6 +25,7 @@ from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.fold import nnUNetTrainerOfOneFold
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
+from nnunetv2_dycon.training.learnt_labels import noted_training_cases
 from nnunetv2_dycon.training.learnt_share import learnt_share, why_not_yet
 from nnunetv2_dycon.training.logger import logger_of, names_of_steps
 from nnunetv2_dycon.training.statistics import EpochStatistics, PseudoDice
@@ -75,7 +76,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
         self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
-        self.earlier_training_cases: frozenset[str] = frozenset()  # -> load_checkpoint
+        # Whose labels were learnt from; None where a checkpoint does not say. -> load_checkpoint, on_train_epoch_start
+        self.training_cases: frozenset[str] | None = frozenset()
         self.interruption = Interruption(self)
         self.watch = Watch(self)
         self.divergence = Divergence(self.output_folder, self.method.settings_section)
@@ -129,9 +131,10 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         if not self.was_initialized:
             self.initialize()
         checks.check_before_training(self, self.method, needs_unlabeled_data=self.needs_unlabeled_data)
+        start.write_splits_at_once(self)
+        checks.refuse_changed_folds(self)
         if self.needs_unlabeled_data:
             self.unlabeled_data = start.prepare_unlabeled_cases(self)
-        checks.refuse_changed_folds(self)
         if int(self.students.average.n_averaged) == 0:
             # -pretrained_weights are loaded after initialize.
             self.students.average.copy_student(self.students.averaged_modules)
@@ -165,6 +168,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
     def on_train_epoch_start(self) -> None:
         """See nnUNetTrainer.on_train_epoch_start."""
         super().on_train_epoch_start()
+        if self.training_cases is not None:
+            self.training_cases |= set(self.do_split()[0])
         self.interruption.start_epoch()
         self.watch.start_epoch()
         if isinstance(self.unlabeled_stream, UnlabeledStream):
@@ -261,8 +266,9 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
             state = checkpoints.read_training_state(file, self.device, self.settings, self.students)
             super().load_checkpoint(file)
         checkpoints.restore_training_state(state, self.students, self.class_locations)
-        # Releases before 0.2.0 did not note them.
-        self.earlier_training_cases = frozenset(state.get("training_cases", ()))
+        self.training_cases = noted_training_cases(state)
+        if self.training_cases is None:
+            self.print_to_log_file("The checkpoint does not say which labels it has learnt from, as those of 0.2.0 do.")
         self.interruption.resume(state)
 
     # Validation

@@ -13,6 +13,7 @@ import torch
 
 from nnunetv2_dycon.diagnosis.training import diagnose_trainings
 from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -72,6 +73,23 @@ def test_what_an_earlier_release_finished_is_judged(results: Path) -> None:
     found, *verdicts = diagnose()
     assert found == f"[ok] fold 0: 10 of 10 epochs are in {final}"
     assert any(verdict.startswith("[problem] fold 0, epoch 7: Collapse: ") for verdict in verdicts)
+
+
+@pytest.mark.parametrize("key", ["val", "unlabeled"])
+def test_a_training_that_has_learnt_from_labels_which_its_fold_holds_back_now(
+    workspace: Workspace, results: Path, key: str
+) -> None:
+    workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_001", "demo_002"]})
+    file = results / "fold_0" / "checkpoint_latest.pth"
+    checkpoint = torch.load(file, weights_only=False)
+    checkpoint[STATE_KEY][NOTE_KEY] = ["demo_000", "demo_001", "demo_003"]
+    torch.save(checkpoint, file)
+    assert len(diagnose()) == 1
+    split = {"train": ["demo_000", "demo_001"], "val": ["demo_002"], "unlabeled": []}
+    workspace.write_splits({**split, key: [*split[key], "demo_003"]})
+    line = diagnose()[1]
+    assert line.startswith("[problem] ")
+    assert f"has demo_003 now, and the model in {results / 'fold_0'} has learnt from its label" in line
 
 
 def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(results: Path) -> None:

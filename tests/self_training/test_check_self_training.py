@@ -19,6 +19,8 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
 )
 from nnunetv2_dycon.self_training.record import RECORD
+from nnunetv2_dycon.training.checkpoints import STATE_KEY
+from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -127,7 +129,8 @@ def _write_model(workspace: Workspace, fold: str) -> Path:
     """As if plain nnU-Net had been trained."""
     folder = workspace.results / "nnUNetTrainer__nnUNetPlansSmall__3d_fullres" / fold
     folder.mkdir(parents=True)
-    torch.save({}, folder / "checkpoint_final.pth")
+    keys = "network_weights optimizer_state grad_scaler_state logging _best_ema current_epoch init_args trainer_name"
+    torch.save(dict.fromkeys(keys.split()), folder / "checkpoint_final.pth")
     return folder
 
 
@@ -160,6 +163,21 @@ def test_a_first_model_of_other_folds_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UserError, match=rf"when .*fold_0 was trained \(.*{split['train'][0]}.*may have learnt"):
         check_self_training(OPTIONS)
     assert splits == json.loads(splits_file.read_text())
+
+
+def test_a_first_model_that_notes_learnt_validation_cases_is_refused_without_its_validation(
+    workspace: Workspace,
+) -> None:
+    (split,) = json.loads((workspace.preprocessed / "splits_final.json").read_text())
+    file = _write_model(workspace, "fold_0") / "checkpoint_final.pth"
+    checkpoint = torch.load(file)
+    for cases in (None, split["train"]):
+        torch.save({**checkpoint, STATE_KEY: {NOTE_KEY: cases}}, file)
+        check_self_training(OPTIONS)
+    torch.save({**checkpoint, STATE_KEY: {NOTE_KEY: [*split["train"], split["val"][0]]}}, file)
+    message = rf'"val" of fold 0, has {split["val"][0]} now, and the model in .*fold_0 has learnt from its label'
+    with pytest.raises(UserError, match=message):
+        check_self_training(OPTIONS)
 
 
 def _write_summary(validation: Path, cases: list[str]) -> None:
