@@ -78,6 +78,7 @@ def render() -> str:
         ),
         sections.POSTPROCESSED.format(
             table=postprocessed.table_of_postprocessing(),
+            lower=postprocessed.describe_lower_means(),
             heart=heart.table_of_test_cases(heart.read_matrix(heart.LONGER, postprocessed=True)),
         ),
         sections.METHODS.format(

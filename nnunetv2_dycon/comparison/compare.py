@@ -9,6 +9,7 @@ from pathlib import Path
 from nnunetv2_dycon.comparison.models import unlearnt_folds
 from nnunetv2_dycon.comparison.paired_difference import FEW_CASES, PairedDifference, paired_differences
 from nnunetv2_dycon.comparison.validation_results import ValidationResults, read_validation_results
+from nnunetv2_dycon.datasets.names import models_of_trainer
 from nnunetv2_dycon.exceptions import UserError, counted, listed
 
 _MAX_NAMED = 5
@@ -68,7 +69,8 @@ def _check_models(model_folders: dict[str, Path]) -> None:
         raise UserError("One trainer has nothing to be compared with: name two or more with -tr.")
     for name, folder in model_folders.items():
         if not folder.is_dir():
-            raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.")
+            there = models_of_trainer(folder)
+            raise UserError(f"{folder} is not there: train {name} first, or correct -c, -p or -tr.{there}")
 
 
 def _checked_folds(folds: Sequence[str]) -> list[str]:

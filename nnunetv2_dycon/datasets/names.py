@@ -42,6 +42,17 @@ def dataset_description(name: str) -> str:
     return name if match is None else match[2]
 
 
+def models_of_trainer(model_folder: Path) -> str:
+    """A sentence on the models of a trainer in a dataset, where there are others than that of a folder; else empty.
+
+    Args:
+        model_folder: ``nnUNet_results/DatasetXXX_NAME/TRAINER__PLANS__CONFIGURATION``.
+    """
+    trainer = model_folder.name.partition("__")[0]
+    others = sorted(path.name for path in model_folder.parent.glob(f"{trainer}__*__*") if path != model_folder)
+    return f" There is {listed(others)}: correct -c or -p." if others else ""
+
+
 def dataset_name_of(name_or_id: str) -> str:
     """The full name of a dataset by its name, or by its ID (``501``) in any of nnU-Net's three folders.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
-from nnunetv2_dycon.datasets.names import dataset_name_of, preprocessed_folder, results_folder
+from nnunetv2_dycon.datasets.names import dataset_name_of, models_of_trainer, preprocessed_folder, results_folder
 from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, read_splits
 from nnunetv2_dycon.diagnosis.finding import Finding
 from nnunetv2_dycon.exceptions import UserError, counted
@@ -43,7 +43,11 @@ def diagnose_trainings(
         folder = results_folder() / dataset_name_of(name_or_id) / model
         present = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*") if path.is_dir())
         if not present and not folds:
-            yield Finding(f"{folder} has no training yet")
+            others = models_of_trainer(folder)
+            yield Finding(
+                f"{folder} has no training yet.{others}" if others else f"{folder} has no training yet",
+                is_note=bool(others),
+            )
         for fold in folds or present:
             if fold in present:
                 yield from _training(folder / f"fold_{fold}", fold)

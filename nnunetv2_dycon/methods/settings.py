@@ -250,13 +250,15 @@ class MethodSettings:
         differences = self.differences(there, release)
         if not differences:
             return
-        new = {field.name: field.metadata["before_it_existed"] for field in dataclasses.fields(self)}
-        new = {name: value for name, value in new.items() if name not in there and value != getattr(self, name)}
-        go_on = f" To go on with it, set {json.dumps(new)[1:-1]} in its plans." if new else ""
+        its = {
+            field.name: there.get(field.name, field.metadata["before_it_existed"]) for field in dataclasses.fields(self)
+        }
+        its = {name: value for name, value in its.items() if value != getattr(self, name)}
+        go_on = f" To go on with it, set {json.dumps(its)[1:-1]} in its plans." if its else ""
         raise UserError(
             f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
             'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
-            f"with -p, or remove that folder.{go_on}"
+            f"with -p, or remove these results.{go_on}"
         )
 
 

@@ -41,6 +41,13 @@ def test_without_a_training_there_is_nothing_to_say(workspace: Workspace) -> Non
     assert diagnose() == [f"[ok] {workspace.results / OLD.name} has no training yet"]
 
 
+def test_a_training_of_another_configuration_is_pointed_to(workspace: Workspace, results: Path) -> None:
+    other = results.rename(results.with_name(f"{TRAINER}__{PLANS}__2d")).name
+    assert diagnose() == [
+        f"[note] {workspace.results / OLD.name} has no training yet. There is {other}: correct -c or -p."
+    ]
+
+
 def test_a_fold_that_is_not_there_is_a_problem(results: Path) -> None:
     assert diagnose("3") == [f"[problem] {results} has no training of fold 3, but those of 0: correct -f"]
 

@@ -157,6 +157,12 @@ def test_a_setting_that_did_not_exist_is_no_difference_where_it_does_what_was_do
     ]
 
 
+def test_who_wants_to_go_on_is_told_what_to_put_back() -> None:
+    there = dataclasses.asdict(LaterSettings(new=5))
+    with pytest.raises(UserError, match=r'To go on with it, set "new": 5 in its plans\.$'):
+        LaterSettings().refuse_others(there, "checkpoint.pth")
+
+
 def test_who_wants_to_go_on_is_told_what_an_earlier_release_did() -> None:
     there = dataclasses.asdict(LaterSettings())
     del there["new"], there["new_habit"]

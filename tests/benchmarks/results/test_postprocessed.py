@@ -24,3 +24,7 @@ def test_rows_are_means_of_the_trainings_that_have_both(monkeypatch: pytest.Monk
         ["heart", "32,000", "6", "nnU-Net", "1", "0.4000", "0.5000", "+0.1000"],
         ["lung nodules", "32,000", "8", "DyCON", "1", "0.8000", "0.7900", "-0.0100"],
     ]
+    lower = "1 of 3 means is lower: DyCON on lung nodules (8 labels, 32,000 steps) by 0.0100."
+    assert postprocessed.describe_lower_means() == lower
+    monkeypatch.setattr(postprocessed, "read_table", lambda _: rows[:2])
+    assert postprocessed.describe_lower_means() == "None of 1 means is lower."
