@@ -209,11 +209,10 @@ def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) 
 
 def _refuse_learnt_labels(stage: PreviousStage, splits_file: Path, validation: set[str]) -> None:
     """Refuse models whose folds have changed since: see :func:`refuse_learnt_labels`."""
-    off_limits = off_limits_cases(splits_file, stage.fold)
+    off_limits = set(off_limits_cases(splits_file, stage.fold))
     # The fold's own model predicts its validation cases and all unlabeled ones, the others predict training cases.
-    held_back = {stage.fold: {*off_limits, *(validation if stage.fold != "all" else ())}}
-    if off_limits:
-        held_back = {**{fold: set(off_limits) for fold in range(len(read_splits(splits_file)))}, **held_back}
+    held_back: dict[int | str, set[str]] = dict.fromkeys(range(len(read_splits(splits_file))), off_limits)
+    held_back[stage.fold] = off_limits if stage.fold == "all" else off_limits | validation
     for fold, cases in held_back.items():
         file = stage.fold_folder(fold) / FINAL_CHECKPOINT
         if cases and file.is_file():
