@@ -160,7 +160,7 @@ def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRo
             f"If it was trained anew since, remove {folders.first_model / 'validation'}, and repeat the training with "
             "--val"
         )
-    remedy = "Restore it, or remove the model to train it anew, and choose a new -o."
+    remedy = "Restore the file, or remove the model to train it anew, and choose a new -o."
     refuse_learnt_labels(
         noted_in_checkpoint(folders.first_model / FINAL_CHECKPOINT, remedy),
         expected,

@@ -113,12 +113,11 @@ def refuse_learnt_validation_cases(trainer: nnUNetTrainer) -> None:
     if trainer.fold == "all":
         return
     train, val = trainer.do_split()
-    where, remedy = (
-        f'{_splits_file(trainer)}, "val" of fold {trainer.fold},',
-        "Put back the folds that it was trained with",
-    )
-    if trainer.fold >= len(read_splits(_splits_file(trainer))):
-        where = f"nnU-Net's random split for fold {trainer.fold}, which {_splits_file(trainer)} lacks,"
+    splits_file = _splits_file(trainer)
+    where = f'{splits_file}, "val" of fold {trainer.fold},'
+    remedy = "Put back the folds that it was trained with"
+    if trainer.fold >= len(read_splits(splits_file)):
+        where = f"nnU-Net's random split for fold {trainer.fold}, which {splits_file} lacks,"
         remedy = "Add the fold that it was trained with to the file"
     # nnU-Net warns of cases in both, which may be on purpose.
     refuse_learnt_labels(
