@@ -114,8 +114,8 @@ def _minutes(series: str, arm: str) -> str:
     """How long each training took with 6 labels, beside others on the same machine."""
     of_arm = {"series": series, "dataset": DATASET, "budget": str(FEWEST_LABELS), "arm": arm}
     rows = [row for row in read_table("runs.csv") if of_arm.items() <= row.items()]
-    minutes = [f"{float(row['training_seconds']) / 60:.0f}" for row in rows]
-    return " and ".join([*filter(None, [", ".join(minutes[:-1])]), *minutes[-1:]])
+    *others, last = [f"{float(row['training_seconds']) / 60:.0f}" for row in rows]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def table_of_lengths(by_length: Mapping[int, Scores]) -> str:

@@ -12,13 +12,13 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder, preprocessing_command
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.methods.method import Method
 from nnunetv2_dycon.training import distributed, previous_stage
 from nnunetv2_dycon.training.ignored_voxels import settings_in_force
-from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command_of
+from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command_of, splits_file_of
 from nnunetv2_dycon.training.learnt_labels import refuse_learnt_labels
 
 
@@ -96,8 +96,8 @@ def refuse_changed_folds(trainer: nnUNetTrainer) -> None:
     refuse_learnt_validation_cases(trainer)
     refuse_learnt_labels(
         trainer.training_cases or (),
-        off_limits_cases(_splits_file(trainer), trainer.fold),
-        where=f'{_splits_file(trainer)}, "{UNLABELED_KEY}" of fold {trainer.fold},',
+        off_limits_cases(splits_file_of(trainer), trainer.fold),
+        where=f'{splits_file_of(trainer)}, "{UNLABELED_KEY}" of fold {trainer.fold},',
         model=trainer.output_folder,
         remedy="Put back the folds that it was trained with, or train anew, without --c.",
     )
@@ -113,7 +113,7 @@ def refuse_learnt_validation_cases(trainer: nnUNetTrainer) -> None:
     if trainer.fold == "all":
         return
     train, val = trainer.do_split()
-    splits_file = _splits_file(trainer)
+    splits_file = splits_file_of(trainer)
     where = f'{splits_file}, "val" of fold {trainer.fold},'
     remedy = "Put back the folds that it was trained with"
     if trainer.fold >= len(read_splits(splits_file)):
@@ -127,10 +127,6 @@ def refuse_learnt_validation_cases(trainer: nnUNetTrainer) -> None:
         model=trainer.output_folder,
         remedy=f"{remedy}, or train anew, without --c and --val.",
     )
-
-
-def _splits_file(trainer: nnUNetTrainer) -> Path:
-    return Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
 
 
 def refuse_results_of_other_settings(trainer: nnUNetTrainer, method: Method[Any, Any]) -> None:

@@ -12,6 +12,7 @@ from nnunetv2_dycon.datasets.names import preprocessed_folder, results_folder
 from nnunetv2_dycon.datasets.plans_schema import check_configuration, check_plans
 from nnunetv2_dycon.datasets.preprocessed_cases import check_cases_of_fold, check_fingerprint, preprocessing_command
 from nnunetv2_dycon.datasets.schemas import check_dataset_json
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE
 from nnunetv2_dycon.exceptions import UserError
 
 
@@ -66,6 +67,11 @@ def check_start(trainer: nnUNetTrainer) -> None:
     """Check what the start and the end of a training read: see :func:`check_cases`, and the fingerprint."""
     check_cases(trainer)
     check_fingerprint(Path(trainer.preprocessed_dataset_folder_base))
+
+
+def splits_file_of(trainer: nnUNetTrainer) -> Path:
+    """Where nnU-Net looks for a trainer's folds; it may not be there."""
+    return Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
 
 
 def preprocessing_command_of(trainer: nnUNetTrainer) -> str:

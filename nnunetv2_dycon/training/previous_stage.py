@@ -18,10 +18,11 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
+from nnunetv2_dycon.training.inputs import splits_file_of
 from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 
 _MAX_LISTED_CASES = 5
@@ -151,7 +152,7 @@ def refuse_missing_model(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) 
         return
     if needs_unlabeled_data:
         stage.refuse_missing_checkpoint()
-    splits_file = Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
+    splits_file = splits_file_of(trainer)
     _refuse_labels_through_other_folds(stage, splits_file)
     train, val = trainer.do_split()
     refuse_missing_predictions(trainer, {*train, *val})
@@ -167,7 +168,7 @@ def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -
     stage = previous_stage_of(trainer)
     if stage is None:
         return
-    folder, splits_file = stage.labeled_predictions, Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE
+    folder, splits_file = stage.labeled_predictions, splits_file_of(trainer)
     # nnU-Net's older data format has the other ending.
     missing = [
         case

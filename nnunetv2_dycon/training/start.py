@@ -16,7 +16,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, off_limits_cases, read_or_make_splits
+from nnunetv2_dycon.datasets.splits import off_limits_cases, read_or_make_splits
 from nnunetv2_dycon.files import explained_write_errors, written_aside
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
 from nnunetv2_dycon.methods import settings_section
@@ -29,6 +29,7 @@ from nnunetv2_dycon.training.ignored_voxels import (
     join_partly_labeled_cases,
     settings_in_force,
 )
+from nnunetv2_dycon.training.inputs import splits_file_of
 from nnunetv2_dycon.training.predict_next_stage import predict_next_stage
 from nnunetv2_dycon.training.students import Students
 from nnunetv2_dycon.training.unlabeled_stream import nnUNetUnlabeledDataset
@@ -138,15 +139,14 @@ def write_splits_at_once(trainer: nnUNetTrainer) -> None:
 
 
 def _write_splits_at_once(trainer: nnUNetTrainer) -> None:
-    folder = Path(trainer.preprocessed_dataset_folder_base)
-    splits_file = folder / SPLITS_FILE
+    splits_file = splits_file_of(trainer)
     if trainer.fold == "all" or splits_file.is_file():
         return
     labeled = infer_dataset_class(trainer.preprocessed_dataset_folder).get_identifiers(
         trainer.preprocessed_dataset_folder
     )
     if splits := read_or_make_splits(splits_file, labeled):
-        with explained_write_errors(folder), written_aside(splits_file) as partial:
+        with explained_write_errors(splits_file.parent), written_aside(splits_file) as partial:
             save_json(splits, str(partial))
 
 
@@ -165,7 +165,7 @@ def prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
 
 def _prepare_unlabeled_cases(trainer: nnUNetTrainer) -> UnlabeledData:
     tr_keys, val_keys = trainer.do_split()
-    off_limits = off_limits_cases(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", trainer.fold)
+    off_limits = off_limits_cases(splits_file_of(trainer), trainer.fold)
     partly_labeled = []
     if trainer.settings.ignored_voxels_as_unlabeled:
         labeled = trainer.dataset_class(trainer.preprocessed_dataset_folder, tr_keys)

@@ -76,8 +76,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         self.unlabeled_stream: UnlabeledStream | None = None  # -> get_dataloaders
         self.class_locations = ClassLocations(start.count_foreground_classes(self.label_manager))
         self.steps_in_epoch = 0
-        # Whose labels were learnt from; None where a checkpoint does not say. -> load_checkpoint, on_train_epoch_start
-        self.training_cases: frozenset[str] | None = frozenset()
+        self.training_cases: frozenset[str] | None = frozenset()  # learnt from; None where a checkpoint does not say
         self.interruption = Interruption(self)
         self.watch = Watch(self)
         self.divergence = Divergence(self.output_folder, self.method.settings_section)
