@@ -148,10 +148,6 @@ def self_train(
     source_raw = Path(os.environ["nnUNet_raw"]) / source
     source_preprocessed = Path(os.environ["nnUNet_preprocessed"]) / source
     name = pseudo_labeled_name(source)
-    # nnU-Net's variables point into the run's folder from here on.
-    for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
-        (folder / variable).mkdir(exist_ok=True)
-        os.environ[variable] = str(folder / variable)
     preprocessed = folder / "nnUNet_preprocessed" / name
     plans = {**training.plans, "dataset_name": name}
     marker = preprocessed / _PREPROCESSED_MARKER
@@ -159,6 +155,10 @@ def self_train(
         first_checkpoint = _predicting_checkpoint(marker, folder)
     elif first_checkpoint is None:
         first_checkpoint = first.train()
+    # nnU-Net's variables point into the run's folder from here on, after the first training, whose data lie elsewhere.
+    for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
+        (folder / variable).mkdir(exist_ok=True)
+        os.environ[variable] = str(folder / variable)
     print(f"The first training is that of {first_checkpoint}", flush=True)
     if not marker.is_file():
         pseudo_labels, raw = folder / "pseudo_labels", folder / "nnUNet_raw" / name
@@ -188,11 +188,13 @@ def _preprocess(
     write_whole_json(preprocessed / f"{plans['plans_name']}.json", plans)
     shutil.copyfile(raw / "dataset.json", preprocessed / "dataset.json")
     shutil.copyfile(source_preprocessed / "dataset_fingerprint.json", preprocessed / "dataset_fingerprint.json")
+    # A first training in the run's own results folder is of another dataset with this number, which nnU-Net refuses.
+    environment = {name: value for name, value in os.environ.items() if name != "nnUNet_results"}
     run_nnunet_command(
         "nnUNetv2_preprocess",
         *("-d", raw.name[7:10], "-plans_name", plans["plans_name"], "-c", configuration),
         *("-np", os.environ["nnUNet_def_n_proc"]),
-        environment=os.environ,
+        environment=environment,
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from unittest.mock import patch
 
@@ -52,6 +53,20 @@ def test_self_training_trains_on_predicted_labels(
     checkpoint.unlink()
     assert run_command(copied_workspace, *second) == 1
     assert "was done with other settings, or its checkpoint is gone" in capsys.readouterr().out
+
+
+def test_self_training_does_its_first_training_where_nobody_has(
+    copied_workspace: Path, run_command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied_workspace / "runs" / "Tiny" / "2" / "nnUNet")
+    with patch.object(scheduler, "_run_worker", run_here):
+        assert run_command(copied_workspace, "--budgets", "2", "--arms", "SelfTraining") == 0
+    folder = copied_workspace / "runs" / "Tiny" / "2" / "SelfTraining" / "seed_0"
+    assert f"The first training is that of {folder}/nnUNet_results/" in capsys.readouterr().out
+    trained = {path.name.partition("_2labeled")[2] for path in (folder / "nnUNet_results").iterdir()}
+    assert trained == {"", "_self_training"}
+    record = record_of(copied_workspace, "SelfTraining")
+    assert record["training_seconds"] > sum(record["curves"]["epoch_seconds"])
 
 
 def test_self_training_leaves_its_first_training_to_the_process_that_does_it_and_takes_none_of_other_settings(
