@@ -14,8 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, STATE_KEY
-from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, STATE_KEY, TRAINING_CASES_KEY
 from tests.settings import FULL_WEIGHTS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def note_training_cases(fold: Path, cases: list[str] | None) -> None:
     """Have the last checkpoint in a folder say that it has learnt from the labels of these cases."""
     file = fold / FINAL_CHECKPOINT
     checkpoint = torch.load(file, weights_only=False)
-    checkpoint[STATE_KEY][NOTE_KEY] = cases
+    checkpoint[STATE_KEY][TRAINING_CASES_KEY] = cases
     torch.save(checkpoint, file)
 
 
@@ -109,6 +108,8 @@ def trained_low_resolution(_planned_workspace: Workspace, tmp_path_factory: pyte
     fold = Path(trainer.output_folder)
     shutil.copytree(fold, fold.with_name("fold_0"))
     note_training_cases(fold.with_name("fold_0"), None)
+    for note in fold.parent.glob("predicted_next_stage/*/*.json"):
+        note.unlink()
     for folder in ("nnUNet_raw", "trainers"):
         shutil.rmtree(workspace.root / folder)
     shutil.rmtree(workspace.preprocessed / "nnUNetPlans_3d_fullres")

@@ -49,8 +49,9 @@ def models_of_trainer(model_folder: Path) -> str:
         model_folder: ``nnUNet_results/DatasetXXX_NAME/TRAINER__PLANS__CONFIGURATION``.
     """
     trainer = model_folder.name.partition("__")[0]
-    others = sorted(path.name for path in model_folder.parent.glob(f"{trainer}__*__*") if path != model_folder)
-    return f" There is {listed(others)}: correct -c or -p." if others else ""
+    folds = model_folder.parent.glob(f"{trainer}__*__*/fold_*")
+    others = sorted({fold.parent.name for fold in folds} - {model_folder.name})
+    return f" This trainer has {listed(others)}." if others else ""
 
 
 def dataset_name_of(name_or_id: str) -> str:

@@ -51,6 +51,11 @@ def read_or_make_splits(splits_file: Path, labeled: Iterable[str]) -> list[Split
     return [{key: [str(case) for case in cases] for key, cases in split.items()} for split in splits]
 
 
+def validation_only(train: Iterable[str], val: Iterable[str]) -> set[str]:
+    """The validation cases of a fold that are not trained on too: nnU-Net warns of those, which may be on purpose."""
+    return set(val) - set(train)
+
+
 def off_limits_cases_of_all_folds(splits_file: Path) -> list[str]:
     """All cases that any fold of ``splits_final.json``, which may be absent, lists under ``"unlabeled"``, sorted."""
     return sorted({case for split in read_splits(splits_file) for case in split.get(UNLABELED_KEY, [])})

@@ -9,7 +9,7 @@ from typing import Any
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_dycon.datasets.names import dataset_name_of, models_of_trainer, preprocessed_folder, results_folder
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, read_splits
+from nnunetv2_dycon.datasets.splits import SPLITS_FILE, UNLABELED_KEY, read_splits, validation_only
 from nnunetv2_dycon.diagnosis.finding import Finding
 from nnunetv2_dycon.exceptions import UserError, counted
 from nnunetv2_dycon.training.checkpoints import (
@@ -44,10 +44,8 @@ def diagnose_trainings(
         present = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*") if path.is_dir())
         if not present and not folds:
             others = models_of_trainer(folder)
-            yield Finding(
-                f"{folder} has no training yet.{others}" if others else f"{folder} has no training yet",
-                is_note=bool(others),
-            )
+            remedy = f".{others} Correct -c or -p." if others else ""
+            yield Finding(f"{folder} has no training yet{remedy}", is_note=bool(others))
         for fold in folds or present:
             if fold in present:
                 yield from _training(folder / f"fold_{fold}", fold)
@@ -75,7 +73,7 @@ def _refuse_learnt_labels(folder: Path, fold: str) -> None:
     split = splits[int(fold)]
     refuse_learnt_labels(
         noted_in_checkpoint(files[0], _REMEDY, weights_only=True),
-        (set(split["val"]) - set(split["train"])).union(split.get(UNLABELED_KEY, [])),
+        validation_only(split["train"], split["val"]).union(split.get(UNLABELED_KEY, [])),
         where=f'{splits_file}, "val" or "{UNLABELED_KEY}" of fold {fold},',
         model=str(folder),
         remedy="Put back the folds that it was trained with, or train anew.",

@@ -254,11 +254,12 @@ class MethodSettings:
             field.name: there.get(field.name, field.metadata["before_it_existed"]) for field in dataclasses.fields(self)
         }
         its = {name: value for name, value in its.items() if value != getattr(self, name)}
-        go_on = f" To go on with it, set {json.dumps(its)[1:-1]} in its plans." if its else ""
+        can_be_put_back = len(its) == len(differences)
+        put_back = f" To go on with it, set {json.dumps(its)[1:-1]} in its plans under nnUNet_preprocessed."
         raise UserError(
             f"{place} holds results of other settings ({'; '.join(differences)}), and results of different "
             'settings must not share a folder. Make plans of another name with "nnunetv2_dycon plan" and train '
-            f"with -p, or remove these results.{go_on}"
+            f"with -p, or remove these results.{put_back if can_be_put_back else ''}"
         )
 
 

@@ -16,14 +16,14 @@ from nnunetv2_dycon.datasets.names import dataset_id, existing_dataset_folder, r
 from nnunetv2_dycon.datasets.planned_dataset import PlannedDataset, read_planned_dataset
 from nnunetv2_dycon.datasets.preprocessed_cases import preprocessing_command
 from nnunetv2_dycon.datasets.raw_file_names import UNLABELED_FOLDER_NAME
+from nnunetv2_dycon.datasets.splits import Split
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_are, listed
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import pseudo_labeled_dataset_name
 from nnunetv2_dycon.self_training.record import origin_of_predictions, refuse_another_dataset
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
-from nnunetv2_dycon.self_training.splits import read_source_splits
+from nnunetv2_dycon.self_training.splits import read_source_splits, refuse_learnt_validation_cases
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, is_whole
 from nnunetv2_dycon.training.find_trainer import find_trainer, supervised_counterpart
-from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 
@@ -96,7 +96,7 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
         raise UnsupportedFeatureError("self-training does not support cascades: choose 3d_fullres or 3d_lowres")
     cases = read_source_cases(source_raw)
     refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
-    validation_cases = _validation_cases(options.fold, source.splits_file, sorted(cases.labeled.training))
+    splits = _source_splits(options.fold, source.splits_file, sorted(cases.labeled.training))
     find_trainer(options.trainer)
     if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
         raise UserError(
@@ -115,9 +115,10 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
             command = preprocessing_command(source.name, stage, options.plans)
             raise UserError(f"{data_folder} is not there: preprocess the dataset first, with {command}")
     if is_trained(first_model):
-        _check_validated_cases(options, rounds[0], validation_cases)
+        _check_validated_cases(options, rounds[0], splits)
     else:
         _check_labeled_cases(options, rounds[0])
+    refuse_learnt_validation_cases(first_model, options.fold, splits, source.splits_file)
     for each in rounds:
         _check_target(options, each)
     return rounds
@@ -137,19 +138,20 @@ def _rounds(options: SelfTrainingOptions, source: PlannedDataset, cases: SourceC
     return rounds
 
 
-def _validation_cases(fold: str, splits_file: Path, labeled: list[str]) -> set[str]:
-    """The validation cases of a fold, none of fold ``all``; a UserError where there is no such fold."""
+def _source_splits(fold: str, splits_file: Path, labeled: list[str]) -> list[Split]:
+    """The source's folds; a UserError where the one asked for is not among them."""
     splits = read_source_splits(splits_file, labeled)
     if fold not in ("all", *map(str, range(len(splits)))):
         reason = f"{splits_file} has {len(splits)} folds" if splits else f"{len(labeled)} labeled cases make no folds"
         raise UserError(f"there is no fold {fold}, since {reason}: choose another one with -f, or -f all")
-    return set() if fold == "all" else set(splits[int(fold)]["val"])
+    return splits
 
 
-def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRound, expected: set[str]) -> None:
+def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRound, splits: list[Split]) -> None:
     """Refuse a trained first model whose fold had other validation cases: it may have learnt from today's."""
     if options.fold == "all":
         return
+    expected = set(splits[int(options.fold)]["val"])
     validated, complete = _validated_cases(folders.first_model / "validation", folders.cases.labeled.file_ending)
     # A validation that was interrupted has some of the cases.
     if validated - expected or (complete and expected - validated):
@@ -160,14 +162,6 @@ def _check_validated_cases(options: SelfTrainingOptions, folders: SelfTrainingRo
             f"If it was trained anew since, remove {folders.first_model / 'validation'}, and repeat the training with "
             "--val"
         )
-    remedy = "Restore the file, or remove the model to train it anew, and choose a new -o."
-    refuse_learnt_labels(
-        noted_in_checkpoint(folders.first_model / FINAL_CHECKPOINT, remedy),
-        expected,
-        where=f'{folders.source.splits_file}, "val" of fold {options.fold},',
-        model=str(folders.first_model),
-        remedy=remedy,
-    )
 
 
 def _validated_cases(validation: Path, ending: str) -> tuple[set[str], bool]:

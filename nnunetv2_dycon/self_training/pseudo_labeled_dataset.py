@@ -29,9 +29,19 @@ from nnunetv2_dycon.postprocessing.largest_components import (
     read_labels,
     structures_of_one_component,
 )
-from nnunetv2_dycon.self_training.record import RECORD, origin_of_predictions, pseudo_labels_of, refuse_another_dataset
+from nnunetv2_dycon.self_training.record import (
+    RECORD,
+    model_of_predictions,
+    origin_of_predictions,
+    pseudo_labels_of,
+    refuse_another_dataset,
+)
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
-from nnunetv2_dycon.self_training.splits import read_source_splits, write_pseudo_labeled_splits
+from nnunetv2_dycon.self_training.splits import (
+    read_source_splits,
+    refuse_learnt_validation_cases,
+    write_pseudo_labeled_splits,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,11 @@ def add_pseudo_labels(
     name = pseudo_labeled_dataset_name(source_raw.name, output)
     source_preprocessed, target_preprocessed = preprocessed_folder() / source_raw.name, preprocessed_folder() / name
     # What is wrong with the folds must be said before the dataset is made.
-    read_source_splits(source_preprocessed / SPLITS_FILE, [])
+    splits_file = source_preprocessed / SPLITS_FILE
+    splits = read_source_splits(splits_file, sorted(read_source_cases(source_raw).labeled.training))
+    if (model := model_of_predictions(predictions)) is not None:
+        # The folds may have changed since the model was trained.
+        refuse_learnt_validation_cases(*model, splits, splits_file)
     dataset = write_pseudo_labeled_dataset(
         source_raw, predictions, raw_folder() / name, link=link, all_components=all_components
     )

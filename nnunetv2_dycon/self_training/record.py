@@ -75,6 +75,12 @@ def pseudo_labels_of(predictions: Path, cases: Sequence[str], source_raw: Path) 
     return PseudoLabels(sorted({match["fold"]}.union(*filter(None, earlier))), all_cases)
 
 
+def model_of_predictions(predictions: Path) -> tuple[Path, str] | None:
+    """The fold folder of the model that self-training had predict, and its fold; None for predictions elsewhere."""
+    match = _PREDICTIONS.fullmatch(origin_of_predictions(predictions))
+    return None if match is None else (predictions.resolve().parent, match["fold"])
+
+
 def is_pseudo_labeled(folder: Path) -> bool:
     """Whether a raw dataset was made by self-training."""
     return (folder / RECORD).is_file()

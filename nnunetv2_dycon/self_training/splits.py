@@ -6,9 +6,17 @@ from pathlib import Path
 
 from batchgenerators.utilities.file_and_folder_operations import save_json
 
-from nnunetv2_dycon.datasets.splits import SPLITS_FILE, Split, off_limits_cases_of_all_folds, read_or_make_splits
+from nnunetv2_dycon.datasets.splits import (
+    SPLITS_FILE,
+    Split,
+    off_limits_cases_of_all_folds,
+    read_or_make_splits,
+    validation_only,
+)
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import read_json_file
+from nnunetv2_dycon.training.checkpoints import checkpoints_in, is_whole
+from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
 
 
 def write_pseudo_labeled_splits(
@@ -46,3 +54,28 @@ def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
             'with "nnunetv2_dycon simulate" or move those scans to imagesUnlabeled'
         )
     return read_or_make_splits(splits_file, labeled)
+
+
+def refuse_learnt_validation_cases(model: Path, fold: str, splits: list[Split], splits_file: Path) -> None:
+    """Refuse a first model that has learnt from its fold's validation cases, which are the second model's too.
+
+    Args:
+        model: its fold folder; a model that is not trained to its end counts too.
+        fold: of the model.
+        splits: of the source, from :func:`read_source_splits`.
+        splits_file: of the source, for messages.
+
+    Raises:
+        UserError: naming these cases.
+    """
+    files = [file for file in checkpoints_in(model) if is_whole(file)]
+    if not files or not fold.isdecimal() or int(fold) >= len(splits):
+        return
+    split, remedy = splits[int(fold)], f"remove {model} to train it anew, and choose a new -o."
+    refuse_learnt_labels(
+        noted_in_checkpoint(files[0], f"Restore it, or {remedy}"),
+        validation_only(split["train"], split["val"]),
+        where=f'{splits_file}, "val" of fold {fold},',
+        model=str(model),
+        remedy=f"Put back the folds that it was trained with, or {remedy}",
+    )

@@ -24,6 +24,8 @@ from nnunetv2_dycon.training.class_locations import ClassLocations
 from nnunetv2_dycon.training.students import Students
 
 STATE_KEY = "semi_supervised"
+# See learnt_labels.py.
+TRAINING_CASES_KEY = "training_cases"
 _KEYS_OF_STATE = ("version", "settings", "student", "auxiliary", "teacher")
 _DEPLOYED_PREFIX = "module.network."
 FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT = (
@@ -74,8 +76,7 @@ def checkpoint_of(
             "num_epochs": trainer.num_epochs,
             "term_weights": trainer.method.term_weights(),
             "least_supervised_loss": trainer.method.least_supervised_loss,
-            # See learnt_labels.py.
-            "training_cases": None if trainer.training_cases is None else sorted(trainer.training_cases),
+            TRAINING_CASES_KEY: None if trainer.training_cases is None else sorted(trainer.training_cases),
             "student": student,
             "auxiliary": students.auxiliary.state_dict(),
             "teacher": average,
@@ -118,10 +119,29 @@ def read_checkpoint(
     Raises:
         UserError: for a file that is not there, not whole, or no checkpoint of nnU-Net's.
     """
+    checkpoint = read_saved(file, device, weights_only=weights_only, remedy=remedy)
+    missing = [key for key in _KEYS_OF_NNUNET if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise UserError(f"{file} is no checkpoint of nnU-Net: it lacks {', '.join(missing)}. {remedy or _remedy(file)}")
+    return cast(dict[str, Any], checkpoint)
+
+
+def read_saved(
+    file: str | os.PathLike[str],
+    device: torch.device | str,
+    *,
+    weights_only: bool = False,
+    remedy: str | None = None,
+) -> Any:
+    """Read what PyTorch has saved, such as a checkpoint of which parts were left out; see :func:`read_checkpoint`.
+
+    Raises:
+        UserError: for a file that is not there or not whole.
+    """
     weights_only = weights_only and hasattr(torch.serialization, "safe_globals")
     try:
         with _numpy_scalars_allowed() if weights_only else contextlib.nullcontext():
-            checkpoint = torch.load(file, map_location=device, weights_only=weights_only)
+            return torch.load(file, map_location=device, weights_only=weights_only)
     except (torch.cuda.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
@@ -130,10 +150,6 @@ def read_checkpoint(
         if "Unsupported" in str(error):
             reason = "it holds Python objects other than weights and numbers, which could run code"
         raise UserError(f"{file} cannot be read as a checkpoint ({reason}). {remedy or _remedy(file)}") from error
-    missing = [key for key in _KEYS_OF_NNUNET if not isinstance(checkpoint, dict) or key not in checkpoint]
-    if missing:
-        raise UserError(f"{file} is no checkpoint of nnU-Net: it lacks {', '.join(missing)}. {remedy or _remedy(file)}")
-    return checkpoint
 
 
 @contextlib.contextmanager

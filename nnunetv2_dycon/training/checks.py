@@ -12,14 +12,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dycon.datasets.preprocessed_cases import check_preprocessed_folder, preprocessing_command
-from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, validation_only
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.json_files import mapping_of, read_json_file, record
 from nnunetv2_dycon.methods.method import Method
-from nnunetv2_dycon.training import distributed, previous_stage
+from nnunetv2_dycon.training import distributed, labeled_predictions, previous_stage
 from nnunetv2_dycon.training.ignored_voxels import settings_in_force
 from nnunetv2_dycon.training.inputs import check_cases, check_start, preprocessing_command_of, splits_file_of
-from nnunetv2_dycon.training.learnt_labels import refuse_learnt_labels
+from nnunetv2_dycon.training.learnt_labels import place_of_cases, refuse_learnt_labels
 
 
 def refuse_missing_device(device: torch.device) -> None:
@@ -66,23 +66,33 @@ def check_before_training(trainer: nnUNetTrainer, method: Method[Any, Any], *, n
     """Check what could stop a training later: cases, results that are there, and in a cascade the previous stage.
 
     Raises:
-        UserError: see check_start, refuse_results_of_other_settings and refuse_missing_model.
+        UserError: see check_start, refuse_results_of_other_settings, refuse_missing_model, refuse_missing_predictions
+            and refuse_learnt_predictions.
     """
     check_start(trainer)
     refuse_results_of_other_settings(trainer, method)
-    previous_stage.refuse_missing_model(trainer, needs_unlabeled_data=needs_unlabeled_data)
+    if trainer.is_cascaded:
+        previous_stage.refuse_missing_model(trainer, needs_unlabeled_data=needs_unlabeled_data)
+        train, val = trainer.do_split()
+        _check_labeled_predictions(trainer, {*train, *val})
 
 
 def check_before_validation(trainer: nnUNetTrainer) -> None:
     """Check what the validation after training reads.
 
     Raises:
-        UserError: see check_cases, refuse_learnt_validation_cases and refuse_missing_predictions.
+        UserError: see check_cases, refuse_learnt_validation_cases, refuse_missing_predictions and
+            refuse_learnt_predictions.
     """
     check_cases(trainer)
     refuse_learnt_validation_cases(trainer)
     if trainer.is_cascaded:
-        previous_stage.refuse_missing_predictions(trainer, trainer.do_split()[1])
+        _check_labeled_predictions(trainer, set(trainer.do_split()[1]))
+
+
+def _check_labeled_predictions(trainer: nnUNetTrainer, labeled: set[str]) -> None:
+    labeled_predictions.refuse_missing_predictions(trainer, labeled)
+    labeled_predictions.refuse_learnt_predictions(trainer, labeled)
 
 
 def refuse_changed_folds(trainer: nnUNetTrainer) -> None:
@@ -113,16 +123,10 @@ def refuse_learnt_validation_cases(trainer: nnUNetTrainer) -> None:
     if trainer.fold == "all":
         return
     train, val = trainer.do_split()
-    splits_file = splits_file_of(trainer)
-    where = f'{splits_file}, "val" of fold {trainer.fold},'
-    remedy = "Put back the folds that it was trained with"
-    if trainer.fold >= len(read_splits(splits_file)):
-        where = f"nnU-Net's random split for fold {trainer.fold}, which {splits_file} lacks,"
-        remedy = "Add the fold that it was trained with to the file"
-    # nnU-Net warns of cases in both, which may be on purpose.
+    where, remedy = place_of_cases(splits_file_of(trainer), trainer.fold, "val")
     refuse_learnt_labels(
         trainer.training_cases or (),
-        set(val) - set(train),
+        validation_only(train, val),
         where=where,
         model=trainer.output_folder,
         remedy=f"{remedy}, or train anew, without --c and --val.",

@@ -13,8 +13,6 @@ class nnUNetTrainerOfOneFold(nnUNetTrainer):
     def do_split(self) -> tuple[list[str], list[str]]:
         """Training and validation cases. See nnUNetTrainer.do_split."""
         if self._split is None:
-            train, val = super().do_split()
-            # Folds that nnU-Net makes hold NumPy's strings, which a checkpoint that is read safely cannot.
-            self._split = [str(case) for case in train], [str(case) for case in val]
+            self._split = super().do_split()
         train, val = self._split
         return list(train), list(val)

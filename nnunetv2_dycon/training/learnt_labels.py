@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_dycon.datasets.splits import read_splits
 from nnunetv2_dycon.exceptions import UserError, listed
-from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint
-
-NOTE_KEY = "training_cases"
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, TRAINING_CASES_KEY, read_saved
 
 
 def noted_training_cases(state: Mapping[str, Any]) -> frozenset[str] | None:
@@ -21,7 +20,7 @@ def noted_training_cases(state: Mapping[str, Any]) -> frozenset[str] | None:
     Returns:
         None where that is not known: releases before 0.2.0 did not note it.
     """
-    cases = state.get(NOTE_KEY)
+    cases = state.get(TRAINING_CASES_KEY)
     return frozenset(cases) if isinstance(cases, list) else None
 
 
@@ -29,14 +28,15 @@ def noted_in_checkpoint(file: Path, remedy: str, *, weights_only: bool = False) 
     """The cases of :func:`noted_training_cases`, none where that is not known, as of nnU-Net's own trainers.
 
     Args:
-        file: a checkpoint.
-        remedy: see :func:`read_checkpoint`.
-        weights_only: see :func:`read_checkpoint`.
+        file: a checkpoint; nnU-Net predicts with those too of which all but the weights was left out.
+        remedy: see :func:`read_saved`.
+        weights_only: see :func:`read_saved`.
 
     Raises:
-        UserError: see :func:`read_checkpoint`.
+        UserError: see :func:`read_saved`.
     """
-    state = read_checkpoint(file, "cpu", weights_only=weights_only, remedy=remedy).get(STATE_KEY)
+    checkpoint = read_saved(file, "cpu", weights_only=weights_only, remedy=remedy)
+    state = checkpoint.get(STATE_KEY) if isinstance(checkpoint, Mapping) else None
     return (noted_training_cases(state) if isinstance(state, Mapping) else None) or frozenset()
 
 
@@ -59,3 +59,18 @@ def refuse_learnt_labels(
     if both := sorted(set(learnt).intersection(held_back)):
         labels = "its label" if len(both) == 1 else "their labels"
         raise UserError(f"{where} has {listed(both)} now, and the model in {model} has learnt from {labels}. {remedy}")
+
+
+def place_of_cases(splits_file: Path, fold: int | str, *keys: str) -> tuple[str, str]:
+    """For messages, where the cases of a fold are that its model must not have learnt, and what to do about those.
+
+    Args:
+        splits_file: may not be there.
+        fold: nnU-Net draws one that is not in the file.
+        keys: of the fold in the file.
+    """
+    if fold == "all" or int(fold) < len(read_splits(splits_file)):
+        names = " or ".join(f'"{key}"' for key in keys)
+        return f"{splits_file}, {names} of fold {fold},", "Put back the folds that it was trained with"
+    drawn = f"nnU-Net's random split for fold {fold}, which {splits_file} lacks,"
+    return drawn, "Add the fold that it was trained with to the file"

@@ -1,14 +1,13 @@
 """The previous stage of a cascade: which model it is, and what the next stage needs of it for labeled cases.
 
 nnU-Net's low-resolution model predicts the labeled cases when it is validated, and stores the segmentations, in the
-resolution of the next stage, under ``predicted_next_stage``. :mod:`nnunetv2_dycon.training.predict_next_stage` does the
-same for unlabeled cases.
+resolution of the next stage, under ``predicted_next_stage``: see :mod:`nnunetv2_dycon.training.labeled_predictions`.
+:mod:`nnunetv2_dycon.training.predict_next_stage` does the same for unlabeled cases.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,11 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
-from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
 from nnunetv2_dycon.training.inputs import splits_file_of
-from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, refuse_learnt_labels
-
-_MAX_LISTED_CASES = 5
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class PreviousStage:
     @property
     def labeled_predictions(self) -> Path:
         """Where nnU-Net stores ``CASE.b2nd`` of the labeled cases, from all folds."""
-        return self.model_folder / "predicted_next_stage" / self.next_stage
+        return labeled_predictions_folder(self.model_folder, self.next_stage)
 
     @property
     def unlabeled_predictions(self) -> Path:
@@ -107,6 +103,11 @@ class PreviousStage:
             )
 
 
+def labeled_predictions_folder(model_folder: Path, next_stage: str) -> Path:
+    """Where nnU-Net stores what a model predicts of labeled cases for a next stage."""
+    return model_folder / "predicted_next_stage" / next_stage
+
+
 def previous_stage_of(trainer: nnUNetTrainer) -> PreviousStage | None:
     """The previous stage of a trainer's fold; None where its configuration has none.
 
@@ -140,61 +141,18 @@ def folder_of_unlabeled_predictions(trainer: nnUNetTrainer) -> str | None:
 
 
 def refuse_missing_model(trainer: nnUNetTrainer, *, needs_unlabeled_data: bool) -> None:
-    """Refuse to train the second stage of a cascade before the first one is trained on what the fold needs.
+    """Refuse to train the second stage of a cascade before the first one is trained.
 
     Raises:
-        UserError: naming the command to run, where labels that are off limits in the trainer's fold would reach it
-            through another fold's model, and where the first stage was trained with other folds, in which it has
-            learnt from labels that the trainer's fold holds back.
+        UserError: naming the command to run, and where labels that are off limits in the trainer's fold would reach it
+            through another fold's model.
     """
     stage = previous_stage_of(trainer)
     if stage is None:
         return
     if needs_unlabeled_data:
         stage.refuse_missing_checkpoint()
-    splits_file = splits_file_of(trainer)
-    _refuse_labels_through_other_folds(stage, splits_file)
-    train, val = trainer.do_split()
-    refuse_missing_predictions(trainer, {*train, *val})
-    _refuse_learnt_labels(stage, splits_file, set(val) - set(train))
-
-
-def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -> None:
-    """Refuse to go on without the previous stage's predictions of these labeled cases, where there is such a stage.
-
-    Raises:
-        UserError: naming the commands to run.
-    """
-    stage = previous_stage_of(trainer)
-    if stage is None:
-        return
-    folder, splits_file = stage.labeled_predictions, splits_file_of(trainer)
-    # nnU-Net's older data format has the other ending.
-    missing = [
-        case
-        for case in sorted(labeled)
-        if not any((folder / f"{case}{ending}").is_file() for ending in (".b2nd", ".npz"))
-    ]
-    if not missing:
-        return
-    listed = ", ".join(missing[:_MAX_LISTED_CASES]) + (", ..." if len(missing) > _MAX_LISTED_CASES else "")
-    problem = (
-        f"{stage.next_stage} needs {stage.configuration_name}'s predictions of the labeled cases, and {len(missing)} "
-        f"are not in {folder} ({listed})."
-    )
-    splits = read_splits(splits_file)
-    validated = {case for split in splits for case in split["val"]}
-    folds: list[int | str] = [fold for fold, split in enumerate(splits) if set(split["val"]) & set(missing)]
-    if stage.fold == "all":
-        folds = ["all"]
-    elif lonely := [case for case in missing if case not in validated]:
-        raise UserError(
-            f"{problem} A model predicts the validation cases of its fold, and no fold of {splits_file} validates "
-            f"{lonely[0]}: add folds until each labeled case is validated by one, or train fold all in both stages."
-        )
-    trained = [fold for fold in folds if (stage.fold_folder(fold) / FINAL_CHECKPOINT).is_file()]
-    lines = [stage.training_command(fold) + (" --val" if fold in trained else "") for fold in folds]
-    raise UserError(f"{problem} Run first: {'; '.join(lines)}")
+    _refuse_labels_through_other_folds(stage, splits_file_of(trainer))
 
 
 def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) -> None:
@@ -205,23 +163,4 @@ def _refuse_labels_through_other_folds(stage: PreviousStage, splits_file: Path) 
                 f'{splits_file} lists {", ".join(both)} under "unlabeled" in fold {stage.fold} and under "train" in '
                 f"fold {fold}, whose {stage.configuration_name} predicts training cases of fold {stage.fold} for "
                 f'{stage.next_stage}: their labels would come in that way. List them under "unlabeled" in all folds.'
-            )
-
-
-def _refuse_learnt_labels(stage: PreviousStage, splits_file: Path, validation: set[str]) -> None:
-    """Refuse models whose folds have changed since: see :func:`refuse_learnt_labels`."""
-    off_limits = set(off_limits_cases(splits_file, stage.fold))
-    # The fold's own model predicts its validation cases and all unlabeled ones, the others predict training cases.
-    held_back: dict[int | str, set[str]] = dict.fromkeys(range(len(read_splits(splits_file))), off_limits)
-    held_back[stage.fold] = off_limits if stage.fold == "all" else off_limits | validation
-    for fold, cases in held_back.items():
-        file = stage.fold_folder(fold) / FINAL_CHECKPOINT
-        if cases and file.is_file():
-            command = stage.training_command(fold)
-            refuse_learnt_labels(
-                noted_in_checkpoint(file, f"Train it again: {command}"),
-                cases,
-                where=f'{splits_file}, "val" or "{UNLABELED_KEY}" of fold {stage.fold},',
-                model=str(file.parent),
-                remedy=f"Put back the folds that it was trained with, or train it anew: {command}",
             )

@@ -25,6 +25,7 @@ from nnunetv2_dycon.training.divergence import Divergence
 from nnunetv2_dycon.training.fold import nnUNetTrainerOfOneFold
 from nnunetv2_dycon.training.inputs import check_inputs
 from nnunetv2_dycon.training.interruption import Interruption
+from nnunetv2_dycon.training.labeled_predictions import noted_predictions
 from nnunetv2_dycon.training.learnt_labels import noted_training_cases
 from nnunetv2_dycon.training.learnt_share import learnt_share, why_not_yet
 from nnunetv2_dycon.training.logger import logger_of, names_of_steps
@@ -168,7 +169,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         """See nnUNetTrainer.on_train_epoch_start."""
         super().on_train_epoch_start()
         if self.training_cases is not None:
-            self.training_cases |= set(self.do_split()[0])
+            # Folds that nnU-Net draws hold NumPy's strings, which a checkpoint that is read safely cannot.
+            self.training_cases |= {str(case) for case in self.do_split()[0]}
         self.interruption.start_epoch()
         self.watch.start_epoch()
         if isinstance(self.unlabeled_stream, UnlabeledStream):
@@ -291,7 +293,8 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
         checks.check_before_validation(self)
-        with self.interruption.in_validation(), self._weights_of(self.settings.deployed_network):
+        weights = self._weights_of(self.settings.deployed_network)
+        with self.interruption.in_validation(), weights, noted_predictions(self, self.training_cases):
             super().perform_actual_validation(save_probabilities)
 
     def _weights_of(self, network: str) -> AbstractContextManager[None]:

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from nnunetv2_dycon.diagnosis.training import diagnose_trainings
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, TRAINING_CASES_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -44,7 +43,7 @@ def test_without_a_training_there_is_nothing_to_say(workspace: Workspace) -> Non
 def test_a_training_of_another_configuration_is_pointed_to(workspace: Workspace, results: Path) -> None:
     other = results.rename(results.with_name(f"{TRAINER}__{PLANS}__2d")).name
     assert diagnose() == [
-        f"[note] {workspace.results / OLD.name} has no training yet. There is {other}: correct -c or -p."
+        f"[note] {workspace.results / OLD.name} has no training yet. This trainer has {other}. Correct -c or -p."
     ]
 
 
@@ -89,7 +88,7 @@ def test_a_training_that_has_learnt_from_labels_which_its_fold_holds_back_now(
     workspace.write_splits({"train": ["demo_000", "demo_001"], "val": ["demo_001", "demo_002"]})
     file = results / "fold_0" / "checkpoint_latest.pth"
     checkpoint = torch.load(file, weights_only=False)
-    checkpoint[STATE_KEY][NOTE_KEY] = ["demo_000", "demo_001", "demo_003"]
+    checkpoint[STATE_KEY][TRAINING_CASES_KEY] = ["demo_000", "demo_001", "demo_003"]
     torch.save(checkpoint, file)
     assert len(diagnose()) == 1
     split = {"train": ["demo_000", "demo_001"], "val": ["demo_002"], "unlabeled": []}

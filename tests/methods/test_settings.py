@@ -159,15 +159,23 @@ def test_a_setting_that_did_not_exist_is_no_difference_where_it_does_what_was_do
 
 def test_who_wants_to_go_on_is_told_what_to_put_back() -> None:
     there = dataclasses.asdict(LaterSettings(new=5))
-    with pytest.raises(UserError, match=r'To go on with it, set "new": 5 in its plans\.$'):
-        LaterSettings().refuse_others(there, "checkpoint.pth")
+    with pytest.raises(UserError, match=r'To go on with it, set "new": 5 in its plans under nnUNet_preprocessed\.$'):
+        LaterSettings().refuse_others(there, "checkpoint.pth", "0.11.0")
 
 
 def test_who_wants_to_go_on_is_told_what_an_earlier_release_did() -> None:
     there = dataclasses.asdict(LaterSettings())
     del there["new"], there["new_habit"]
-    with pytest.raises(UserError, match=r'To go on with it, set "new_habit": false in its plans\.$'):
-        LaterSettings().refuse_others(there, "checkpoint.pth", "0.9.3")
+    with pytest.raises(
+        UserError, match=r'To go on with it, set "new_habit": false in its plans under nnUNet_preprocessed\.$'
+    ):
+        LaterSettings().refuse_others(there, "checkpoint.pth", "0.10.0")
+
+
+def test_who_cannot_put_everything_back_is_not_told_to_try() -> None:
+    there = {**dataclasses.asdict(LaterSettings(new=5)), "gone": 3}
+    with pytest.raises(UserError, match=r"gone: 3 there, not set now; new: 5 there.* remove these results\.$"):
+        LaterSettings().refuse_others(there, "checkpoint.pth", "0.11.0")
 
 
 def test_a_setting_that_changed_its_meaning_says_so() -> None:

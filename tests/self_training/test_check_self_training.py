@@ -19,8 +19,7 @@ from nnunetv2_dycon.self_training.check_self_training import (
     is_trained,
 )
 from nnunetv2_dycon.self_training.record import RECORD
-from nnunetv2_dycon.training.checkpoints import STATE_KEY
-from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, TRAINING_CASES_KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -172,12 +171,24 @@ def test_a_first_model_that_notes_learnt_validation_cases_is_refused_without_its
     file = _write_model(workspace, "fold_0") / "checkpoint_final.pth"
     checkpoint = torch.load(file)
     for cases in (None, split["train"]):
-        torch.save({**checkpoint, STATE_KEY: {NOTE_KEY: cases}}, file)
+        torch.save({**checkpoint, STATE_KEY: {TRAINING_CASES_KEY: cases}}, file)
         check_self_training(OPTIONS)
-    torch.save({**checkpoint, STATE_KEY: {NOTE_KEY: [*split["train"], split["val"][0]]}}, file)
+    torch.save({**checkpoint, STATE_KEY: {TRAINING_CASES_KEY: [*split["train"], split["val"][0]]}}, file)
     message = rf'"val" of fold 0, has {split["val"][0]} now, and the model in .*fold_0 has learnt from its label'
     with pytest.raises(UserError, match=message):
         check_self_training(OPTIONS)
+    # A training that has not ended would be refused by its trainer, after self-train has begun.
+    file.rename(file.with_name("checkpoint_latest.pth"))
+    with pytest.raises(UserError, match=message):
+        check_self_training(OPTIONS)
+    # Cases for training and for validation on purpose.
+    workspace.write_splits({"train": [*split["train"], split["val"][0]], "val": split["val"]})
+    check_self_training(OPTIONS)
+
+
+def test_a_first_model_of_which_only_the_weights_are_left_is_one(workspace: Workspace) -> None:
+    torch.save({"network_weights": {}}, _write_model(workspace, "fold_0") / "checkpoint_final.pth")
+    check_self_training(OPTIONS)
 
 
 def _write_summary(validation: Path, cases: list[str]) -> None:

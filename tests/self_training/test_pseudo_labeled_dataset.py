@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tifffile
+import torch
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from skimage import io
 
 from nnunetv2_dycon.exceptions import UserError
-from nnunetv2_dycon.self_training.pseudo_labeled_dataset import write_pseudo_labeled_dataset
+from nnunetv2_dycon.self_training.pseudo_labeled_dataset import add_pseudo_labels, write_pseudo_labeled_dataset
 from nnunetv2_dycon.self_training.record import RECORD
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, TRAINING_CASES_KEY
 from tests.self_training.conftest import contents
 
 if TYPE_CHECKING:
+    from tests.conftest import Workspace
     from tests.self_training.conftest import Predicted
 
 
@@ -54,6 +57,25 @@ def test_again_changes_nothing_and_other_predictions_are_refused(predicted: Pred
     with pytest.raises(UserError, match=r"earlier self-training of other data \(pseudo_labels_sha256 differ\)"):
         write_pseudo_labeled_dataset(*arguments)
     assert {file: file.lstat().st_mtime_ns for file in predicted.target.rglob("*")} == times
+
+
+def test_folds_that_changed_since_the_first_model_was_trained_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    model = workspace.results / "nnUNetTrainerDyCON__nnUNetPlansSmall__3d_fullres" / "fold_0"
+    predictions = model / "pseudo_labels"
+    predictions.mkdir(parents=True)
+    for scan in (workspace.raw / "imagesUnlabeled").iterdir():
+        shutil.copy(workspace.raw / "labelsTr" / "demo_000.nii.gz", predictions / scan.name.replace("_0000", ""))
+    learnt = ["demo_000", "demo_001", "demo_002", "demo_003"]
+    torch.save({STATE_KEY: {TRAINING_CASES_KEY: learnt}}, model / "checkpoint_final.pth")
+    workspace.write_splits({"train": learnt[1:], "val": ["demo_000", "demo_004"]})
+    with pytest.raises(UserError, match=r'"val" of fold 0, has demo_000 now, and the model in .*fold_0 has learnt'):
+        add_pseudo_labels("501", predictions, "502")
+    assert not list(workspace.raw.parent.glob("Dataset502*"))
+    workspace.write_splits({"train": learnt, "val": ["demo_004", "demo_005"]})
+    add_pseudo_labels("501", predictions, "502")
+    # Of predictions elsewhere it is not known which model made them.
+    workspace.write_splits({"train": learnt[1:], "val": ["demo_000", "demo_004"]})
+    add_pseudo_labels("501", predictions.rename(tmp_path / "predictions"), "503")
 
 
 def test_an_interrupted_call_leaves_nothing_in_the_way(predicted: Predicted) -> None:

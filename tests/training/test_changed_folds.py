@@ -11,8 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.trainers import nnUNetTrainerDyCON
-from nnunetv2_dycon.training.checkpoints import STATE_KEY, read_checkpoint
-from nnunetv2_dycon.training.learnt_labels import NOTE_KEY
+from nnunetv2_dycon.training.checkpoints import STATE_KEY, TRAINING_CASES_KEY, read_checkpoint
 from tests.conftest import Workspace
 
 CASES = [f"demo_{number:03d}" for number in range(6)]
@@ -102,7 +101,7 @@ def test_what_an_older_checkpoint_has_learnt_stays_unknown(
     first = resume(CASES[:4])
     file = Path(first.output_folder) / "checkpoint_latest.pth"
     checkpoint = torch.load(file, weights_only=False)
-    del checkpoint[STATE_KEY][NOTE_KEY]
+    del checkpoint[STATE_KEY][TRAINING_CASES_KEY]
     torch.save(checkpoint, file)
     trainer = make_trainer(nnUNetTrainerDyCON)
     trainer.load_checkpoint(str(file))
@@ -122,12 +121,12 @@ def test_folds_that_nnunet_makes_leave_a_checkpoint_that_is_read_safely(
     trainer.on_train_epoch_start()
     file = Path(trainer.output_folder) / "checkpoint_final.pth"
     trainer.save_checkpoint(str(file))
-    cases = read_checkpoint(file, "cpu", weights_only=True)[STATE_KEY][NOTE_KEY]
+    cases = read_checkpoint(file, "cpu", weights_only=True)[STATE_KEY][TRAINING_CASES_KEY]
     assert cases == sorted(trainer.do_split()[0])
 
 
 def _noted(trainer: nnUNetTrainerDyCON) -> list[str] | None:
     file = Path(trainer.output_folder) / "checkpoint_best.pth"
     trainer.save_checkpoint(str(file))
-    cases: list[str] | None = torch.load(file, weights_only=False)[STATE_KEY][NOTE_KEY]
+    cases: list[str] | None = torch.load(file, weights_only=False)[STATE_KEY][TRAINING_CASES_KEY]
     return cases

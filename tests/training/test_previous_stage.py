@@ -28,7 +28,6 @@ from tests.cascade import (
     LOW_RESOLUTION,
     PLANS,
     copy_model,
-    note_training_cases,
     preprocess_labeled,
     train_briefly,
     write_cascade_plans,
@@ -141,41 +140,6 @@ def test_labels_off_limits_do_not_come_in_through_another_fold(
     workspace.write_splits(fold, {"train": ["demo_002", "demo_004"], "val": ["demo_000", "demo_001"]})
     text = refused(make_trainer, "demo_002")
     assert 'under "unlabeled" in fold 0 and under "train" in fold 1' in text
-
-
-@pytest.mark.parametrize(
-    ("held_back", "fold"),
-    [
-        ({"val": ["demo_003", "demo_004"], "unlabeled": []}, "fold_0"),
-        ({"val": ["demo_004"], "unlabeled": ["demo_003"]}, "fold_0"),
-        ({"val": ["demo_004"], "unlabeled": ["demo_003"]}, "fold_1"),
-    ],
-)
-def test_labels_held_back_do_not_come_in_through_a_model_of_earlier_folds(
-    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer], held_back: dict[str, list[str]], fold: str
-) -> None:
-    model = workspace.results / MODEL
-    shutil.copytree(model / "fold_0", model / "fold_1")
-    workspace.write_splits(
-        {"train": ["demo_000", "demo_001"], **held_back}, {"train": ["demo_004"], "val": ["demo_000", "demo_001"]}
-    )
-    make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE).on_train_start()
-    note_training_cases(model / fold, ["demo_000", "demo_003"])
-    text = refused(make_trainer, "demo_003 now")
-    assert f"{fold} has learnt from its label" in text
-    assert f"train it anew: nnUNetv2_train 501 {LOW_RESOLUTION} {fold[-1]} -tr nnUNetTrainerDyCON" in text
-
-
-def test_the_first_stage_has_learnt_from_validation_cases_of_other_folds(
-    workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
-) -> None:
-    model = workspace.results / MODEL
-    shutil.copytree(model / "fold_0", model / "fold_1")
-    train, val = ["demo_000", "demo_001"], ["demo_004"]
-    workspace.write_splits({"train": train, "val": val}, {"train": val, "val": train})
-    note_training_cases(model / "fold_0", train)
-    note_training_cases(model / "fold_1", val)
-    make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE).on_train_start()
 
 
 def test_plans_with_half_a_cascade_are_refused(
