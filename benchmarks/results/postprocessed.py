@@ -41,7 +41,7 @@ def describe_lower_means() -> str:
     lower = [
         f"{method} on {data} ({labels} labels, {steps} steps) by {predicted - postprocessed:.4f}"
         for (data, steps, labels, method, _), predicted, postprocessed in rows
-        if postprocessed < predicted
+        if round(postprocessed, 4) < round(predicted, 4)
     ]
     verb, names = "is" if len(lower) < 2 else "are", f": {'; '.join(lower)}" if lower else ""
     return f"{len(lower) or 'None'} of {len(rows)} means {verb} lower{names}."

@@ -107,7 +107,7 @@ the trainings whose predictions are still there:
 
 {table}
 
-{lower} Single classes of single scans are too: see `dice_postprocessed` beside `dice` in
+{lower} Single classes of single scans can be lower: see `dice_postprocessed` beside `dice` in
 [cases.csv](../benchmarks/results/cases.csv).
 
 On the heart, after 32,000 steps, as [above](#heart-acdc), but with those trainings alone whose predictions are there:
