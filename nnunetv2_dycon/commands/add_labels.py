@@ -92,6 +92,7 @@ def _print_next_steps(added: AddedLabels) -> None:
     print(f"  nnUNetv2_train {dataset} {configuration} {fold} -tr nnUNetTrainerDyCON{option}{device_option()}")
     others = f" ({', '.join(plans)})" if len(plans) > 1 else ""
     print(
-        f"with your own -c and plans{others}, and with every -tr that you compare. A new training, without --c, moves "
-        "the earlier one's checkpoints and validation to earlier_training_1 in the folder of the fold."
+        f"with your own -c and plans{others}, and with every -tr that you compare. Without --c, trainers of this "
+        "package move the earlier training's checkpoints and validation to a folder earlier_training_1 beside. Others, "
+        "such as nnUNetTrainer, replace them: copy the model first if you want to keep it."
     )

@@ -98,7 +98,7 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
     refuse_hidden_files(source_raw / UNLABELED_FOLDER_NAME, cases.labeled.file_ending)
     splits = _source_splits(options.fold, source.splits_file, sorted(cases.labeled.training))
     find_trainer(options.trainer)
-    if issubclass(find_trainer(options.last_trainer), nnUNetTrainerSemiSupervised):
+    if issubclass(find_trainer(options.last_trainer, "-tr2"), nnUNetTrainerSemiSupervised):
         raise UserError(
             f"{options.last_trainer} needs unlabeled scans, and the dataset of the second model has none left: choose "
             "its trainer with -tr2, such as -tr2 nnUNetTrainer"

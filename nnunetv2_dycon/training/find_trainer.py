@@ -17,8 +17,12 @@ from nnunetv2_dycon.exceptions import UserError
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
 
 
-def find_trainer(name: str) -> type[nnUNetTrainer]:
+def find_trainer(name: str, option: str = "-tr") -> type[nnUNetTrainer]:
     """Look up a trainer by name, through nnU-Net's own function.
+
+    Args:
+        name: of the trainer.
+        option: of a command line after which the name was given, for messages.
 
     Raises:
         UserError: when nnU-Net finds no such trainer.
@@ -31,7 +35,7 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
     except UserError:
         raise
     except RuntimeError as error:
-        if (sentence := _other_lengths(name)) is not None:
+        if (sentence := _other_lengths(name, option)) is not None:
             raise UserError(sentence) from error
         names = {_without_prefix(known): known for known in _names_of_trainers()}
         close = difflib.get_close_matches(_without_prefix(name), names, n=1)
@@ -41,7 +45,7 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
             raise UserError(f"{problem} {hint}") from error
         if close and "Could not find" in problem:
             raise UserError(f"There is no trainer {name}. Did you mean {names[close[0]]}?") from error
-        raise UserError(f"{problem} Correct the name after -tr.") from error
+        raise UserError(f"{problem} Correct the name after {option}.") from error
     except Exception as error:
         if "issubclass" not in str(error) and "must inherit" not in str(error):
             folders = os.environ.get("nnUNet_extTrainer", "")
@@ -50,7 +54,7 @@ def find_trainer(name: str) -> type[nnUNetTrainer]:
                 f"({_place(error)}). Correct it, or take the folder out of the variable."
             ) from error
         # nnU-Net takes whatever has that name in a trainer's file and then finds that it is none.
-        raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after -tr.") from error
+        raise UserError(f"{name} is not a trainer of nnU-Net. Correct the name after {option}.") from error
 
 
 def _without_prefix(name: str) -> str:
@@ -67,7 +71,7 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__}, {file}, line {line}"
 
 
-def _other_lengths(name: str) -> str | None:
+def _other_lengths(name: str, option: str) -> str | None:
     """Which lengths there are, for the name of a trainer that is there with another length than there is."""
     from nnunetv2_dycon.trainers import TRAINING_LENGTHS, trainer_name
 
@@ -77,7 +81,7 @@ def _other_lengths(name: str) -> str | None:
     *others, last = (trainer_name("", number).removeprefix(nnUNetTrainer.__name__) for number in TRAINING_LENGTHS)
     return (
         f"There is no trainer {name}: {asked[1]} trains for 1000 epochs, and with {', '.join(others)} or {last} after "
-        "its name for so many. Correct the name after -tr."
+        f"its name for so many. Correct the name after {option}."
     )
 
 

@@ -65,7 +65,7 @@ def test_each_round_starts_from_the_model_of_the_round_before(workspace: Workspa
         ({"fold": "1"}, r"no fold 1, since .*splits_final\.json has 1 folds"),
         ({"fold": "00"}, "no fold 00"),
         ({"trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
-        ({"second_trainer": "nnUNetTrainerNobody"}, "nnUNetTrainerNobody"),
+        ({"second_trainer": "nnUNetTrainerNobody"}, r"nnUNetTrainerNobody.*Correct the name after -tr2\."),
         ({"second_trainer": "nnUNetTrainerUAMT"}, "nnUNetTrainerUAMT needs unlabeled scans.*-tr2 nnUNetTrainer"),
         ({"device": "cuda"}, "no CUDA GPU"),
         ({"num_processes": 0}, "-np must be at least 1"),
