@@ -9,7 +9,13 @@ import numpy as np
 
 from benchmarks.common.intervals import Difference, difference_of_trainings
 from benchmarks.common.report import markdown_table
-from benchmarks.label_efficiency.arms import METHOD_ARM, REFERENCE_ARM, SELF_TRAINING_ARM, TWO_ROUNDS_ARM
+from benchmarks.label_efficiency.arms import (
+    ALL_COMPONENTS_ARM,
+    METHOD_ARM,
+    REFERENCE_ARM,
+    SELF_TRAINING_ARM,
+    TWO_ROUNDS_ARM,
+)
 from benchmarks.label_efficiency.scores import gap_closed, label_savings
 from benchmarks.results.records import read_table
 from benchmarks.results.titles import HARD_ARM, LABELED_BOXES_ARM, title
@@ -168,6 +174,18 @@ def table_of_methods(scores: Scores) -> str:
         rows.append([str(labels), title(arm), str(len(of_trainings)), f"{of_trainings.mean():.4f}", *differences])
     header = ["labels", "method", "trainings", "mean Dice", "difference to nnU-Net", "difference to DyCON"]
     return markdown_table(header, rows)
+
+
+def describe_other_methods(scores: Scores) -> str:
+    """How far the methods beside those of :data:`ARMS_BY_LENGTH` are above DyCON with the fewest labels; in words."""
+    others = [
+        arm for labels, arm in scores if labels == FEWEST_LABELS and arm not in (*ARMS_BY_LENGTH, ALL_COMPONENTS_ARM)
+    ]
+    differences = [
+        f"{title(arm)} minus DyCON is {difference(scores, FEWEST_LABELS, arm, METHOD_ARM).describe()}"
+        for arm in sorted(others)
+    ]
+    return ", ".join(differences)
 
 
 def table_of_labeled_cases() -> str:

@@ -72,7 +72,7 @@ def render() -> str:
             longer=heart.table_of_test_cases(heart.read_matrix(heart.LONGER)),
             minutes=heart.minutes_of_methods(),
             methods=heart.table_of_methods(heart.read_matrix(heart.ALL_METHODS)),
-            co_training=heart.difference(heart.read_matrix(), heart.FEWEST_LABELS, "CoTraining", METHOD_ARM).describe(),
+            others=heart.describe_other_methods(heart.read_matrix()),
             more_time=heart.more_time_for_nnunet(),
             labeled_cases=heart.table_of_labeled_cases(),
         ),

@@ -86,7 +86,7 @@ After 8,000 steps, with other methods. Trainings here took {minutes}, beside oth
 
 {methods}
 
-After 16,000 steps, CoTraining minus DyCON is {co_training}.
+After 16,000 steps, {others}.
 
 ### More time for nnU-Net
 

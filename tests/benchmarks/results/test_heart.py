@@ -63,6 +63,7 @@ def test_table_of_methods_by_hand() -> None:
     assert rows[2][4] == rows[4][5] == ""
     # Of patients 0.1 and 0.3 above nnU-Net, 0.2 and 0 below DyCON: a standard error of 0.1, one degree of freedom.
     assert rows[3][4:] == ["+0.2000 [-1.0706, +1.4706]", "-0.1000 [-1.3706, +1.1706]"]
+    assert heart.describe_other_methods(scores) == "CoTraining minus DyCON is -0.1000 [-1.3706, +1.1706]"
 
 
 def test_the_table_of_lengths_has_what_each_length_was_trained_for() -> None:
