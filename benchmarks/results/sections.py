@@ -82,7 +82,8 @@ After 32,000 steps:
 
 {longer}
 
-After 8,000 steps, with other methods. Trainings here took {minutes}, beside others on shared machines and some with pauses:
+After 8,000 steps, with other methods. Trainings here took {minutes}, beside others on shared
+machines, some with pauses:
 
 {methods}
 
