@@ -21,7 +21,7 @@ from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError, is_or_
 from nnunetv2_dycon.self_training.pseudo_labeled_dataset import pseudo_labeled_dataset_name
 from nnunetv2_dycon.self_training.record import origin_of_predictions, refuse_another_dataset
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
-from nnunetv2_dycon.self_training.splits import read_source_splits, refuse_learnt_validation_cases
+from nnunetv2_dycon.self_training.splits import check_first_model, read_source_splits
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, is_whole
 from nnunetv2_dycon.training.find_trainer import find_trainer, supervised_counterpart
 from nnunetv2_dycon.training.trainer import nnUNetTrainerSemiSupervised
@@ -118,7 +118,7 @@ def check_self_training(options: SelfTrainingOptions) -> list[SelfTrainingRound]
         _check_validated_cases(options, rounds[0], splits)
     else:
         _check_labeled_cases(options, rounds[0])
-    refuse_learnt_validation_cases(first_model, options.fold, splits, source.splits_file)
+    check_first_model(first_model, options.fold, splits, source.splits_file)
     for each in rounds:
         _check_target(options, each)
     return rounds

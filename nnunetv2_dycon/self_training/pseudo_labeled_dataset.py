@@ -38,8 +38,8 @@ from nnunetv2_dycon.self_training.record import (
 )
 from nnunetv2_dycon.self_training.source_cases import SourceCases, read_source_cases
 from nnunetv2_dycon.self_training.splits import (
+    check_first_model,
     read_source_splits,
-    refuse_learnt_validation_cases,
     write_pseudo_labeled_splits,
 )
 
@@ -82,7 +82,7 @@ def add_pseudo_labels(
     splits = read_source_splits(splits_file, sorted(read_source_cases(source_raw).labeled.training))
     if (model := model_of_predictions(predictions)) is not None:
         # The folds may have changed since the model was trained.
-        refuse_learnt_validation_cases(*model, splits, splits_file)
+        check_first_model(*model, splits, splits_file)
     dataset = write_pseudo_labeled_dataset(
         source_raw, predictions, raw_folder() / name, link=link, all_components=all_components
     )

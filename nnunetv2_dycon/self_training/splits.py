@@ -56,7 +56,7 @@ def read_source_splits(splits_file: Path, labeled: list[str]) -> list[Split]:
     return read_or_make_splits(splits_file, labeled)
 
 
-def refuse_learnt_validation_cases(model: Path, fold: str, splits: list[Split], splits_file: Path) -> None:
+def check_first_model(model: Path, fold: str, splits: list[Split], splits_file: Path) -> None:
     """Refuse a first model that has learnt from its fold's validation cases, which are the second model's too.
 
     Args:

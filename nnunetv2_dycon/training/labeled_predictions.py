@@ -7,8 +7,9 @@ beside each prediction tells which labels its model had learnt from: the checkpo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -27,15 +28,14 @@ _NOTE = record({TRAINING_CASES_KEY: list_of(TEXT, "a list of cases")})
 
 
 @contextmanager
-def noted_predictions(trainer: nnUNetTrainer, training_cases: frozenset[str] | None) -> Iterator[None]:
+def noted_predictions(trainer: nnUNetTrainer) -> Iterator[None]:
     """In this block, nnU-Net validates a model and stores its predictions for next stages; after it, these have notes.
 
     What other models have predicted of these cases is removed first: after a validation that was killed, it would pass
     for what this model predicts.
 
     Args:
-        trainer: of the model.
-        training_cases: those from whose labels it has learnt; None where that is not known, so that nothing is noted.
+        trainer: a semi-supervised one. Where it is not known from which labels it has learnt, nothing is noted.
     """
     folders = [
         labeled_predictions_folder(Path(trainer.output_folder_base), stage)
@@ -50,7 +50,7 @@ def noted_predictions(trainer: nnUNetTrainer, training_cases: frozenset[str] | N
                     file.unlink(missing_ok=True)
 
     def write() -> None:
-        text = json.dumps({TRAINING_CASES_KEY: sorted(training_cases or ())})
+        text = json.dumps({TRAINING_CASES_KEY: sorted(trainer.training_cases or ())})
         for folder in folders:
             with explained_write_errors(folder):
                 for case in cases:
@@ -60,7 +60,7 @@ def noted_predictions(trainer: nnUNetTrainer, training_cases: frozenset[str] | N
     if folders:
         distributed.on_first_process(remove)
     yield
-    if folders and training_cases is not None:
+    if folders and trainer.training_cases is not None:
         distributed.on_first_process(write)
 
 
@@ -91,8 +91,7 @@ def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -
             f"{problem} A model predicts the validation cases of its fold, and no fold of {splits_file} validates "
             f"{lonely[0]}: add folds until each labeled case is validated by one, or train fold all in both stages."
         )
-    trained = [fold for fold in folds if (stage.fold_folder(fold) / FINAL_CHECKPOINT).is_file()]
-    lines = [stage.training_command(fold) + (" --val" if fold in trained else "") for fold in folds]
+    lines = [stage.training_command(fold) + (" --val" if _is_trained(stage, fold) else "") for fold in folds]
     raise UserError(f"{problem} Run first: {'; '.join(lines)}")
 
 
@@ -117,14 +116,15 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     train, val = trainer.do_split()
     off_limits, validation = set(off_limits_cases(splits_file, trainer.fold)), validation_only(train, val)
     where, remedy = place_of_cases(splits_file, trainer.fold, "val", UNLABELED_KEY)
-    if stage.checkpoint.is_file():
-        refuse_learnt_labels(
-            _learnt_by_fold(stage, trainer.fold),
-            off_limits | validation,
-            where=where,
-            model=str(stage.checkpoint.parent),
-            remedy=f"{remedy}, or train it anew: {stage.training_command(trainer.fold)}",
-        )
+    # A checkpoint can be large: each is read once.
+    learnt_by_fold = cache(partial(_learnt_by_fold, stage))
+    refuse_learnt_labels(
+        learnt_by_fold(trainer.fold),
+        off_limits | validation,
+        where=where,
+        model=str(stage.checkpoint.parent),
+        remedy=f"{remedy}, or train it anew: {stage.training_command(trainer.fold)}",
+    )
     fold_of: dict[str, int] = {}
     for fold, split in enumerate(read_splits(splits_file)):
         fold_of |= dict.fromkeys(validation_only(split["train"], split["val"]), fold)
@@ -132,14 +132,16 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     wrong: dict[str, frozenset[str]] = {}
     for case in sorted(labeled):
         forbidden = off_limits | (validation if case in validation else {case} & set(fold_of))
-        if learnt := _learnt_before(stage, case, fold_of.get(case), look_at_fold=bool(off_limits)) & forbidden:
+        # Of a release that wrote no notes: most likely the fold's model is still the one.
+        likely_fold = fold_of.get(case) if off_limits else None
+        if learnt := _learnt_before(stage, case, likely_fold, learnt_by_fold) & forbidden:
             wrong[case] = learnt
     if not wrong:
         return
     labels = sorted({label for learnt in wrong.values() for label in learnt})
     commands = []
     for fold in sorted({fold_of[case] for case in wrong if case in fold_of}):
-        again = " --val" if _is_trained(stage, fold) and not _learnt_by_fold(stage, fold).intersection(labels) else ""
+        again = " --val" if _is_trained(stage, fold) and not learnt_by_fold(fold).intersection(labels) else ""
         commands.append(stage.training_command(fold) + again)
     raise UserError(
         f"{stage.labeled_predictions} has predictions of {listed(wrong)} by models that have learnt from the labels of "
@@ -148,13 +150,14 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     )
 
 
-def _learnt_before(stage: PreviousStage, case: str, fold: int | None, *, look_at_fold: bool) -> frozenset[str]:
-    """The cases from whose labels the model that predicted a case had learnt; none where that is not known."""
+def _learnt_before(
+    stage: PreviousStage, case: str, fold: int | None, learnt_by_fold: Callable[[int], frozenset[str]]
+) -> frozenset[str]:
+    """The cases from whose labels the model that predicted a case had learnt; without a note, those of a fold's."""
     note = _note(stage.labeled_predictions, case)
     if note.is_file():
         return frozenset(read_json_file(note, _NOTE)[TRAINING_CASES_KEY])
-    # Of a release that wrote no notes: most likely the fold's model is still the one.
-    return _learnt_by_fold(stage, fold) if look_at_fold and fold is not None else frozenset()
+    return frozenset() if fold is None else learnt_by_fold(fold)
 
 
 def _learnt_by_fold(stage: PreviousStage, fold: int) -> frozenset[str]:
@@ -164,7 +167,7 @@ def _learnt_by_fold(stage: PreviousStage, fold: int) -> frozenset[str]:
     return noted_in_checkpoint(file, f"Train it again: {stage.training_command(fold)}")
 
 
-def _is_trained(stage: PreviousStage, fold: int) -> bool:
+def _is_trained(stage: PreviousStage, fold: int | str) -> bool:
     return (stage.fold_folder(fold) / FINAL_CHECKPOINT).is_file()
 
 

@@ -61,7 +61,7 @@ def refuse_learnt_labels(
         raise UserError(f"{where} has {listed(both)} now, and the model in {model} has learnt from {labels}. {remedy}")
 
 
-def place_of_cases(splits_file: Path, fold: int | str, *keys: str) -> tuple[str, str]:
+def place_of_cases(splits_file: Path, fold: int, *keys: str) -> tuple[str, str]:
     """For messages, where the cases of a fold are that its model must not have learnt, and what to do about those.
 
     Args:
@@ -69,7 +69,7 @@ def place_of_cases(splits_file: Path, fold: int | str, *keys: str) -> tuple[str,
         fold: nnU-Net draws one that is not in the file.
         keys: of the fold in the file.
     """
-    if fold == "all" or int(fold) < len(read_splits(splits_file)):
+    if fold < len(read_splits(splits_file)):
         names = " or ".join(f'"{key}"' for key in keys)
         return f"{splits_file}, {names} of fold {fold},", "Put back the folds that it was trained with"
     drawn = f"nnU-Net's random split for fold {fold}, which {splits_file} lacks,"

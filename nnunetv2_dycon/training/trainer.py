@@ -294,7 +294,7 @@ class nnUNetTrainerSemiSupervised(nnUNetTrainerOfOneFold):
         """Validate the deployed network. See nnUNetTrainer.perform_actual_validation."""
         checks.check_before_validation(self)
         weights = self._weights_of(self.settings.deployed_network)
-        with self.interruption.in_validation(), weights, noted_predictions(self, self.training_cases):
+        with self.interruption.in_validation(), weights, noted_predictions(self):
             super().perform_actual_validation(save_probabilities)
 
     def _weights_of(self, network: str) -> AbstractContextManager[None]:
