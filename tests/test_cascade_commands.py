@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 
 from nnunetv2_dycon.commands.main import main
-from tests.cascade import CASCADE, LOW_RESOLUTION, PLANS, copy_model
+from tests.cascade import CASCADE, LOW_RESOLUTION, PLANS, copy_model, note_training_cases
 
 if TYPE_CHECKING:
     from tests.conftest import Workspace
@@ -106,6 +106,18 @@ def test_plans_with_other_settings_are_trained_from_the_first_stage_on(
     assert lines[-2:] == [f"nnUNetv2_train 501 {name} 0 {options}" for name in names]
     settings = workspace.read_plans("nnUNetPlansLow")["configurations"][CASCADE]["dycon"]
     assert settings["uncl_weight"] == 2
+
+
+def test_unlabeled_scans_are_not_predicted_by_a_model_that_knows_labels_of_its_fold(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict-next-stage", "-d", "501", "-p", PLANS, "-f", "0", "-tr", "nnUNetTrainerDyCON"]
+    workspace.write_splits({"train": ["demo_000"], "val": ["demo_001"]})
+    fold = workspace.results / f"nnUNetTrainerDyCON__{PLANS}__{LOW_RESOLUTION}" / "fold_0"
+    note_training_cases(fold, ["demo_000", "demo_001"])
+    assert main([*command, "-device", "cpu"]) == 1
+    assert "of fold 0, has demo_001 now, and the model in" in capsys.readouterr().err
+    assert not (fold.parent / "predicted_next_stage_unlabeled").exists()
 
 
 def test_export_of_the_second_stage_asks_for_the_first(

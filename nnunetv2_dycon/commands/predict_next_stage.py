@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from nnunetv2_dycon.datasets.planned_dataset import read_planned_dataset
-    from nnunetv2_dycon.datasets.splits import off_limits_cases
+    from nnunetv2_dycon.datasets.splits import off_limits_cases, read_splits, validation_only
     from nnunetv2_dycon.exceptions import UserError
     from nnunetv2_dycon.preprocessing.prepare_unlabeled_data import prepare_unlabeled_data
     from nnunetv2_dycon.training.checks import refuse_missing_device
@@ -58,6 +58,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.c} of {dataset.plans_file} has no next stage: only a cascade needs predictions.")
     fold = arguments.f if arguments.f == "all" else int(arguments.f)
     off_limits = off_limits_cases(dataset.splits_file, fold)
+    held_back = set(off_limits)
+    # Of a fold that nnU-Net draws, the training alone knows the validation cases.
+    for split in [] if fold == "all" else read_splits(dataset.splits_file)[fold : fold + 1]:
+        held_back |= validation_only(split["train"], split["val"])
     trainer_class = find_semi_supervised_trainer(arguments.tr)
     for name in next_stages:
         managers = (dataset.plans_manager, dataset.configuration(name))
@@ -65,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
             trainer_class, dataset.plans_manager, dataset.dataset_json, arguments.c, next_stage=name, fold=fold
         )
         stage.refuse_missing_checkpoint()
+        stage.refuse_learnt_labels(stage.learnt_by(stage.checkpoint), held_back, dataset.splits_file)
         data = prepare_unlabeled_data(*managers, dataset.dataset_json, off_limits, arguments.np)
         predict_next_stage(stage, data, off_limits, torch.device(arguments.device), arguments.np)
         print(f"{name}: {len(data.identifiers)} unlabeled cases are predicted in {stage.unlabeled_predictions}.")

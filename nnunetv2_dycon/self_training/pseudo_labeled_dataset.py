@@ -80,7 +80,7 @@ def add_pseudo_labels(
     # What is wrong with the folds must be said before the dataset is made.
     splits_file = source_preprocessed / SPLITS_FILE
     splits = read_source_splits(splits_file, sorted(read_source_cases(source_raw).labeled.training))
-    if (model := model_of_predictions(predictions)) is not None:
+    if (model := model_of_predictions(predictions, source_raw)) is not None:
         # The folds may have changed since the model was trained.
         check_first_model(*model, splits, splits_file)
     dataset = write_pseudo_labeled_dataset(

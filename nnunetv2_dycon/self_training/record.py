@@ -75,10 +75,26 @@ def pseudo_labels_of(predictions: Path, cases: Sequence[str], source_raw: Path) 
     return PseudoLabels(sorted({match["fold"]}.union(*filter(None, earlier))), all_cases)
 
 
-def model_of_predictions(predictions: Path) -> tuple[Path, str] | None:
-    """The fold folder of the model that self-training had predict, and its fold; None for predictions elsewhere."""
+def model_of_predictions(predictions: Path, source_raw: Path) -> tuple[Path, str] | None:
+    """The fold folder of the model that self-training had predict, and its fold.
+
+    Args:
+        predictions: their folder.
+        source_raw: the raw dataset whose cases are predicted.
+
+    Returns:
+        None for predictions elsewhere, and for those of a model that has not learnt from this dataset, also by way of
+        a round before: its cases may have the same names.
+    """
     match = _PREDICTIONS.fullmatch(origin_of_predictions(predictions))
-    return None if match is None else (predictions.resolve().parent, match["fold"])
+    if match is None:
+        return None
+    model_raw = source_raw.with_name(match["dataset"])
+    if model_raw != source_raw and not (
+        is_pseudo_labeled(model_raw) and read_record(model_raw)["source"] == source_raw.name
+    ):
+        return None
+    return predictions.resolve().parent, match["fold"]
 
 
 def is_pseudo_labeled(folder: Path) -> bool:

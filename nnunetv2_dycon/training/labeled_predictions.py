@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits, validation_only
+from nnunetv2_dycon.datasets.splits import (
+    off_limits_cases,
+    off_limits_cases_of_all_folds,
+    read_splits,
+    validation_only,
+)
 from nnunetv2_dycon.exceptions import UserError, listed
 from nnunetv2_dycon.files import explained_write_errors, written_aside
 from nnunetv2_dycon.json_files import TEXT, list_of, read_json_file, record
 from nnunetv2_dycon.training import distributed
-from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, TRAINING_CASES_KEY
+from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, TRAINING_CASES_KEY, checkpoints_in
 from nnunetv2_dycon.training.inputs import splits_file_of
-from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, place_of_cases, refuse_learnt_labels
 from nnunetv2_dycon.training.previous_stage import PreviousStage, labeled_predictions_folder, previous_stage_of
 
 _NOTE = record({TRAINING_CASES_KEY: list_of(TEXT, "a list of cases")})
@@ -31,37 +35,41 @@ _NOTE = record({TRAINING_CASES_KEY: list_of(TEXT, "a list of cases")})
 def noted_predictions(trainer: nnUNetTrainer) -> Iterator[None]:
     """In this block, nnU-Net validates a model and stores its predictions for next stages; after it, these have notes.
 
-    What other models have predicted of these cases is removed first: after a validation that was killed, it would pass
-    for what this model predicts.
+    nnU-Net replaces the predictions one after another, and a next stage may be reading them. Until the block ends, a
+    note names what either model has learnt from, this one or that of the prediction before: so it holds for whichever
+    of the two a killed validation leaves.
 
     Args:
-        trainer: a semi-supervised one. Where it is not known from which labels it has learnt, nothing is noted.
+        trainer: a semi-supervised one. Where it is not known from which labels it has learnt, its predictions get no
+            notes.
+
+    Raises:
+        UserError: where a note cannot be written.
     """
+    learnt, cases = trainer.training_cases, trainer.do_split()[1]
     folders = [
         labeled_predictions_folder(Path(trainer.output_folder_base), stage)
         for stage in trainer.configuration_manager.next_stage_names or ()
     ]
-    cases = trainer.do_split()[1]
+    files = [(folder, case) for folder in folders for case in cases]
+    before = {place: _versions(*place) for place in files}
 
-    def remove() -> None:
-        for folder in folders:
-            for case in cases:
-                for file in (_note(folder, case), *_predictions(folder, case)):
-                    file.unlink(missing_ok=True)
+    def name_both_models() -> None:
+        for place in files:
+            if learnt is not None:
+                _write_note(_note(*place), learnt | (_read_note(_note(*place)) or frozenset()))
 
-    def write() -> None:
-        text = json.dumps({TRAINING_CASES_KEY: sorted(trainer.training_cases or ())})
-        for folder in folders:
-            with explained_write_errors(folder):
-                for case in cases:
-                    with written_aside(_note(folder, case)) as aside:
-                        aside.write_text(text, encoding="utf-8")
+    def name_this_model() -> None:
+        for place in files:
+            # nnU-Net passes over a case that is not preprocessed for the next stage.
+            if _versions(*place) != before[place]:
+                _write_note(_note(*place), learnt)
 
-    if folders:
-        distributed.on_first_process(remove)
+    if files:
+        distributed.on_first_process(name_both_models)
     yield
-    if folders and trainer.training_cases is not None:
-        distributed.on_first_process(write)
+    if files:
+        distributed.on_first_process(name_this_model)
 
 
 def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -> None:
@@ -81,15 +89,16 @@ def refuse_missing_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) -
         f"{stage.next_stage} needs {stage.configuration_name}'s predictions of the labeled cases, and {len(missing)} "
         f"are not in {folder} ({listed(missing)})."
     )
-    splits = read_splits(splits_file)
-    validated = {case for split in splits for case in split["val"]}
-    folds: list[int | str] = [fold for fold, split in enumerate(splits) if set(split["val"]) & set(missing)]
+    fold_of = _validating_folds(trainer)
+    folds: list[int | str] = [*_own_fold_last(stage, fold_of, missing)]
     if stage.fold == "all":
         folds = ["all"]
-    elif lonely := [case for case in missing if case not in validated]:
+    elif lonely := [case for case in missing if case not in fold_of]:
+        # Fold all would learn from labels that are off limits, and is refused.
+        or_all = "" if off_limits_cases_of_all_folds(splits_file) else ", or train fold all in both stages"
         raise UserError(
             f"{problem} A model predicts the validation cases of its fold, and no fold of {splits_file} validates "
-            f"{lonely[0]}: add folds until each labeled case is validated by one, or train fold all in both stages."
+            f"{lonely[0]}: add folds until each labeled case is validated by one{or_all}."
         )
     lines = [stage.training_command(fold) + (" --val" if _is_trained(stage, fold) else "") for fold in folds]
     raise UserError(f"{problem} Run first: {'; '.join(lines)}")
@@ -107,7 +116,7 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
         labeled: the labeled cases whose predictions are to be used.
 
     Raises:
-        UserError: naming these labels and the commands to run.
+        UserError: naming these labels and the commands to run, also for a damaged note.
     """
     stage = previous_stage_of(trainer)
     if stage is None or trainer.fold == "all":
@@ -115,56 +124,80 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     splits_file = splits_file_of(trainer)
     train, val = trainer.do_split()
     off_limits, validation = set(off_limits_cases(splits_file, trainer.fold)), validation_only(train, val)
-    where, remedy = place_of_cases(splits_file, trainer.fold, "val", UNLABELED_KEY)
     # A checkpoint can be large: each is read once.
-    learnt_by_fold = cache(partial(_learnt_by_fold, stage))
-    refuse_learnt_labels(
-        learnt_by_fold(trainer.fold),
-        off_limits | validation,
-        where=where,
-        model=str(stage.checkpoint.parent),
-        remedy=f"{remedy}, or train it anew: {stage.training_command(trainer.fold)}",
-    )
-    fold_of: dict[str, int] = {}
-    for fold, split in enumerate(read_splits(splits_file)):
-        fold_of |= dict.fromkeys(validation_only(split["train"], split["val"]), fold)
-    fold_of |= dict.fromkeys(validation, trainer.fold)
-    wrong: dict[str, frozenset[str]] = {}
+    learnt_by = cache(stage.learnt_by)
+    stage.refuse_learnt_labels(learnt_by(stage.checkpoint), off_limits | validation, splits_file)
+    fold_of = _validating_folds(trainer)
+    validated = {case for split in read_splits(splits_file) for case in validation_only(split["train"], split["val"])}
+    # Whoever validates on training cases too has them predicted by a model that knows their labels.
+    validated -= set(train) & set(val)
+    forbidden = {case: off_limits | (validation if case in validation else {case} & validated) for case in labeled}
+    learnt_of: dict[str, frozenset[str]] = {}
+    damaged: list[str] = []
     for case in sorted(labeled):
-        forbidden = off_limits | (validation if case in validation else {case} & set(fold_of))
-        # Of a release that wrote no notes: most likely the fold's model is still the one.
-        likely_fold = fold_of.get(case) if off_limits else None
-        if learnt := _learnt_before(stage, case, likely_fold, learnt_by_fold) & forbidden:
-            wrong[case] = learnt
+        note = _note(stage.labeled_predictions, case)
+        if note.is_file():
+            learnt = _read_note(note)
+            if learnt is None:
+                damaged.append(case)
+        elif off_limits and case in fold_of:
+            # Of a release that wrote no notes: most likely the fold's model is still the one.
+            learnt = learnt_by(stage.fold_folder(fold_of[case]) / FINAL_CHECKPOINT)
+        else:
+            learnt = None
+        if learnt is not None and learnt & forbidden[case]:
+            learnt_of[case] = learnt & forbidden[case]
+    wrong = [*learnt_of, *damaged]
     if not wrong:
         return
-    labels = sorted({label for learnt in wrong.values() for label in learnt})
     commands = []
-    for fold in sorted({fold_of[case] for case in wrong if case in fold_of}):
-        again = " --val" if _is_trained(stage, fold) and not learnt_by_fold(fold).intersection(labels) else ""
-        commands.append(stage.training_command(fold) + again)
+    for fold, cases in _own_fold_last(stage, fold_of, wrong).items():
+        held_back = {label for case in cases for label in forbidden[case]}
+        commands.append(_command_that_predicts(stage, fold, held_back, learnt_by))
+    again = f"Predict anew: {'; '.join(commands)}" if commands else "Remove these, and train folds that validate them"
+    if damaged:
+        notes = listed(str(_note(stage.labeled_predictions, case)) for case in damaged)
+        raise UserError(f"Damaged notes no longer say which labels a model had learnt from: {notes}. {again}")
+    labels = sorted({label for learnt in learnt_of.values() for label in learnt})
     raise UserError(
         f"{stage.labeled_predictions} has predictions of {listed(wrong)} by models that have learnt from the labels of "
-        f"{listed(labels)}, which they must not know for fold {trainer.fold}. {remedy}"
-        + (f", or predict anew: {'; '.join(commands)}" if commands else ".")
+        f"{listed(labels)}, which they must not know for fold {trainer.fold}. If the folds have changed, you can put "
+        f"back those that the models were trained with. {again}"
     )
 
 
-def _learnt_before(
-    stage: PreviousStage, case: str, fold: int | None, learnt_by_fold: Callable[[int], frozenset[str]]
-) -> frozenset[str]:
-    """The cases from whose labels the model that predicted a case had learnt; without a note, those of a fold's."""
-    note = _note(stage.labeled_predictions, case)
-    if note.is_file():
-        return frozenset(read_json_file(note, _NOTE)[TRAINING_CASES_KEY])
-    return frozenset() if fold is None else learnt_by_fold(fold)
+def _command_that_predicts(
+    stage: PreviousStage, fold: int, held_back: set[str], learnt_by: Callable[[Path], frozenset[str]]
+) -> str:
+    """The command line with which a fold's model predicts its validation cases anew, trained anew if it must be."""
+    checkpoints = checkpoints_in(stage.fold_folder(fold))
+    if checkpoints and learnt_by(checkpoints[0]) & held_back:
+        return stage.training_command(fold, anew=True)
+    return stage.training_command(fold) + (" --val" if _is_trained(stage, fold) else "")
 
 
-def _learnt_by_fold(stage: PreviousStage, fold: int) -> frozenset[str]:
-    if not _is_trained(stage, fold):
-        return frozenset()
-    file = stage.fold_folder(fold) / FINAL_CHECKPOINT
-    return noted_in_checkpoint(file, f"Train it again: {stage.training_command(fold)}")
+def _validating_folds(trainer: nnUNetTrainer) -> dict[str, int]:
+    """A fold that validates a case, for each; the trainer's own, or one that does not train on it, where there is one.
+
+    Also of a fold that nnU-Net draws.
+    """
+    splits = read_splits(splits_file_of(trainer))
+    fold_of = {case: fold for fold, split in enumerate(splits) for case in split["val"]}
+    for fold, split in enumerate(splits):
+        fold_of |= dict.fromkeys(validation_only(split["train"], split["val"]), fold)
+    return fold_of | ({} if trainer.fold == "all" else dict.fromkeys(trainer.do_split()[1], trainer.fold))
+
+
+def _own_fold_last(stage: PreviousStage, fold_of: dict[str, int], cases: Iterable[str]) -> dict[int, list[str]]:
+    """Folds that validate these cases, and which, in the order in which they are to predict.
+
+    Where folds share validation cases, the prediction that stays is the last.
+    """
+    by_fold: dict[int, list[str]] = {}
+    for case in cases:
+        if case in fold_of:
+            by_fold.setdefault(fold_of[case], []).append(case)
+    return dict(sorted(by_fold.items(), key=lambda item: (item[0] == stage.fold, item[0])))
 
 
 def _is_trained(stage: PreviousStage, fold: int | str) -> bool:
@@ -175,6 +208,31 @@ def _note(folder: Path, case: str) -> Path:
     return folder / f"{case}.json"
 
 
+def _read_note(file: Path) -> frozenset[str] | None:
+    """The cases that a note names; None where it is not there, or damaged."""
+    try:
+        return frozenset(read_json_file(file, _NOTE)[TRAINING_CASES_KEY]) if file.is_file() else None
+    except UserError:
+        return None
+
+
+def _write_note(file: Path, cases: frozenset[str] | None) -> None:
+    """Name these cases in a note; None: remove it."""
+    with explained_write_errors(file.parent):
+        if cases is None:
+            file.unlink(missing_ok=True)
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(file) as aside:
+            aside.write_text(json.dumps({TRAINING_CASES_KEY: sorted(cases)}), encoding="utf-8")
+
+
 def _predictions(folder: Path, case: str) -> list[Path]:
     """Where nnU-Net stores the prediction of a case, in one of its two data formats."""
     return [folder / f"{case}{ending}" for ending in (".b2nd", ".npz")]
+
+
+def _versions(folder: Path, case: str) -> list[tuple[int, int]]:
+    """Changes whenever the prediction of a case is written."""
+    statuses = [file.stat() for file in _predictions(folder, case) if file.is_file()]
+    return [(status.st_mtime_ns, status.st_ino) for status in statuses]

@@ -8,6 +8,7 @@ resolution of the next stage, under ``predicted_next_stage``: see :mod:`nnunetv2
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_dycon.datasets.names import dataset_id, results_folder
-from nnunetv2_dycon.datasets.splits import off_limits_cases, read_splits
+from nnunetv2_dycon.datasets.splits import UNLABELED_KEY, off_limits_cases, read_splits
 from nnunetv2_dycon.exceptions import UnsupportedFeatureError, UserError
 from nnunetv2_dycon.nnunet_command import device_option
 from nnunetv2_dycon.training.checkpoints import FINAL_CHECKPOINT, checkpoints_in
 from nnunetv2_dycon.training.inputs import splits_file_of
+from nnunetv2_dycon.training.learnt_labels import noted_in_checkpoint, place_of_cases, refuse_learnt_labels
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ class PreviousStage:
         """The results of a fold."""
         return self.model_folder / f"fold_{fold}"
 
-    def training_command(self, fold: int | str) -> str:
-        """The command line that trains a fold, or goes on with its training.
+    def training_command(self, fold: int | str, *, anew: bool = False) -> str:
+        """The command line that trains a fold, or goes on with its training unless it is to be trained anew.
 
         With ``--val`` it repeats the predictions of labeled cases alone.
         """
         options = f"-tr {self.trainer_class.__name__} -p {shlex.quote(self.plans_manager.plans_name)}"
         checkpoints = checkpoints_in(self.fold_folder(fold))
-        if checkpoints and checkpoints[0].name != FINAL_CHECKPOINT:
+        if checkpoints and checkpoints[0].name != FINAL_CHECKPOINT and not anew:
             options += " --c"
         dataset = dataset_id(self.plans_manager.dataset_name)
         return f"nnUNetv2_train {dataset} {self.configuration_name} {fold} {options}{device_option()}"
@@ -101,6 +103,30 @@ class PreviousStage:
                 f"{self.next_stage} needs the model of {self.configuration_name} for the same fold, and "
                 f"{self.checkpoint} is not there. Run first{folds}: {self.training_command(self.fold)}"
             )
+
+    def learnt_by(self, checkpoint: Path) -> frozenset[str]:
+        """The cases from whose labels a fold's model has learnt; none where it is not there, or not known."""
+        if not checkpoint.is_file():
+            return frozenset()
+        fold = checkpoint.parent.name.removeprefix("fold_")
+        return noted_in_checkpoint(checkpoint, f"Train it again: {self.training_command(fold, anew=True)}")
+
+    def refuse_learnt_labels(self, learnt: Iterable[str], held_back: Iterable[str], splits_file: Path) -> None:
+        """Refuse the model that predicts the unlabeled cases where it has learnt from labels that its fold holds back.
+
+        Args:
+            learnt: by the model.
+            held_back: the fold's validation cases, and those whose labels are off limits.
+            splits_file: may not be there.
+
+        Raises:
+            UserError: naming these labels and the command to run.
+        """
+        if self.fold == "all":
+            return
+        where, put_back = place_of_cases(splits_file, int(self.fold), "val", UNLABELED_KEY)
+        remedy = f"{put_back}, or train it anew: {self.training_command(self.fold, anew=True)}"
+        refuse_learnt_labels(learnt, held_back, where=where, model=str(self.checkpoint.parent), remedy=remedy)
 
 
 def labeled_predictions_folder(model_folder: Path, next_stage: str) -> Path:

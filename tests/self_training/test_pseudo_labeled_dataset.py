@@ -73,6 +73,10 @@ def test_folds_that_changed_since_the_first_model_was_trained_are_refused(worksp
     assert not list(workspace.raw.parent.glob("Dataset502*"))
     workspace.write_splits({"train": learnt, "val": ["demo_004", "demo_005"]})
     add_pseudo_labels("501", predictions, "502")
+    # A model of another dataset has not learnt from these cases, whatever their names.
+    other = workspace.results.with_name("Dataset400_Other") / model.relative_to(workspace.results)
+    shutil.copytree(model, other)
+    add_pseudo_labels("501", other / "pseudo_labels", "504")
     # Of predictions elsewhere it is not known which model made them.
     workspace.write_splits({"train": learnt[1:], "val": ["demo_000", "demo_004"]})
     add_pseudo_labels("501", predictions.rename(tmp_path / "predictions"), "503")

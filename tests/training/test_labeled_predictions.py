@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer_module
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dycon.exceptions import UserError
@@ -79,7 +80,7 @@ def test_labels_held_back_do_not_come_in_through_a_model_of_earlier_folds(
     note_training_cases(model / f"fold_{fold}", ["demo_003"])
     text = _refused(check, "demo_003")
     assert text.endswith(f"anew: {COMMANDS[fold]}")
-    assert "Put back the folds" in text
+    assert "ut back th" in text
 
 
 def test_the_first_stage_has_learnt_from_validation_cases_of_other_folds(
@@ -93,20 +94,27 @@ def test_the_first_stage_has_learnt_from_validation_cases_of_other_folds(
     check()
 
 
+@pytest.mark.parametrize("learnt_is_noted", [True, False])
 def test_predictions_of_fold_all_are_not_those_of_a_fold(
-    model: Path, make_trainer: Callable[..., nnUNetTrainer], validate: Callable[..., None], check: Callable[[], None]
+    learnt_is_noted: bool,
+    model: Path,
+    make_trainer: Callable[..., nnUNetTrainer],
+    validate: Callable[..., None],
+    check: Callable[[], None],
 ) -> None:
+    if learnt_is_noted:
+        note_training_cases(model / "fold_0", TRAIN)
+        note_training_cases(model / "fold_1", VAL)
     validate("all")
     make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE, fold="all").on_train_start()
     text = _refused(check, r"has predictions of demo_000, demo_001, demo_004 by models that have learnt")
     assert "the labels of demo_000, demo_001, demo_004, which they must not know for fold 0" in text
-    assert text.endswith(f"predict anew: {COMMANDS[0]} --val; {COMMANDS[1]} --val")
+    assert text.endswith(f"Predict anew: {COMMANDS[1]} --val; {COMMANDS[0]} --val")
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
     with pytest.raises(UserError, match="has predictions of demo_004 by models"):
         trainer.perform_actual_validation()
     validate(0)
-    # Of this model it is not known what it has learnt from.
-    assert not _note(model, "demo_004").exists()
+    assert _note(model, "demo_004").exists() is learnt_is_noted
     assert _refused(check, "has predictions of demo_000, demo_001 by models").endswith(f"anew: {COMMANDS[1]} --val")
     validate(1)
     check()
@@ -129,13 +137,163 @@ def test_a_prediction_is_that_of_the_model_that_made_it(
         assert text.endswith(f"anew: {COMMANDS[1]}{' --val' if is_there else ''}")
 
 
-def test_a_validation_that_is_killed_leaves_no_prediction_of_another_model(
-    validate: Callable[..., None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+def test_a_validation_that_is_killed_leaves_notes_of_both_models(
+    model: Path, validate: Callable[..., None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nnUNetTrainer, "perform_actual_validation", stop)
-    with pytest.raises(KeyboardInterrupt):
+    note_training_cases(model / "fold_0", TRAIN)
+    note_training_cases(model / "fold_1", VAL)
+    for fold in (0, 1):
+        validate(fold)
+    check()
+    predictions = {file: file.read_bytes() for file in _note(model, "demo_000").parent.glob("*.b2nd")}
+    with monkeypatch.context() as patch:
+        # After all cases are predicted.
+        patch.setattr(nnunet_trainer_module, "compute_metrics_on_folder", stop)
+        with pytest.raises(KeyboardInterrupt):
+            validate("all")
+    # The next stage that is trained meanwhile finds one or the other.
+    assert {file for file in predictions if file.is_file()} == set(predictions)
+    assert TRAINING_CASES_KEY in _note(model, "demo_000").read_text()
+    assert _refused(check, "has predictions of demo_000, demo_001, demo_004 by models").endswith(f"{COMMANDS[0]} --val")
+    with monkeypatch.context() as patch:
+        # Before any is.
+        patch.setattr(nnUNetTrainer, "perform_actual_validation", stop)
+        with pytest.raises(KeyboardInterrupt):
+            validate(0)
+    _refused(check, "has predictions of demo_000, demo_001, demo_004 by models")
+    for fold in (1, 0):
+        validate(fold)
+    check()
+
+
+def test_a_case_that_is_passed_over_keeps_the_note_of_both_models(
+    model: Path, validate: Callable[..., None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_training_cases(model / "fold_1", VAL)
+    _note(model, "demo_001").write_text(json.dumps({TRAINING_CASES_KEY: ["demo_001"]}))
+    monkeypatch.setattr(nnUNetTrainer, "perform_actual_validation", lambda *_: None)
+    validate(1)
+    assert _refused(check, "has predictions of demo_001 by models").endswith(f"{COMMANDS[1]} --val")
+
+
+def test_a_note_that_cannot_be_written_is_no_traceback(model: Path, validate: Callable[..., None]) -> None:
+    folder = model / "predicted_next_stage"
+    shutil.rmtree(folder)
+    folder.write_text("")
+    note_training_cases(model / "fold_1", VAL)
+    with pytest.raises(UserError, match=r"predicted_next_stage/3d_cascade_fullres cannot be written to"):
         validate(1)
-    assert _refused(check, r"2 are not in .* \(demo_000, demo_001\)").endswith(f"Run first: {COMMANDS[1]} --val")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"training_cases": null}'])
+def test_a_damaged_note_is_written_anew_by_a_command(
+    model: Path, validate: Callable[..., None], check: Callable[[], None], text: str
+) -> None:
+    _note(model, "demo_001").write_text(text)
+    error = _refused(check, r"Damaged notes no longer say .* had learnt from: .*demo_001\.json")
+    assert error.endswith(f"Predict anew: {COMMANDS[1]} --val")
+    note_training_cases(model / "fold_1", VAL)
+    validate(1)
+    check()
+
+
+def test_folds_that_share_validation_cases_predict_in_the_order_of_the_message(
+    model: Path, workspace: Workspace, check: Callable[[], None]
+) -> None:
+    first, second = ["demo_000", "demo_001", "demo_002"], ["demo_003", "demo_004"]
+    cases = [*first, *second]
+    splits = [
+        {"train": [case for case in cases if case not in val], "val": val}
+        for val in (first, second, ["demo_000", "demo_003", "demo_004"], ["demo_001", "demo_002"])
+    ]
+    workspace.write_splits(*splits)
+    for fold in (2, 3):
+        shutil.copytree(model / "fold_0", model / f"fold_{fold}")
+    for fold, split in enumerate(splits):
+        note_training_cases(model / f"fold_{fold}", split["train"])
+
+    def predict(fold: int) -> None:
+        for case in splits[fold]["val"]:
+            _note(model, case).write_text(json.dumps({TRAINING_CASES_KEY: splits[fold]["train"]}))
+            (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").touch()
+
+    for fold in (0, 1, 2, 3):
+        predict(fold)
+    _refused(check, "has predictions of demo_000, demo_001, demo_002 by models")
+    for case in cases:
+        _note(model, case).write_text(json.dumps({TRAINING_CASES_KEY: cases}))
+    text = _refused(check, "has predictions of demo_000, demo_001, demo_002, demo_003, demo_004 by models")
+    folds = [int(command.split()[3]) for command in text.partition("anew: ")[2].split("; ")]
+    assert folds == [2, 0]
+    for fold in folds:
+        predict(fold)
+    check()
+    for case in cases:
+        (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").unlink()
+    text = _refused(check, "5 are not in")
+    assert [int(command.split()[3]) for command in text.partition("first: ")[2].split("; ")] == [2, 0]
+
+
+def test_a_fold_that_is_drawn_predicts_its_own_validation_cases(
+    model: Path, workspace: Workspace, make_trainer: Callable[..., nnUNetTrainer]
+) -> None:
+    first, second = ["demo_000", "demo_001", "demo_002"], ["demo_003", "demo_004"]
+    workspace.write_splits({"train": second, "val": first}, {"train": first, "val": second})
+    shutil.copytree(model / "fold_0", model / "fold_2")
+    trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE, fold=2)
+    validated = trainer.do_split()[1]
+    for case in (*first, *second):
+        (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").touch()
+    for case in validated:
+        (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").unlink()
+    text = _refused(trainer.on_train_start, f"{len(validated)} are not in")
+    assert text.endswith(f"Run first: {COMMANDS[0].replace(' 0 ', ' 2 ')} --val")
+
+
+def test_fold_all_is_no_way_out_where_labels_are_off_limits(
+    model: Path, workspace: Workspace, check: Callable[[], None]
+) -> None:
+    for case in TRAIN:
+        (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").unlink()
+    split = {"train": TRAIN, "val": VAL}
+    workspace.write_splits(split)
+    assert _refused(check, "2 are not in").endswith("by one, or train fold all in both stages.")
+    workspace.write_splits({**split, "unlabeled": ["demo_003"]})
+    assert _refused(check, "2 are not in").endswith("add folds until each labeled case is validated by one.")
+
+
+def test_a_training_that_has_not_ended_goes_on_unless_it_has_learnt_too_much(
+    model: Path, check: Callable[[], None]
+) -> None:
+    _note(model, "demo_001").write_text(json.dumps({TRAINING_CASES_KEY: ["demo_001"]}))
+    for learnt, option in (VAL, " --c"), ([*VAL, "demo_001"], ""):
+        note_training_cases(model / "fold_1", learnt)
+        file = model / "fold_1" / "checkpoint_final.pth"
+        file.rename(file.with_name("checkpoint_latest.pth"))
+        command = _refused(check, "has predictions of demo_001 by models").partition("anew: ")[2]
+        assert command == COMMANDS[1].replace(
+            OPTIONS, f"{OPTIONS.replace(device_option(), '')}{option}{device_option()}"
+        )
+        file.with_name("checkpoint_latest.pth").rename(file)
+
+
+def test_a_fold_that_validates_on_its_training_cases_may_see_predictions_that_know_them(
+    model: Path, workspace: Workspace, check: Callable[[], None]
+) -> None:
+    cases = [f"demo_{i:03d}" for i in range(5)]
+    workspace.write_splits(
+        {"train": cases, "val": cases[3:]},
+        {"train": cases[:3], "val": cases[3:]},
+        {"train": cases[3:], "val": cases[:3]},
+    )
+    note_training_cases(model / "fold_0", cases)
+    for case in cases:
+        (model / "predicted_next_stage" / CASCADE / f"{case}.b2nd").touch()
+    for case in cases[3:]:
+        _note(model, case).write_text(json.dumps({TRAINING_CASES_KEY: cases}))
+    check()
+    _note(model, cases[0]).write_text(json.dumps({TRAINING_CASES_KEY: cases}))
+    _refused(check, "has predictions of demo_000 by models")
