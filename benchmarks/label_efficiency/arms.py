@@ -122,7 +122,7 @@ ARMS: dict[str, Arm] = {
             first_arm=METHOD_ARM,
             all_components=True,
         ),
-        _ablation("HardTargets", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
+        _ablation("PseudoLabels", "DyCON with the teacher's classes as targets", uncl_distance="pseudo_labels"),
         _ablation(
             "CrossEntropy",
             "DyCON with a cross-entropy beside UnCL's distance, where student and teacher are certain",

@@ -10,12 +10,14 @@ from benchmarks.label_efficiency.arms import (
     TWO_ROUNDS_ARM,
 )
 
+# An earlier form of DyCON with pseudo-labels, whose Dice had a gradient through its denominator.
 HARD_ARM = "HardTargets"
 LABELED_BOXES_ARM = "LabeledBoxes"
 TITLES = {
     REFERENCE_ARM: "nnU-Net",
     FECL_ARM: "DyCON with FeCL",
-    HARD_ARM: "DyCON, hard targets",
+    HARD_ARM: "DyCON, hard targets, earlier form",
+    "PseudoLabels": "DyCON with pseudo-labels",
     "CrossEntropy": "DyCON with cross-entropy",
     LABELED_BOXES_ARM: "DyCON, labeled boxes only",
     SELF_TRAINING_ARM: "DyCON, then self-training",

@@ -48,32 +48,46 @@ def dice_and_cross_entropy(
         ValueError: if shapes do not match.
     """
     check_labels(labels)
-    _, channels, *spatial = logits.shape
-    regions = isinstance(labels, Regions)
-    check_voxel_map("target", target, logits, (channels if regions else 1,))
+    check_voxel_map("target", target, logits, (logits.shape[1] if isinstance(labels, Regions) else 1,))
     for mask in masks:
         check_voxel_map("mask", mask, logits)
     with without_autocast(logits):
-        logits = logits.to(compute_dtype(logits))
-        if regions:
-            truth = target.to(logits.dtype)
-            probabilities = logits.sigmoid()
-            cross_entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-            cross_entropy = cross_entropy.mean(1, keepdim=True)
-        else:
-            classes = target.long()
-            log_probabilities = logits.log_softmax(1)
-            # A class beyond the last is the ignore label's, which no mask contains.
-            cross_entropy = -log_probabilities.gather(1, classes.clamp(0, channels - 1))
-            probabilities = log_probabilities[:, 1:].exp()
-            foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
-            truth = (classes == foreground).to(logits.dtype)
+        cross_entropy, probabilities, truth = cross_entropy_and_probabilities(logits, target, labels)
         losses = []
         for mask in masks:
             total, count = reduction.sum((cross_entropy * mask).sum(), mask.sum())
             dice = _dice(probabilities, truth, mask, batch_dice, reduction)
             losses.append(1 - dice + total / count.clamp_min(1))
         return losses
+
+
+def cross_entropy_and_probabilities(
+    logits: Tensor, target: Tensor, labels: LabelSpace
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What nnU-Net's loss is made of, voxel by voxel, in float32 (float64 for float64 logits); call without autocast.
+
+    Args:
+        logits: (B, C, *spatial), any floating point type.
+        target: as for :func:`dice_and_cross_entropy`.
+        labels: what the channels mean.
+
+    Returns:
+        The cross-entropy of each voxel, that of regions as a mean over them, (B, 1, *spatial); and for each class but
+        the background, or each region, its probability and 1 where the target has it, else 0, (B, C - 1 or C,
+        *spatial).
+    """
+    _, channels, *spatial = logits.shape
+    logits = logits.to(compute_dtype(logits))
+    if isinstance(labels, Regions):
+        truth = target.to(logits.dtype)
+        cross_entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return cross_entropy.mean(1, keepdim=True), logits.sigmoid(), truth
+    classes = target.long()
+    log_probabilities = logits.log_softmax(1)
+    # A class beyond the last is the ignore label's, which no mask contains.
+    cross_entropy = -log_probabilities.gather(1, classes.clamp(0, channels - 1))
+    foreground = torch.arange(1, channels, device=logits.device).view(-1, *[1] * len(spatial))
+    return cross_entropy, log_probabilities[:, 1:].exp(), (classes == foreground).to(logits.dtype)
 
 
 def softmax_mse(

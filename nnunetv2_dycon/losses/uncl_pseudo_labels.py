@@ -1,4 +1,4 @@
-"""UnCL with hard targets: nnU-Net's loss against the teacher's pseudo-labels, voxels weighted by its certainty."""
+"""UnCL with hard targets: the teacher's pseudo-labels, in which voxels count by its certainty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace
 from nnunetv2_dycon.losses.numerics import compute_dtype, without_autocast
 from nnunetv2_dycon.losses.reduction import WHOLE_BATCH, Reduction
-from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
+from nnunetv2_dycon.losses.segmentation import cross_entropy_and_probabilities
+from nnunetv2_dycon.losses.uncl import SMALLEST_CLASS_SHARE
 
 
 class PseudoLabelTerms(NamedTuple):
@@ -37,16 +38,25 @@ def uncl_of_pseudo_labels(
     labels: LabelSpace = Classes(),
     mask: Tensor | None = None,
     confidence: float = 0.0,
-    batch_dice: bool = False,
     reduction: Reduction = WHOLE_BATCH,
 ) -> PseudoLabelTerms:
-    r"""``1 - Dice + cross-entropy`` of what the teacher takes for most probable, with UnCL's weights.
+    r"""Distance and cross-entropy to what the teacher takes for most probable, with UnCL's weights.
 
-    A voxel counts by :math:`e^{-\beta H_t}`, twice UnCL's weight :math:`1 / (e^{\beta H_s} + e^{\beta H_t})` for a
-    student as certain as its teacher; with the student's own entropy in it, voxels on which the student is unsure
-    would be those that it does not learn. Voxels on which the teacher's confidence is below a threshold do not count
-    (Sohn et al., FixMatch, NeurIPS 2020, arXiv:2001.07685). Computed in float32 (float64 for float64 logits), also
-    under autocast.
+    The distance is that of :func:`uncl_terms` by classes, with the pseudo-label :math:`y` in place of the teacher's
+    probability,
+
+    .. math::
+        \operatorname{mean}_c \frac{\sum_i w_i (p_{s,ic} - y_{ic})^2}{\sum_i w_i (p_{s,ic}^2 + y_{ic})}
+
+    with a constant denominator too: nnU-Net's Dice, whose denominator has a gradient, rewards larger predictions
+    wherever student and teacher disagree, and from pseudo-labels that grow a student learns to grow. The cross-entropy
+    is nnU-Net's, the mean over voxels of :math:`-\log p_{s,iy}`.
+
+    In both a voxel counts by :math:`w = e^{-\beta H_t}`, twice UnCL's weight
+    :math:`1 / (e^{\beta H_s} + e^{\beta H_t})` for a student as certain as its teacher; with the student's own entropy
+    in it, voxels on which the student is unsure would be those that it does not learn. Voxels on which the teacher's
+    confidence is below a threshold do not count (Sohn et al., FixMatch, NeurIPS 2020, arXiv:2001.07685). Computed in
+    float32 (float64 for float64 logits), also under autocast.
 
     Args:
         student_logits: (B, C, *spatial), any floating point type.
@@ -55,7 +65,6 @@ def uncl_of_pseudo_labels(
         labels: what the channels mean.
         mask: (B, 1, *spatial), boolean or weights >= 0: how voxels count beside.
         confidence: the least probability of the teacher's class, or of each of its regions, with which a voxel counts.
-        batch_dice: one Dice over the batch instead of the mean of one per patch.
         reduction: completes sums over the batch; by default this process has all of it.
 
     Returns:
@@ -76,13 +85,16 @@ def uncl_of_pseudo_labels(
         if mask is not None:
             weights = weights * mask
         student_entropy = labels.entropy(student_logits)
-    (loss,) = dice_and_cross_entropy(
-        student_logits,
-        labels.harden(teacher_logits),
-        [weights],
-        labels=labels,
-        batch_dice=batch_dice,
-        reduction=reduction,
-    )
+    with without_autocast(student_logits):
+        cross_entropy, probabilities, pseudo_labels = cross_entropy_and_probabilities(
+            student_logits, labels.harden(teacher_logits), labels
+        )
+        over_voxels = [0, *range(2, probabilities.ndim)]
+        squared = (weights * (probabilities - pseudo_labels).square()).sum(over_voxels)
+        sizes = (weights * (probabilities.detach().square() + pseudo_labels)).sum(over_voxels)
+        squared, sizes, total, count = reduction.sum(squared, sizes, (weights * cross_entropy).sum(), weights.sum())
+        # Where no voxel counts, all sums are 0.
+        smallest = (SMALLEST_CLASS_SHARE * count).clamp_min(SMALLEST_CLASS_SHARE)
+        loss = (squared / (sizes + smallest)).mean() + total / count.clamp_min(1)
     means = [reduction.mean(values) for values in (student_entropy, teacher_entropy, confident.float())]
     return PseudoLabelTerms(loss, *means)

@@ -128,8 +128,8 @@ class DyCON(Method[DyCONSettings, PastedTask]):
             "reduction": self.reduction,
         }
         if settings.uncl_distance == "pseudo_labels":
-            options |= {"confidence": settings.uncl_confidence, "batch_dice": self.batch_dice}
-            loss, *values = uncl_of_pseudo_labels(student, teacher, beta, **options)
+            confidence = settings.uncl_confidence
+            loss, *values = uncl_of_pseudo_labels(student, teacher, beta, confidence=confidence, **options)
         else:
             distance, entropy, cross_entropy, *values = uncl_terms(
                 student,

@@ -39,8 +39,8 @@ class DyCONSettings(MethodSettings):
     uncl_weight: float = setting(1.0, "weight of UnCL after the ramp-up", minimum=0, maximum=LARGEST_WEIGHT)
     uncl_distance: Literal["probabilities", "pseudo_labels"] = setting(
         "probabilities",
-        "what UnCL measures: the squared difference of the probabilities, as in the paper, or nnU-Net's loss against "
-        "the teacher's most probable classes",
+        "what UnCL measures: the squared difference of the probabilities, as in the paper, or that to the teacher's "
+        "most probable classes and the cross-entropy with them",
         choices=("probabilities", "pseudo_labels"),
     )
     uncl_confidence: float = setting(

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nnunetv2_dycon.losses.label_space import Classes, LabelSpace, Regions
-from nnunetv2_dycon.losses.segmentation import dice_and_cross_entropy
 from nnunetv2_dycon.losses.uncl_pseudo_labels import uncl_of_pseudo_labels
 
 LABEL_SPACES = [Classes(), Regions()]
@@ -17,6 +17,15 @@ LABEL_SPACES = [Classes(), Regions()]
 
 def logits(seed: int, *shape: int) -> Tensor:
     return 3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def one_hot(classes: Tensor) -> Tensor:
+    return functional.one_hot(classes, 3).movedim(-1, 1).double()
+
+
+def distance(probabilities: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    p, t = (values.movedim(1, -1)[mask[:, 0]] for values in (probabilities, truth))
+    return ((p - t).square().sum(0) / (p.square().sum(0) + t.sum(0) + 1e-4 * len(p))).mean()
 
 
 def test_by_hand() -> None:
@@ -28,10 +37,10 @@ def test_by_hand() -> None:
     entropies = [-(p * math.log(p) + (1 - p) * math.log(1 - p)) for p in (0.9, 0.8)]
     first, second = (math.exp(-beta * entropy) for entropy in entropies)
     cross_entropy = -(first * math.log(0.7) + second * math.log(0.6)) / (first + second)
-    dice = 2 * first * 0.7 / (first * 0.7 + second * 0.4 + first)
+    distance = (first * 0.3**2 + second * 0.4**2) / (first * 0.7**2 + second * 0.4**2 + first + 1e-4 * (first + second))
     # The count of voxels is at least 1.
     assert first + second > 1
-    assert terms.loss.item() == pytest.approx(1 - dice + cross_entropy, abs=1e-5)
+    assert terms.loss.item() == pytest.approx(distance + cross_entropy, abs=1e-5)
     assert terms.teacher_entropy.item() == pytest.approx(sum(entropies) / 2, abs=1e-6)
     assert terms.confident_fraction.item() == 1
 
@@ -42,7 +51,9 @@ def test_voxels_below_the_confidence_do_not_count() -> None:
     assert confident.any()
     assert not confident.all()
     terms = uncl_of_pseudo_labels(student, teacher, 0.0, confidence=0.8)
-    (expected,) = dice_and_cross_entropy(student, teacher.argmax(1, keepdim=True), [confident])
+    classes = teacher.argmax(1)
+    cross_entropy = functional.cross_entropy(student, classes, reduction="none")[confident[:, 0]].mean()
+    expected = cross_entropy + distance(student.softmax(1)[:, 1:], one_hot(classes)[:, 1:], confident)
     assert terms.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     assert terms.confident_fraction.item() == pytest.approx(confident.float().mean().item())
 
@@ -54,7 +65,9 @@ def test_of_regions_the_least_certain_one_decides() -> None:
     assert confident.any()
     assert not confident.all()
     terms = uncl_of_pseudo_labels(student, teacher, 0.0, labels=Regions(), confidence=0.7)
-    (expected,) = dice_and_cross_entropy(student, teacher > 0, [confident], labels=Regions())
+    truth = (teacher > 0).double()
+    cross_entropy = functional.binary_cross_entropy_with_logits(student, truth, reduction="none")
+    expected = cross_entropy.mean(1)[confident[:, 0]].mean() + distance(student.sigmoid(), truth, confident)
     assert terms.loss.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
@@ -78,16 +91,31 @@ def test_where_no_voxel_counts_loss_and_gradient_are_zero(labels: LabelSpace, op
 
 
 @pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)
-def test_the_teacher_gets_no_gradient_and_the_students_is_that_of_the_loss(labels: LabelSpace) -> None:
+def test_the_gradient_is_that_of_the_loss_with_a_constant_denominator(labels: LabelSpace) -> None:
     teacher = logits(1, 2, 3, 4, 3).requires_grad_()
-
-    def loss(student: Tensor) -> Tensor:
-        return uncl_of_pseudo_labels(student, teacher, 0.5, labels=labels, confidence=0.6).loss
-
     student = logits(0, 2, 3, 4, 3).requires_grad_()
-    assert torch.autograd.gradcheck(loss, (student,))
-    loss(student).backward()
+    uncl_of_pseudo_labels(student, teacher, 0.5, labels=labels, confidence=0.6).loss.backward()
     assert teacher.grad is None
+
+    truth = teacher.detach() > 0 if isinstance(labels, Regions) else one_hot(teacher.argmax(1))[:, 1:]
+    start, truth = 0 if isinstance(labels, Regions) else 1, truth.double()
+    weights = torch.exp(-0.5 * labels.entropy(teacher.detach().double()).double())[:, None]
+    weights = weights * (labels.confidence(labels.probabilities(teacher.detach())) >= 0.6)
+    constant = labels.probabilities(student.detach())[:, start:]
+    sizes = (weights * (constant.square() + truth)).sum((0, 2, 3)) + 1e-4 * weights.sum()
+
+    def loss(x: Tensor) -> Tensor:
+        difference = (weights * (labels.probabilities(x)[:, start:] - truth).square()).sum((0, 2, 3)) / sizes
+        if isinstance(labels, Regions):
+            cross_entropy = functional.binary_cross_entropy_with_logits(x, truth, reduction="none").mean(1)
+        else:
+            cross_entropy = functional.cross_entropy(x, teacher.argmax(1), reduction="none")
+        return difference.mean() + (weights[:, 0] * cross_entropy).sum() / weights.sum()
+
+    copy = student.detach().clone().requires_grad_()
+    loss(copy).backward()
+    torch.testing.assert_close(student.grad, copy.grad, rtol=1e-5, atol=1e-8)
+    assert torch.autograd.gradcheck(loss, (copy,))
 
 
 @pytest.mark.parametrize("labels", LABEL_SPACES, ids=str)

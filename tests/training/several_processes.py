@@ -168,10 +168,7 @@ def losses(reduction: Reduction, patches: slice) -> dict[str, tuple[Tensor, Tens
         "dice": (student, dice),
         "dice over the batch": (student, lambda x: dice(x, batch_dice=True)),
         "uncl of pseudo-labels": (student, lambda x: hard_uncl(x)),
-        "uncl of pseudo-labels, regions over the batch": (
-            student,
-            lambda x: hard_uncl(x, labels=Regions(), batch_dice=True),
-        ),
+        "uncl of pseudo-labels, regions": (student, lambda x: hard_uncl(x, labels=Regions())),
         "dice of regions": (student, lambda x: dice(x, labels=Regions(False), batch_dice=True)),
         "uncl over voxels": (student, uncl),
         "uncl in a mask": (student, lambda x: uncl(x, mask=mask)),
