@@ -132,22 +132,11 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     # Whoever validates on training cases too has them predicted by a model that knows their labels.
     validated -= set(train) & set(val)
     forbidden = {case: off_limits | (validation if case in validation else {case} & validated) for case in labeled}
-    learnt_of: dict[str, frozenset[str]] = {}
-    damaged: list[str] = []
-    for case in sorted(labeled):
-        note = _note(stage.labeled_predictions, case)
-        if note.is_file():
-            learnt = _read_note(note)
-            if learnt is None:
-                damaged.append(case)
-        elif off_limits and case in fold_of:
-            # Of a release that wrote no notes: most likely the fold's model is still the one.
-            learnt = learnt_by(stage.fold_folder(fold_of[case]) / FINAL_CHECKPOINT)
-        else:
-            learnt = None
-        if learnt is not None and learnt & forbidden[case]:
-            learnt_of[case] = learnt & forbidden[case]
-    wrong = [*learnt_of, *damaged]
+    # Of a release that wrote no notes, most likely the fold's model is still the one.
+    without_notes = fold_of if off_limits else {}
+    learnt_before = {case: _learnt_before(stage, case, without_notes.get(case), learnt_by) for case in sorted(labeled)}
+    damaged = [case for case, learnt in learnt_before.items() if learnt is None]
+    wrong = [case for case, learnt in learnt_before.items() if learnt is None or learnt & forbidden[case]]
     if not wrong:
         return
     commands = []
@@ -158,12 +147,25 @@ def refuse_learnt_predictions(trainer: nnUNetTrainer, labeled: Iterable[str]) ->
     if damaged:
         notes = listed(str(_note(stage.labeled_predictions, case)) for case in damaged)
         raise UserError(f"Damaged notes no longer say which labels a model had learnt from: {notes}. {again}")
-    labels = sorted({label for learnt in learnt_of.values() for label in learnt})
+    labels = sorted({label for case in wrong for label in (learnt_before[case] or frozenset()) & forbidden[case]})
     raise UserError(
         f"{stage.labeled_predictions} has predictions of {listed(wrong)} by models that have learnt from the labels of "
         f"{listed(labels)}, which they must not know for fold {trainer.fold}. If the folds have changed, you can put "
         f"back those that the models were trained with. {again}"
     )
+
+
+def _learnt_before(
+    stage: PreviousStage, case: str, fold: int | None, learnt_by: Callable[[Path], frozenset[str]]
+) -> frozenset[str] | None:
+    """The cases from whose labels the model that predicted a case had learnt: by its note, or else those of a fold's.
+
+    None where the note is damaged.
+    """
+    note = _note(stage.labeled_predictions, case)
+    if note.is_file():
+        return _read_note(note)
+    return frozenset() if fold is None else learnt_by(stage.fold_folder(fold) / FINAL_CHECKPOINT)
 
 
 def _command_that_predicts(

@@ -125,7 +125,7 @@ def test_missing_predictions_of_labeled_cases_are_named_with_the_commands(
     text = refused(make_trainer, "Run first")
     options = f"-tr nnUNetTrainerDyCON -p {PLANS}{device_option()}"
     commands = [f"nnUNetv2_train 501 3d_lowres {fold} {options}" for fold in (0, 1)]
-    assert text.endswith(f"Run first: {commands[0]} --val; {commands[1]}")
+    assert text.endswith(f"Run first: {commands[1]}; {commands[0]} --val")
     text = refused(make_trainer, "Run first", fold="all")
     assert f"3d_lowres all {options} --val" in text
     trainer = make_trainer(nnUNetTrainerDyCON, PLANS, CASCADE)
