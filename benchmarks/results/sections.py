@@ -171,8 +171,8 @@ How boxes and targets were chosen: one training a row, judged on {cases} trainin
 labeled, without mirroring, in bfloat16 where the row says nothing. After 3,000 steps DyCON is hardly above nnU-Net,
 after 8,000 far above. "Labeled boxes only" is the default until then (`cutmix_fraction=0 copy_paste_share=1`); boxes of
 other unlabeled patches added 0.03 to it. "Hard targets" are the teacher's most probable classes,
-in nnU-Net's Dice and cross-entropy: they help early, and add nothing after 8,000 steps. Another loss for them
-[does](../benchmarks/results/defaults.md#hard-targets-that-do-not-grow).
+in nnU-Net's Dice and cross-entropy: they help early, and add nothing after 8,000 steps. Since then
+[another loss for them](../benchmarks/results/defaults.md#hard-targets-that-do-not-grow) was tried.
 
 {table}
 

@@ -80,7 +80,8 @@ def test_labels_held_back_do_not_come_in_through_a_model_of_earlier_folds(
     note_training_cases(model / f"fold_{fold}", ["demo_003"])
     text = _refused(check, "demo_003")
     assert text.endswith(f"anew: {COMMANDS[fold]}")
-    assert "ut back th" in text
+    # Of fold 1 it is the predictions that are refused, of which several models can be the cause.
+    assert ("Put back the folds", "put back those that the models were trained with")[fold] in text
 
 
 def test_the_first_stage_has_learnt_from_validation_cases_of_other_folds(
